@@ -1,0 +1,1 @@
+"""Documents in, one call of reduction, one result out."""

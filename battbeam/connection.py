@@ -1,0 +1,116 @@
+"""This file is where the addresses of a running beamline are written down and found again.
+
+``battbeam sim`` and ``battbeam serve`` write ``connection.json`` into their directory; sessions, plans and
+tests read it. A real beamline has one written by hand.
+"""
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from battbeam.errors import ProcessError
+
+FILE_NAME = "connection.json"
+
+
+class GuardAddress(BaseModel):
+    """Where one cell guard answers and where it writes.
+
+    Attributes:
+        prefix: Of its PVs, with the closing colon.
+        log: The guard's append-only log.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    prefix: str
+    log: Path
+
+
+class Connection(BaseModel):
+    """The addresses of one beamline, simulated or real.
+
+    Attributes:
+        directory: Everything that the beamline's processes write lies under it.
+        simulated: Whether any of it is a simulation.
+        ca_addresses: ``host:port`` of every Channel Access server.
+        clock: PV prefix of the clock server; empty on real hardware, where the wall clock counts.
+        beamline: PV prefix of motors, counters and detectors.
+        guards: By the cell's position name, ``cell1`` first.
+        devices: Python file that declares the instruments.
+        catalog_uri: Of the tiled server, empty while none runs.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    directory: Path
+    simulated: bool
+    ca_addresses: list[str] = Field(default_factory=list)
+    clock: str = ""
+    beamline: str = ""
+    guards: dict[str, GuardAddress] = Field(default_factory=dict)
+    devices: Path | None = None
+    catalog_uri: str = ""
+
+    @property
+    def frames(self) -> Path:
+        """Where detectors write."""
+        return self.directory / "frames"
+
+    @property
+    def spool(self) -> Path:
+        """Raw documents, one file a run."""
+        return self.directory / "spool"
+
+    @property
+    def reduced_spool(self) -> Path:
+        """Documents of reduced results, one file a run."""
+        return self.directory / "reduced"
+
+    @property
+    def catalog(self) -> Path:
+        """Database, tables and arrays of the tiled server."""
+        return self.directory / "catalog"
+
+    @property
+    def catalog_key_file(self) -> Path:
+        """The catalogue's API key, readable by its owner alone."""
+        return self.catalog / "api_key"
+
+    @property
+    def calibration(self) -> Path:
+        """Geometry (.poni), masks and darks."""
+        return self.directory / "calibration"
+
+    def environment(self) -> dict[str, str]:
+        """The environment in which a Channel Access client finds this beamline and nothing else."""
+        return {
+            "EPICS_CA_ADDR_LIST": " ".join(self.ca_addresses),
+            "EPICS_CA_AUTO_ADDR_LIST": "NO",
+        }
+
+    def use(self) -> None:
+        """Let Channel Access clients of this process find this beamline; before any is made."""
+        os.environ.update(self.environment())
+
+    def write(self) -> Path:
+        """Write ``connection.json`` into the directory, whole or not at all."""
+        path = self.directory / FILE_NAME
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_suffix(".tmp")
+        scratch.write_text(self.model_dump_json(indent=2))
+        scratch.replace(path)
+        return path
+
+    @classmethod
+    def read(cls, directory: Path) -> "Connection":
+        """The connection written in ``directory``.
+
+        Raises:
+            ProcessError: If there is none: no beamline was started there.
+        """
+        path = directory / FILE_NAME
+        if not path.exists():
+            raise ProcessError(
+                f"no beamline at {directory}: {FILE_NAME} is missing; start one with `battbeam sim {directory}`"
+            )
+        return cls.model_validate_json(path.read_text())

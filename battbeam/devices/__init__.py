@@ -1,0 +1,1 @@
+"""Ophyd classes, one instrument a file."""

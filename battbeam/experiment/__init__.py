@@ -1,0 +1,1 @@
+"""What an operando experiment is: cell, protocol, schedule, timeline. Plain values."""

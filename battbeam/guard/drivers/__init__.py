@@ -1,0 +1,1 @@
+"""How the guard speaks to each make of cycler."""

@@ -1,0 +1,1 @@
+"""Bluesky plans that keep X-ray measurements in step with the cell."""

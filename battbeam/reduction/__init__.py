@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: detector frames to patterns, patterns to answers."""

@@ -1,0 +1,1 @@
+"""The simulated beamline: models and the Channel Access servers that play them."""

@@ -1,0 +1,1 @@
+"""Documents on disk first, then in the catalogue."""
