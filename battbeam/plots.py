@@ -1,0 +1,147 @@
+"""This file is where the pictures are: one figure a technique, as one would put it in a talk."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from battbeam.units import FloatArray
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+_BLUE, _ORANGE, _GREEN, _VERMILION, _GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7A7A7A"
+
+
+def operando_xrd(
+    *, results: "xarray.Dataset", cell: "xarray.Dataset", path: Path, title: str = "", truth: "xarray.Dataset | None" = None
+) -> Path:
+    """Voltage and current beside the waterfall of patterns, and what they say against capacity.
+
+    Args:
+        results: Reduced patterns along ``time``: ``intensity`` (n, n_bins) over ``two_theta`` (degree),
+            ``capacity`` (mAh), ``valid``, and either ``phase_fraction_*`` or ``lattice_*``.
+        cell: The cell run along ``time``: ``voltage`` (V) and ``current`` (A).
+        path: Of the picture, .png or .pdf.
+        title: Above it.
+        truth: Hidden truth of a simulation along ``time``, drawn as lines.
+
+    Returns:
+        The path.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    start = float(cell["time"].values[0])
+    figure, axes = plt.subplots(
+        1, 3, figsize=(13.5, 6.2), width_ratios=(1.05, 2.1, 1.7), layout="constrained", dpi=150
+    )
+    _cell_trace(axes[0], cell, start)
+    _waterfall(axes[1], results, start)
+    axes[1].sharey(axes[0])
+    axes[1].tick_params(labelleft=False)
+    _against_capacity(axes[2], results, truth)
+    if title:
+        figure.suptitle(title, fontsize=13)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    plt.close(figure)
+    return path
+
+
+def _hours(time: Any, start: float) -> FloatArray:
+    return (np.asarray(time, dtype=float) - start) / 3600
+
+
+def _cell_trace(axes: "Axes", cell: "xarray.Dataset", start: float) -> None:
+    hours = _hours(cell["time"].values, start)
+    axes.plot(cell["voltage"].values, hours, color=_BLUE, linewidth=1.4)
+    axes.set_xlabel("voltage (V)", color=_BLUE)
+    axes.set_ylabel("time (h)")
+    axes.tick_params(axis="x", colors=_BLUE)
+    current = axes.twiny()
+    current.plot(cell["current"].values * 1e3, hours, color=_ORANGE, linewidth=1.1)
+    current.set_xlabel("current (mA)", color=_ORANGE)
+    current.tick_params(axis="x", colors=_ORANGE)
+    axes.margins(y=0)
+
+
+def _waterfall(axes: "Axes", results: "xarray.Dataset", start: float) -> None:
+    """Square root of the intensity, so that weak lines show beside strong ones; gaps stay white."""
+    hours = _hours(results["time"].values, start)
+    two_theta = results["two_theta"].values
+    intensity = np.sqrt(np.clip(np.asarray(results["intensity"].values, dtype=float), 0, None))
+    half = _hours(results["time_end"].values - results["time_start"].values, 0.0) / 2
+    # One strip an exposure, as long as the exposure and at least as high as a pixel of the picture.
+    least = (hours.max() - hours.min()) / 900 if len(hours) > 1 else 0.01
+    scale = dict(vmin=float(np.nanpercentile(intensity, 5)), vmax=float(np.nanpercentile(intensity, 99.7)))
+    step = np.median(np.diff(hours)) if len(hours) > 2 else least
+    for row, hour, length in zip(intensity, hours, half, strict=True):
+        reach = max(length, least, min(step / 2, 2 * length))
+        extent = (float(two_theta[0]), float(two_theta[-1]), hour - reach, hour + reach)
+        axes.imshow(
+            row[None, :], aspect="auto", origin="lower", extent=extent, cmap="magma", interpolation="nearest", **scale
+        )
+    axes.set_xlim(float(two_theta[0]), float(two_theta[-1]))
+    axes.set_xlabel(r"scattering angle $2\theta$ (degree)")
+    axes.set_title("diffraction patterns", fontsize=10)
+
+
+def _against_capacity(axes: "Axes", results: "xarray.Dataset", truth: "xarray.Dataset | None") -> None:
+    names = [str(name) for name in results.data_vars]
+    fractions = sorted(
+        name for name in names if name.startswith("phase_fraction_") and not name.endswith("_error")
+    )
+    if len(fractions) > 1:
+        _errorbars(axes, results, truth, fractions, strip="phase_fraction_")
+        axes.set_ylabel("phase fraction (moles of formula units)")
+        axes.set_ylim(-0.04, 1.04)
+    else:
+        edges = sorted(name for name in names if name.startswith("lattice_") and name.endswith(("_a", "_c")))
+        edges = [name for name in edges if not name.startswith(("lattice_Al", "lattice_steel", "lattice_Li_"))]
+        _errorbars(axes, results, truth, edges[-1:], strip="lattice_")
+        axes.set_ylabel(f"{edges[-1].removeprefix('lattice_').replace('_', ' ')} (angstrom)")
+        if len(edges) > 1:
+            twin = axes.twinx()
+            _errorbars(twin, results, truth, edges[:1], strip="lattice_", colors=(_VERMILION,))
+            twin.set_ylabel(f"{edges[0].removeprefix('lattice_').replace('_', ' ')} (angstrom)", color=_VERMILION)
+    axes.set_xlabel("capacity (mAh, charge passed)")
+    axes.grid(alpha=0.25)
+
+
+def _errorbars(
+    axes: "Axes",
+    results: "xarray.Dataset",
+    truth: "xarray.Dataset | None",
+    names: list[str],
+    *,
+    strip: str,
+    colors: tuple[str, ...] = (_GREEN, _BLUE, _VERMILION),
+) -> None:
+    """Filled symbols while charging, open ones while discharging; lines are the hidden truth."""
+    valid = results["valid"].values.astype(bool)
+    charging = results["current"].values >= 0
+    for name, color in zip(names, colors, strip=False):
+        for chosen, face, when in ((charging, color, "charge"), (~charging, "white", "discharge")):
+            keep = valid & chosen
+            if not keep.any():
+                continue
+            axes.errorbar(
+                results["capacity"].values[keep],
+                results[name].values[keep],
+                yerr=results[f"{name}_error"].values[keep],
+                fmt="o" if when == "charge" else "s",
+                markersize=4,
+                color=color,
+                markerfacecolor=face,
+                elinewidth=0.8,
+                linewidth=0,
+                label=f"{name.removeprefix(strip)}, {when}",
+            )
+        if truth is not None and name in truth:
+            axes.plot(truth["capacity"].values, truth[name].values, color=_GREY, linewidth=1.0, zorder=0.5)
+    axes.legend(fontsize=8, frameon=False, loc="best")
