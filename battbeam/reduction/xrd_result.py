@@ -1,0 +1,152 @@
+"""This file is where the reduction of a diffraction frame says what it was asked and what it found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from battbeam.materials import LITHIUM_RANGE, PHASES
+from battbeam.units import FloatArray
+
+
+@dataclass(frozen=True)
+class ScatteringPhase:
+    """One crystalline phase in the beam.
+
+    Attributes:
+        phase: A name of `battbeam.materials.PHASES`.
+        depth: Of its layer along the beam, mm from the electrode's middle, > 0 towards the detector.
+        downstream: Share of the cell's absorption that lies behind the layer, 0 to 1.
+    """
+
+    phase: str
+    depth: float = 0.0
+    downstream: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.phase not in PHASES:
+            raise ValueError(f"unknown phase {self.phase!r}; known: {', '.join(PHASES)}")
+        if not 0 <= self.downstream <= 1:
+            raise ValueError(f"downstream of {self.phase} must lie in 0 to 1, got {self.downstream}")
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it holds lithium of the electrode and counts in the phase fractions."""
+        return self.phase in LITHIUM_RANGE
+
+
+@dataclass(frozen=True)
+class XrdOptions:
+    """How a frame is reduced. The defaults are meant to be right for a coin cell.
+
+    Attributes:
+        polarization: Horizontal degree of linear polarization; ``"instrument"`` takes the value
+            of the instrument file, None leaves the correction out.
+        two_theta_range: Degree; None takes everything from a little below the first line.
+        bin_width: Degree; None takes half of the smallest pixel. Wider than a pixel is refused.
+        knot_spacing: Of the background's cubic splines, degree.
+        reflections: Followed ones, as "hkl", for each active phase that has them.
+        fraction_by: ``moles`` of formula units, or ``weight``.
+        initial_lithium_content: Of the material as it was built in, which inactive grains keep,
+            and how well that is known.
+        saturation: Counts from which on a pixel is left out; None for no limit.
+        cache_directory: Where the response of a geometry is kept; None computes it each time.
+    """
+
+    polarization: float | Literal["instrument"] | None = "instrument"
+    two_theta_range: tuple[float, float] | None = None
+    bin_width: float | None = None
+    knot_spacing: float = 1.4
+    reflections: tuple[str, ...] = ("311", "101", "003", "110")
+    fraction_by: Literal["moles", "weight"] = "moles"
+    initial_lithium_content: tuple[float, float] = (0.985, 0.015)
+    saturation: float | None = None
+    cache_directory: Path | None = None
+
+
+@dataclass(frozen=True)
+class Dark:
+    """Frames without beam, summed.
+
+    Attributes:
+        counts: Sum of the frames, shape (n_rows, n_columns).
+        exposure: Sum of the exposures, s.
+    """
+
+    counts: FloatArray
+    exposure: float
+
+
+@dataclass(frozen=True)
+class PhaseResult:
+    """What one frame says about one phase; errors are one standard deviation.
+
+    Attributes:
+        fraction: Moles of formula units over those of all active phases; NaN if inert.
+        fraction_error: Of it.
+        amount: Moles of formula units per beam area, per monitor count and transmission: mol/cm2 up to
+            one constant of the instrument.
+        amount_error: Of it.
+        lattice: Free edges, angstrom, the mean over all grains in the beam.
+        lattice_error: Angstrom. Where the phase is too weak to tell it is that of the prior.
+        two_theta: Angle of each followed reflection for electrode depth 0, degree.
+        two_theta_error: Degree.
+        lithium_content: From the lattice; NaN if inert.
+        lithium_content_error: Of it.
+    """
+
+    fraction: float
+    fraction_error: float
+    amount: float
+    amount_error: float
+    lattice: Mapping[str, float]
+    lattice_error: Mapping[str, float]
+    two_theta: Mapping[str, float]
+    two_theta_error: Mapping[str, float]
+    lithium_content: float
+    lithium_content_error: float
+
+
+@dataclass(frozen=True)
+class XrdResult:
+    """One reduced frame.
+
+    Attributes:
+        valid: Whether the numbers may be used.
+        reason: Why not, "" if valid.
+        intensity: Counts over the sum of the correction factors, shape (n_bins,).
+        intensity_error: Of it, shape (n_bins,).
+        model: Of the intensity, shape (n_bins,).
+        background: The smooth part of the model, shape (n_bins,).
+        phases: By name.
+        active_amount: Sum of `PhaseResult.amount` over the active phases, and its error.
+        active_amount_error: Of it.
+        lithium_content: X-ray-based, mean over all active material.
+        lithium_content_error: Of it.
+        residual: Reduced chi squared, 1 if the model holds.
+        residual_deviation: Standard deviation of `residual` expected from counting.
+        unexplained: Largest unexplained peak, in standard deviations (< 0: the model has one too many).
+        unexplained_two_theta: Where it is, degree.
+        counts: Sum over the pixels in use, dark subtracted.
+        n_saturated: Pixels left out because they were saturated.
+    """
+
+    valid: bool
+    reason: str
+    intensity: FloatArray
+    intensity_error: FloatArray
+    model: FloatArray
+    background: FloatArray
+    phases: Mapping[str, PhaseResult] = field(default_factory=dict)
+    active_amount: float = np.nan
+    active_amount_error: float = np.nan
+    lithium_content: float = np.nan
+    lithium_content_error: float = np.nan
+    residual: float = np.nan
+    residual_deviation: float = np.nan
+    unexplained: float = np.nan
+    unexplained_two_theta: float = np.nan
+    counts: float = 0.0
+    n_saturated: int = 0
