@@ -1,0 +1,269 @@
+"""This file is where a guard's log is read while it grows.
+
+Every entry keeps the number of its line, so that a reader can ask what was known when a line was
+written; the answer is the same today as on the day (see `battbeam.experiment.timeline`).
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from battbeam.errors import StorageError
+from battbeam.units import FloatArray
+
+#: Bytes read at once, so that memory does not grow with the length of the log.
+BLOCK = 1 << 20
+#: States of the guard in which no current flows.
+IDLE_STATES = frozenset({"Unmounted", "OpenCircuit", "Loaded", "Tripped", "Finished"})
+#: Currents below this are none, A: ten times the offset of a good potentiostat's lowest range.
+NO_CURRENT = 1e-8
+
+_SAMPLE = (
+    "line",
+    "time",
+    "sequence",
+    "voltage",
+    "current",
+    "step_index",
+    "step_count",
+    "cycle_number",
+    "is_live",
+    "charge",
+)
+
+
+class Table:
+    """Columns of floats that grow at the end; reading a column copies nothing."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._position = {name: position for position, name in enumerate(columns)}
+        self._values = np.empty((len(columns), 64))
+        self._n = 0
+
+    def __len__(self) -> int:
+        return self._n
+
+    def append(self, *values: float) -> None:
+        """One row, in the order of the columns."""
+        if self._n == self._values.shape[1]:
+            self._values = np.concatenate([self._values, np.empty_like(self._values)], axis=1)
+        self._values[:, self._n] = values
+        self._n += 1
+
+    def __getitem__(self, column: str) -> FloatArray:
+        """One column, shape (n,)."""
+        return self._values[self._position[column], : self._n]
+
+
+@dataclass(frozen=True)
+class Mounting:
+    """A cell put into the guard's care.
+
+    Attributes:
+        line: Of the log.
+        time: s since the Unix epoch, session clock.
+        cell_run: Uid of the cell run, "" for a dismount.
+        passport: As mounted.
+        sample: Index of the first sample after it.
+    """
+
+    line: int
+    time: float
+    cell_run: str
+    passport: Mapping[str, Any]
+    sample: int
+
+
+class CellLog:
+    """What a guard has written so far about its cell.
+
+    Attributes:
+        samples: The record, a row a sample; ``charge`` is the guard's: passed since the cell was
+            mounted, mAh; ``time`` is on the cycler's clock and never goes back.
+        live: Live values seen between records: ``line``, ``time``, ``voltage``, ``current``,
+            ``charge`` (the integral along the live values, mAh; only differences mean anything).
+        watermarks: ``line`` and ``complete_to`` (session clock; never goes back).
+        comparisons: ``line``, ``device_time``, ``session_time``, ``uncertainty``.
+        states: ``line``, ``time``, ``is_idle``.
+        mountings: Mounts and dismounts.
+        n_unreadable: Lines that were no entries.
+        n_unknown: Samples without a number for time, current or charge; they are left out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.samples = Table(_SAMPLE)
+        self.live = Table(("line", "time", "voltage", "current", "charge"))
+        self.watermarks = Table(("line", "complete_to"))
+        self.comparisons = Table(("line", "device_time", "session_time", "uncertainty"))
+        self.states = Table(("line", "time", "is_idle"))
+        self.mountings: list[Mounting] = []
+        self.n_unreadable = self.n_unknown = 0
+        self._offset = 0
+        self._line = -1
+
+    def refresh(self) -> int:
+        """Read what was added; a line that is still being written is left for the next time.
+
+        Returns:
+            How many lines were read.
+
+        Raises:
+            StorageError: If the log is there and cannot be read, or has become shorter.
+        """
+        if not self.path.exists():
+            return 0
+        n_lines = 0
+        try:
+            with self.path.open("rb") as file:
+                if file.seek(0, 2) < self._offset:
+                    raise StorageError(
+                        f"{self.path} became shorter: {self._offset} bytes had been read"
+                    )
+                file.seek(self._offset)
+                while block := self._block(file.read(BLOCK), file.readline):
+                    for line in block.splitlines():
+                        self.add(line)
+                        n_lines += 1
+                    self._offset += len(block)
+                    file.seek(self._offset)
+        except OSError as error:
+            raise StorageError(f"{self.path} cannot be read: {error}") from error
+        return n_lines
+
+    @staticmethod
+    def _block(block: bytes, rest: Any) -> bytes:
+        """Whole lines of what was read; empty when there is none yet."""
+        if block and b"\n" not in block:
+            block += rest()
+        return block[: block.rfind(b"\n") + 1]
+
+    def add(self, line: bytes | str) -> None:
+        """Take in one line; lines are numbered as they stand in the file, from 0."""
+        self._line += 1
+        try:
+            entry = json.loads(line)
+            kind = entry["kind"]
+        except (ValueError, TypeError, KeyError):
+            self.n_unreadable += 1
+            return
+        take = _KINDS.get(kind)
+        if take is None:
+            return
+        try:
+            take(self, entry)
+        except (KeyError, TypeError, ValueError):
+            self.n_unreadable += 1
+
+    @property
+    def complete_to(self) -> float:
+        """Nothing before this can still be added, session clock; minus infinity if never said."""
+        return float(self.watermarks["complete_to"][-1]) if len(self.watermarks) else -math.inf
+
+    def line_covering(self, time: float) -> int | None:
+        """The line of the first watermark that covers ``time`` (session clock), or None."""
+        position = int(np.searchsorted(self.watermarks["complete_to"], time))
+        return None if position == len(self.watermarks) else int(self.watermarks["line"][position])
+
+    def mounting_at(self, line: int, time: float) -> Mounting | None:
+        """The cell in the guard's care at ``time``, as known at ``line``; None if there is none."""
+        known = [each for each in self.mountings if each.line < line and each.time <= time]
+        return known[-1] if known and known[-1].cell_run else None
+
+    def _sample(self, entry: Mapping[str, Any]) -> None:
+        time, current, charge = (_number(entry, name) for name in ("time", "current", "charge"))
+        if not all(map(math.isfinite, (time, current, charge))):
+            self.n_unknown += 1
+            return
+        if len(self.samples):
+            time = max(time, float(self.samples["time"][-1]))
+        self.samples.append(
+            self._line,
+            time,
+            _number(entry, "sequence"),
+            _number(entry, "voltage"),
+            current,
+            _number(entry, "step_index"),
+            _number(entry, "step_count"),
+            _number(entry, "cycle_number"),
+            entry.get("source") == "live",
+            charge,
+        )
+
+    def _live(self, entry: Mapping[str, Any]) -> None:
+        time, current = _number(entry, "time"), _number(entry, "current")
+        if not (math.isfinite(time) and math.isfinite(current)):
+            return
+        charge = 0.0
+        if len(self.live):
+            last = float(self.live["time"][-1])
+            time = max(time, last)
+            mean = 0.5 * (float(self.live["current"][-1]) + current)
+            charge = float(self.live["charge"][-1]) + charge_from(mean, time - last)
+        self.live.append(self._line, time, _number(entry, "voltage"), current, charge)
+
+    def _watermark(self, entry: Mapping[str, Any]) -> None:
+        complete_to = float(entry["complete_to"])
+        if math.isfinite(complete_to):
+            self.watermarks.append(self._line, max(complete_to, self.complete_to))
+
+    def _comparison(self, entry: Mapping[str, Any]) -> None:
+        values = [float(entry[name]) for name in ("device_time", "session_time", "uncertainty")]
+        if all(map(math.isfinite, values)):
+            self.comparisons.append(self._line, *values)
+
+    def _state(self, entry: Mapping[str, Any]) -> None:
+        self.states.append(self._line, _number(entry, "time"), entry["state"] in IDLE_STATES)
+
+    def _mount(self, entry: Mapping[str, Any]) -> None:
+        run, passport = str(entry["cell_run"]), entry["passport"]
+        if not isinstance(passport, Mapping):
+            raise ValueError("a passport is an object")
+        mounting = Mounting(self._line, float(entry["time"]), run, passport, len(self.samples))
+        self.mountings.append(mounting)
+
+    def _dismount(self, entry: Mapping[str, Any]) -> None:
+        self.mountings.append(Mounting(self._line, float(entry["time"]), "", {}, len(self.samples)))
+
+
+_KINDS = {
+    "sample": CellLog._sample,
+    "live": CellLog._live,
+    "watermark": CellLog._watermark,
+    "clock": CellLog._comparison,
+    "state": CellLog._state,
+    "mount": CellLog._mount,
+    "dismount": CellLog._dismount,
+}
+
+
+def _number(entry: Mapping[str, Any], name: str) -> float:
+    """A number that may be missing; NaN then."""
+    value = entry.get(name)
+    return math.nan if value is None else float(value)
+
+
+def charge_from(current: float, duration: float) -> float:
+    """mAh that a current in A moves in s."""
+    return current * duration / 3.6
+
+
+def is_idle_edge(first: float, last: float) -> bool:
+    """Whether only one of two currents in A is none."""
+    return (abs(first) < NO_CURRENT) != (abs(last) < NO_CURRENT)
+
+
+def edge_charge(first: float, last: float, duration: float) -> float:
+    """mAh between a record and the live value after it.
+
+    Where current flows on one side only, the cycler stopped or started between them. It records
+    both moments, so none flowed here.
+    """
+    if is_idle_edge(first, last):
+        return 0.0
+    return charge_from(0.5 * (first + last), duration)

@@ -1,0 +1,188 @@
+"""This file is where records and live values around an exposure become a path in time."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from battbeam.experiment.cell_log import (
+    CellLog,
+    Mounting,
+    charge_from,
+    edge_charge,
+    is_idle_edge,
+)
+from battbeam.units import FloatArray
+
+#: Two integrals of one current that agree to this are the same, 1; clocks differ by far less.
+SAME_CHARGE = 0.01
+_COUNTED = ("time", "current", "charge", "step_count")
+
+
+@dataclass(frozen=True)
+class CellPath:
+    """Voltage and current of a cell around one exposure.
+
+    They are straight lines between knots; two knots at one time are an edge.
+
+    Attributes:
+        values: Rows time (cycler's clock), voltage, current, charge (mAh); shape (4, n_knots).
+        is_live: Whether a live value, or one held, is among them.
+    """
+
+    values: FloatArray
+    is_live: bool
+
+    def at(self, time: float) -> tuple[float, float, float]:
+        """Voltage, current and charge at a time on the cycler's clock."""
+        times, voltage, current, charge = self.values
+        left = int(np.searchsorted(times, time, side="right")) - 1
+        if left < 0 or left == len(times) - 1:
+            held = max(left, 0)
+            return (
+                float(voltage[held]),
+                float(current[held]),
+                float(charge[held] + charge_from(float(current[held]), time - times[held])),
+            )
+        part = (time - times[left]) / (times[left + 1] - times[left])
+        now = current[left] + part * (current[left + 1] - current[left])
+        passed = charge_from(0.5 * float(current[left] + now), time - times[left])
+        volts = voltage[left] + part * (voltage[left + 1] - voltage[left])
+        return float(volts), float(now), float(charge[left] + passed)
+
+    def between(self, start: float, end: float) -> FloatArray:
+        """Rows time, voltage, charge at both ends, at knots between and where the current turns."""
+        times, _, current, _ = self.values
+        inside = times[(times > start) & (times < end)]
+        left, right = current[:-1], current[1:]
+        turns = np.flatnonzero(left * right < 0)
+        part = left[turns] / (left[turns] - right[turns])
+        zeros = times[turns] + part * np.diff(times)[turns]
+        zeros = zeros[(zeros > start) & (zeros < end)]
+        moments = np.concatenate([[start], np.sort(np.concatenate([inside, zeros])), [end]])
+        points = [self.at(float(moment)) for moment in moments]
+        return np.vstack([moments, [point[0] for point in points], [point[2] for point in points]])
+
+
+def gather_path(
+    log: CellLog, *, line: int, mounting: Mounting, start: float, end: float
+) -> CellPath | None:
+    """From the last record before an exposure to the first after it; None if nothing is known.
+
+    Args:
+        log: Of the guard.
+        line: Only entries before this line of the log count.
+        mounting: The cell in question.
+        start: Of the exposure, cycler's clock.
+        end: Of the exposure, cycler's clock.
+    """
+    return _Gathering(log, line, mounting).path(start, end)
+
+
+class _Gathering:
+    """Collects the knots around one exposure from what the log said before a line."""
+
+    def __init__(self, log: CellLog, line: int, mounting: Mounting) -> None:
+        self._samples, self._live = log.samples, log.live
+        self._first = mounting.sample
+        self._n = int(np.searchsorted(log.samples["line"], line))
+        self._n_live = int(np.searchsorted(log.live["line"], line))
+        self._first_live = int(np.searchsorted(log.live["line"], mounting.line))
+        states = int(np.searchsorted(log.states["line"], line))
+        self._is_idle = bool(states and log.states["is_idle"][states - 1])
+        self._rows: list[tuple[float, float, float, float]] = []
+        self._has_live = False
+
+    def path(self, start: float, end: float) -> CellPath | None:
+        times = self._samples["time"][self._first : self._n]
+        left = self._first + int(np.searchsorted(times, start, side="right")) - 1
+        right = self._first + int(np.searchsorted(times, end))
+        if left < self._first:
+            self._open(None, self._first if self._first < self._n else None, start, end)
+        for record in range(max(left, self._first), min(right, self._n - 1) + 1):
+            self._record(record)
+            following = record + 1 if record + 1 < self._n else None
+            if following is None:
+                self._open(record, None, start, end)
+            elif record < right and self._has_gap(record, following):
+                self._open(record, following, start, end)
+        if not self._rows:
+            return None
+        return CellPath(np.array(self._rows).T, self._has_live)
+
+    def _record(self, record: int) -> None:
+        names = ("time", "voltage", "current", "charge")
+        time, voltage, current, charge = (float(self._samples[name][record]) for name in names)
+        self._rows.append((time, voltage, current, charge))
+        self._has_live = self._has_live or bool(self._samples["is_live"][record])
+
+    def _has_gap(self, record: int, following: int) -> bool:
+        """Whether the cycler was stopped and started again between two records.
+
+        Then the step is another one, and the guard has not counted the charge of a straight line.
+        """
+        first, last = (
+            {n: float(self._samples[n][k]) for n in _COUNTED} for k in (record, following)
+        )
+        if first["step_count"] == last["step_count"]:
+            return False
+        mean = 0.5 * (first["current"] + last["current"])
+        straight = charge_from(mean, last["time"] - first["time"])
+        counted = last["charge"] - first["charge"]
+        return straight == 0 or abs(counted - straight) > SAME_CHARGE * abs(straight)
+
+    def _open(self, record: int | None, following: int | None, start: float, end: float) -> None:
+        """What live values tell between two starts of the cycler, before the first, after the last.
+
+        A live value is held until the next knot: an edge between them has a record of its own.
+        """
+        times = self._live["time"][: self._n_live]
+        after = -math.inf if record is None else float(self._samples["time"][record])
+        until = end if following is None else min(end, float(self._samples["time"][following]))
+        if until <= after:
+            return
+        first = max(int(np.searchsorted(times, after, side="right")), self._first_live)
+        last = int(np.searchsorted(times, until, side="right"))
+        if record is None and first >= last and first < self._n_live:
+            last = first + 1  # Nothing was read before the exposure ended: the next reading.
+        if first >= last:
+            self._hold_record(record, following, until)
+            return
+        needed = max(first, int(np.searchsorted(times, start, side="right")) - 1)
+        self._has_live = True
+        before = self._before(record, first)
+        for row in range(needed, last):
+            self._live_row(row, first, before)
+        time, voltage, current, charge = self._rows[-1]
+        if until > time:
+            held = charge + charge_from(current, until - time)
+            self._rows.append((until, voltage, current, held))
+
+    def _before(self, record: int | None, first: int) -> float:
+        """Charge at the first live value after a record, mAh; marks where current stopped."""
+        if record is None:
+            return 0.0
+        time, voltage, current, charge = self._rows[-1]
+        live_current = float(self._live["current"][first])
+        if is_idle_edge(current, live_current):
+            self._rows.append((time, voltage, live_current, charge))
+        duration = float(self._live["time"][first]) - time
+        return charge + edge_charge(current, live_current, duration)
+
+    def _live_row(self, row: int, first: int, before: float) -> None:
+        live = self._live
+        charge = before + float(live["charge"][row] - live["charge"][first])
+        values = (float(live[name][row]) for name in ("time", "voltage", "current"))
+        time, voltage, current = values
+        self._rows.append((time, voltage, current, charge))
+
+    def _hold_record(self, record: int | None, following: int | None, until: float) -> None:
+        """Without live values the last record holds; between two starts no current flows."""
+        if record is None:
+            return
+        self._has_live = self._has_live or following is None
+        time, voltage, current, charge = self._rows[-1]
+        if following is not None or self._is_idle:
+            self._rows.append((time, voltage, 0.0, charge))
+            current = 0.0
+        self._rows.append((until, voltage, current, charge + charge_from(current, until - time)))
