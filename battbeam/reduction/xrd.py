@@ -1,9 +1,18 @@
 """This file is where a diffraction frame becomes phase fractions and lattice parameters."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from battbeam.errors import ReductionError
+from battbeam.reduction.instrument import Instrument
+from battbeam.reduction.pattern_fit import CountsInBins, PatternFit
+from battbeam.reduction.xrd_derive import derive
+from battbeam.reduction.xrd_model import XrdModel, build_model
 from battbeam.reduction.xrd_result import (
     Dark,
     PhaseResult,
@@ -15,9 +24,32 @@ from battbeam.units import AnyArray, FloatArray
 
 __all__ = ["Dark", "PhaseResult", "ScatteringPhase", "XrdOptions", "XrdReducer", "XrdResult"]
 
+# Fewer counts than this, or than ten standard deviations of the dark, are no pattern.
+_LEAST_COUNTS = 2000.0
+# Share of saturated pixels from which on a frame is not used.
+_MOST_SATURATED = 0.01
+# Pixels wider than this many line widths: fractions were never proven there.
+_MOST_PIXELS_PER_WIDTH = 2.0
+# Reduced chi squared from which on the numbers are not to be used.
+_WORST_RESIDUAL = 5.0
+# Peaks are looked for at every n-th stick; ten sticks make a line width.
+_PEAK_STRIDE = 4
+
 
 class XrdReducer:
-    """Reduces frames of one geometry; made once, used for every frame."""
+    """Reduces frames of one geometry; made once, used for every frame.
+
+    Args:
+        geometry: A .poni, as `battbeam.reduction.geometry` writes it.
+        instrument: The .json beside it: widths of lines, polarization.
+        phases: Everything crystalline in the beam; one active phase or more.
+        shape: Rows and columns of the frames.
+        options: See `XrdOptions`.
+        mask: True where a pixel is not used, shape (n_rows, n_columns).
+
+    Raises:
+        ReductionError: If a file is missing or malformed, or no pattern can be had from this geometry.
+    """
 
     def __init__(
         self,
@@ -28,17 +60,41 @@ class XrdReducer:
         shape: tuple[int, int],
         options: XrdOptions | None = None,
         mask: AnyArray | None = None,
-    ) -> None: ...
+    ) -> None:
+        self.options = options or XrdOptions()
+        self._shape = (int(shape[0]), int(shape[1]))
+        self._instrument = Instrument.read(instrument)
+        self._model: XrdModel = build_model(
+            geometry, self._instrument, phases, shape=self._shape, options=self.options, mask=mask
+        )
+        self._geometry_text = geometry.read_text()
+        self._dark: tuple[Dark, FloatArray] | None = None
 
     @property
     def two_theta(self) -> FloatArray:
         """Of the bins, degree, shape (n_bins,)."""
-        raise NotImplementedError
+        return self._model.bins.centres
 
     @property
     def provenance(self) -> Mapping[str, Any]:
         """What a stored result has to say about how it was made; JSON-ready."""
-        raise NotImplementedError
+        options = asdict(self.options)
+        options["cache_directory"] = None
+        return {
+            "method": "whole pattern, counts in bins",
+            "geometry": self._geometry_text,
+            "instrument": asdict(self._instrument),
+            "phases": [asdict(phase) for phase in self._model.phases],
+            "polarization": self._model.polarization,
+            "options": options,
+            "bin_width": float(np.diff(self._model.bins.edges[:2])[0]),
+        }
+
+    def integrate(self, frame: AnyArray) -> FloatArray:
+        """Sum of counts over sum of correction factors in each bin, NaN where no pixel lies; no dark, no limit."""
+        self._check(frame)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(self._model.bins.sum(frame) / self._model.norm)
 
     def reduce(
         self,
@@ -58,5 +114,120 @@ class XrdReducer:
                 None or NaN: not measured, no correction.
             exposure: s; needed with a dark.
             dark: Frames without beam.
+
+        Raises:
+            ReductionError: If the frame has another shape, or a dark comes without an exposure.
         """
-        raise NotImplementedError
+        self._check(frame)
+        known = transmission is not None and np.isfinite(transmission) and transmission > 0
+        passed = float(transmission) if known and transmission is not None else 1.0
+        saturated = self._saturated(frame)
+        counts = self._counts(frame, saturated, dark, exposure, -np.log(passed))
+        reason = self._no_beam(counts, monitor)
+        if reason:
+            return self._result(counts, None, reason, len(saturated))
+        model = self._model.pattern
+        fit = model.fit(counts, self._model.start(counts))
+        monitor_error = 1 / np.sqrt(monitor)
+        derived = derive(
+            model, fit, self.options, per_amount=1 / (monitor * passed), relative=monitor_error
+        )
+        reason = self._doubts(fit, len(saturated))
+        values = {name: getattr(derived, name) for name in derived.__dataclass_fields__}
+        return self._result(counts, fit, reason, len(saturated), **values)
+
+    def _check(self, frame: AnyArray) -> None:
+        if frame.shape != self._shape:
+            raise ReductionError(f"the frame has {frame.shape} pixels, the geometry {self._shape}")
+
+    def _saturated(self, frame: AnyArray) -> AnyArray:
+        if self.options.saturation is None:
+            return np.empty(0, dtype=np.int64)
+        hot = np.nonzero(frame.ravel() >= self.options.saturation)[0]
+        return hot[self._model.bins.index[hot] < self._model.bins.n_bins]
+
+    def _counts(
+        self, frame: AnyArray, saturated: AnyArray, dark: Dark | None, exposure: float | None, depth: float
+    ) -> CountsInBins:
+        bins, used = self._model.bins, self._model.used
+        total = bins.sum(frame)
+        if len(saturated):
+            # A bin with a saturated pixel would lose light that the model expects.
+            used = used & (bins.sum(np.isin(np.arange(frame.size), saturated)) == 0)
+        below, variance = np.zeros(bins.n_bins), np.zeros(bins.n_bins)
+        if dark is not None:
+            if exposure is None:
+                raise ReductionError("a dark needs the frame's exposure, in s")
+            ratio = exposure / dark.exposure
+            summed = self._dark_in_bins(dark)
+            below, variance = ratio * summed, ratio**2 * summed
+        return CountsInBins(total - below, below, variance, used, depth)
+
+    def _dark_in_bins(self, dark: Dark) -> FloatArray:
+        if self._dark is None or self._dark[0] is not dark:
+            self._dark = (dark, self._model.bins.sum(dark.counts))
+        return self._dark[1]
+
+    def _no_beam(self, counts: CountsInBins, monitor: float) -> str:
+        if not np.isfinite(monitor) or monitor <= 0:
+            return f"no beam: monitor {monitor}"
+        signal, noise = counts.signal.sum(), np.sqrt((counts.dark + counts.dark_variance).sum())
+        if signal < max(_LEAST_COUNTS, 10 * noise):
+            return f"no beam: {signal:.0f} counts above dark"
+        return ""
+
+    def _doubts(self, fit: PatternFit, n_saturated: int) -> str:
+        reasons = []
+        if self._model.pixels_per_width > _MOST_PIXELS_PER_WIDTH:
+            reasons.append(f"pixels {self._model.pixels_per_width:.1f} line widths wide: fractions not reliable")
+        if n_saturated > _MOST_SATURATED * np.prod(self._shape):
+            reasons.append(f"{100 * n_saturated / np.prod(self._shape):.0f} % of pixels saturated")
+        if not fit.converged:
+            reasons.append("the fit did not settle")
+        residual = fit.chi_squared / fit.degrees_of_freedom
+        if residual > _WORST_RESIDUAL:
+            reasons.append(f"residual {residual:.1f}: something in the pattern is not in the model")
+        return "; ".join(reasons)
+
+    @cached_property
+    def _peak_shapes(self) -> tuple[FloatArray, FloatArray]:
+        matrix = np.ascontiguousarray(self._model.shape.matrix[:, ::_PEAK_STRIDE])
+        return matrix, matrix**2
+
+    def _largest_peak(self, counts: CountsInBins, fit: PatternFit) -> tuple[float, float]:
+        lines, squares = self._peak_shapes
+        weight = np.where(counts.used, 1 / fit.variance, 0.0)
+        norm = np.sqrt(weight @ squares)
+        angles = self._model.shape.sticks.two_theta[::_PEAK_STRIDE]
+        inside = (angles > self.two_theta[0]) & (angles < self.two_theta[-1]) & (norm > 0)
+        height = np.where(inside, ((counts.signal - fit.model) * weight) @ lines / np.where(norm > 0, norm, 1), 0.0)
+        largest = int(np.argmax(np.abs(height)))
+        return float(height[largest]), float(angles[largest])
+
+    def _result(
+        self, counts: CountsInBins, fit: PatternFit | None, reason: str, n_saturated: int, **derived: Any
+    ) -> XrdResult:
+        norm = np.where(self._model.norm > 0, self._model.norm, np.nan)
+        nothing = np.full(len(norm), np.nan)
+        raw = np.sqrt(np.maximum(counts.signal + counts.dark, 1.0) + counts.dark_variance)
+        found: dict[str, Any] = {}
+        if fit is not None:
+            peak, at = self._largest_peak(counts, fit)
+            found = {
+                "residual": fit.chi_squared / fit.degrees_of_freedom,
+                "residual_deviation": float(np.sqrt(2 / fit.degrees_of_freedom)),
+                "unexplained": peak,
+                "unexplained_two_theta": at,
+            }
+        return XrdResult(
+            valid=not reason,
+            reason=reason,
+            intensity=counts.signal / norm,
+            intensity_error=raw / norm,
+            model=nothing if fit is None else fit.model / norm,
+            background=nothing if fit is None else fit.background / norm,
+            counts=float(counts.signal.sum()),
+            n_saturated=n_saturated,
+            **found,
+            **derived,
+        )
