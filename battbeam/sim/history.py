@@ -100,7 +100,7 @@ class History:
             if wall.monotonic() > deadline:
                 last = f"{self._rows[-1][0]:.3f}" if self._rows else "nothing"
                 raise ProcessError(
-                    f"history {self.path.name}: waited {timeout} s for time {time:.3f}, it ends at {last}"
+                    f"{self.path.name}: waited {timeout} s for {time:.3f}, it ends at {last}"
                 )
             wall.sleep(0.004)
 
@@ -121,7 +121,7 @@ class History:
         ):
             span = f"{rows[0, 0]:.3f} to {rows[-1, 0]:.3f}" if len(rows) else "nothing"
             raise ValueError(
-                f"times {wanted.min():.3f} to {wanted.max():.3f} lie outside the history, which covers {span}"
+                f"times {wanted.min():.3f} to {wanted.max():.3f} lie outside the history: {span}"
             )
         # Searched by hand, because np.interp is not defined where two lines have one time.
         right = np.clip(np.searchsorted(rows[:, 0], wanted, side="right"), 1, len(rows) - 1)

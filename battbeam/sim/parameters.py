@@ -1,0 +1,94 @@
+"""This file is where the parameters of the simulated cycler's techniques are listed.
+
+Names, sizes and defaults are those of the database of ISISComputingGroup/EPICS-ECLab. Two defaults
+differ, on purpose: REDT is the record interval of the scenario, and recording by change (REDE,
+REDI) is off until asked for.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["float", "floats", "integer", "integers", "booleans"]
+Value = float | Sequence[float]
+#: Values by technique, instance and parameter.
+Parameters = Mapping[tuple[str, int, str], Value]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a technique.
+
+    Attributes:
+        kind: Of its PV.
+        default: Value, or the one element of an array, until it is put.
+        n_most: Longest array.
+        unit: Of the value.
+        doc: What it is.
+    """
+
+    kind: Kind
+    default: float
+    n_most: int
+    unit: str
+    doc: str
+
+
+def _settings(changes: str, unit: str, time_base: float) -> dict[str, Parameter]:
+    return {
+        "REDT": Parameter("float", 10.0, 1, "s", "record every dT; 0 is off"),
+        changes: Parameter("float", 0.0, 1, unit, f"record every d{changes[-1]}; 0 is off"),
+        "TB": Parameter("float", time_base, 1, "s", "time base"),
+        "IRANGE": Parameter("integer", 8, 1, "", "current range; 7, 8, 9 are 1, 10, 100 mA"),
+        "ERANGE": Parameter("integer", 3, 1, "", "voltage range"),
+        "BW": Parameter("integer", 5, 1, "", "bandwidth"),
+        "XCTR": Parameter("integer", 0, 1, "", "further columns"),
+    }
+
+
+def _steps(value: str, unit: str, n_most: int) -> dict[str, Parameter]:
+    return {
+        value: Parameter("floats", 0.0, n_most, unit, "value of each step"),
+        "DURSTEP": Parameter("floats", 0.0, n_most, "s", "duration of each step"),
+        "VSINIT": Parameter("booleans", 0, n_most, "", "each step against the initial value"),
+        "STEPN": Parameter("integer", 1, 1, "", "number of steps minus 1"),
+        "NCYCLES": Parameter("integer", 0, 1, "", "number of times repeated"),
+    }
+
+
+def _tests(n_most: int) -> dict[str, Parameter]:
+    tests = {"EXITCOND": Parameter("integers", 0, n_most, "", "exit condition of each step")}
+    for number in (1, 2, 3):
+        tests[f"TEST{number}CONF"] = Parameter("integers", 0, n_most, "", f"test {number}")
+        tests[f"TEST{number}VAL"] = Parameter("floats", 0.0, n_most, "", f"value of test {number}")
+    return tests
+
+
+#: Parameters of each technique.
+TECHNIQUES: Mapping[str, Mapping[str, Parameter]] = {
+    "OCV": {
+        "RTT": Parameter("float", 1.0, 1, "s", "rest duration"),
+        **_settings("REDE", "V", 20e-6),
+    },
+    "CP": {**_steps("ISTEP", "A", 100), **_settings("REDE", "V", 25e-6)},
+    "CA": {**_steps("VSTEP", "V", 100), **_settings("REDI", "A", 25e-6)},
+    "CPLIMIT": {**_steps("ISTEP", "A", 20), **_settings("REDE", "V", 40e-6), **_tests(20)},
+    "CALIMIT": {**_steps("VSTEP", "V", 20), **_settings("REDI", "A", 40e-6), **_tests(20)},
+    "LOOP": {
+        "NLOOP": Parameter("integer", 0, 1, "", "how often to go back"),
+        "PROT": Parameter("integer", 0, 1, "", "index of the technique to go back to"),
+    },
+}
+#: How often each may stand in one list: the database declares so many instances.
+N_INSTANCES: Mapping[str, int] = {name: 2 if name == "OCV" else 1 for name in TECHNIQUES}
+#: Identifiers of BioLogic's developer package, as TECHID shows them.
+TECHNIQUE_IDS: Mapping[str, int] = {
+    "OCV": 100,
+    "CA": 101,
+    "CP": 102,
+    "LOOP": 150,
+    "CPLIMIT": 155,
+    "CALIMIT": 157,
+}
+#: Largest current of each range that matters to a coin cell, A.
+CURRENT_RANGES: Mapping[int, float] = {6: 1e-4, 7: 1e-3, 8: 1e-2, 9: 1e-1, 10: 1.0}
