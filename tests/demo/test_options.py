@@ -1,0 +1,33 @@
+import pytest
+
+from battbeam.demo.options import DemoOptions, hidden_truth, passport, protocol
+from battbeam.errors import PreflightError
+from battbeam.experiment.cell import CellPassport
+from battbeam.experiment.protocol import Protocol
+
+
+def test_every_wrong_option_is_named_at_once():
+    options = DemoOptions(chemistry="nmc811", solid_solution=True, frame_size=10, distance=5, speed=0, seed=-1)
+    with pytest.raises(PreflightError, match="5 fault") as refused:
+        options.check()
+    assert "distance must lie in 40 to 1000 mm, got 5 mm" in str(refused.value)
+
+
+def test_another_seed_is_another_cell_and_the_same_seed_the_same():
+    one, same, other = (hidden_truth(DemoOptions(seed=seed)) for seed in (1, 1, 2))
+    assert one == same
+    assert one.cells != other.cells
+    assert one.detector != other.detector
+
+
+@pytest.mark.parametrize("chemistry", ["lfp", "nmc811"])
+def test_the_demo_protocol_stays_inside_its_own_passport(chemistry):
+    options = DemoOptions(chemistry=chemistry)
+    believed = CellPassport.read(passport(options, hidden_truth(options)))
+    assert Protocol.read(protocol(options)).faults(believed, believed.window) == []
+
+
+def test_the_detector_keeps_its_sensor_whatever_the_number_of_pixels():
+    for size in (256, 512, 1024):
+        detector = hidden_truth(DemoOptions(frame_size=size)).detector
+        assert detector.n_columns * detector.pixel_size == pytest.approx(88.064)
