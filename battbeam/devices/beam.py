@@ -1,0 +1,196 @@
+"""This file is where the beam is: ring, shutter, attenuator, counters."""
+
+import math
+from typing import Any
+
+from ophyd import Component as Cpt
+from ophyd import Device
+
+from battbeam.devices.signals import Note, Readback, Setting
+from battbeam.devices.status import TimedStatus
+from battbeam.errors import DeviceError
+
+OPEN, CLOSED = 1, 0
+#: Wall seconds in which a photon shutter opens or closes; the slow ones take two.
+SHUTTER_TIMEOUT = 5.0
+
+
+class Shutter(Device):  # type: ignore[misc]
+    """Lets the beam through (1) or not (0).
+
+    The RunEngine stops what a plan has set and pauses what it has seen; here both mean closed.
+
+    >>> RE(bps.mv(beam.shutter, 1))  # doctest: +SKIP
+    """
+
+    status = Cpt(Readback, "STATUS", dtype="integer", kind="hinted", doc="1 open, 0 closed")
+    command = Cpt(Setting, "CMD", dtype="integer", kind="omitted", doc="put 1 to open, 0 to close")
+
+    def __init__(self, prefix: str, *, name: str, **kwargs: Any) -> None:
+        super().__init__(prefix, name=name, **kwargs)
+        self._wanted: tuple[TimedStatus, int] | None = None
+        self.status.subscribe(self._changed, run=False)
+
+    @property
+    def position(self) -> int:
+        """1 open, 0 closed, -1 unknown."""
+        return int(self.status.value_now())
+
+    def set(self, wanted: int, *, timeout: float = SHUTTER_TIMEOUT) -> TimedStatus:
+        """Open (1) or close (0).
+
+        Raises:
+            ValueError: If it is neither.
+        """
+        if wanted not in (OPEN, CLOSED):
+            raise ValueError(f"{self.name}: {wanted!r} is neither 1 (open) nor 0 (closed)")
+        verb = "open" if wanted == OPEN else "closed"
+        overdue = DeviceError(
+            f"{self.name}: not {verb} within {timeout:g} s; look at the interlock"
+        )
+        status = TimedStatus(timeout=timeout, overdue=overdue)
+        self._wanted = (status, int(wanted))
+        self.command.put(int(wanted), wait=False)
+        self._changed(self.status.value_now())
+        return status
+
+    def _changed(self, value: Any = None, **_: Any) -> None:
+        wanted = self._wanted
+        if wanted is not None and value == wanted[1]:
+            self._wanted = None
+            wanted[0].finish()
+
+    def close(self) -> None:
+        """Close it now, without waiting."""
+        wanted, self._wanted = self._wanted, None
+        self.command.put(CLOSED, wait=False)
+        if wanted is not None:
+            wanted[0].finish()
+
+    def stop(self, *, success: bool = False) -> None:
+        """Close it: a plan that has ended, however it ended, leaves no beam on the sample."""
+        self.close()
+
+    def pause(self) -> None:
+        """Close it: nobody exposes while the RunEngine pauses."""
+        self.close()
+
+    def resume(self) -> None:
+        """Nothing: the plan is rewound to where it opens the shutter itself."""
+
+
+class Attenuator(Device):  # type: ignore[misc]
+    """Absorbers in the beam, by what they let through."""
+
+    transmission = Cpt(
+        Readback, "TRANSMISSION", units="1", kind="normal", doc="let through, 0 to 1"
+    )
+    setpoint = Cpt(Setting, "SP", units="1", kind="omitted", doc="asked for, 0 to 1")
+    egu = "1"
+    #: Largest relative distance of what is let through from what was asked for.
+    tolerance = 0.02
+
+    @property
+    def position(self) -> float:
+        """Let through, 0 to 1."""
+        return float(self.transmission.value_now())
+
+    def set(self, transmission: float, *, timeout: float = 10.0) -> TimedStatus:
+        """Ask for a transmission.
+
+        Raises:
+            ValueError: If it is not above 0 and at most 1.
+        """
+        if not 0 < transmission <= 1:
+            raise ValueError(
+                f"{self.name}: transmission must be above 0 and at most 1, got {transmission:g}"
+            )
+        overdue = DeviceError(
+            f"{self.name}: transmission not {transmission:g} within {timeout:g} s"
+        )
+        status = TimedStatus(timeout=timeout, overdue=overdue)
+
+        def changed(value: Any = None, **_: Any) -> None:
+            if value is not None and abs(float(value) / transmission - 1) <= self.tolerance:
+                self.transmission.clear_sub(changed)
+                status.finish()
+
+        self.setpoint.put(transmission, wait=False)
+        self.transmission.subscribe(changed, run=True)
+        return status
+
+
+class Beam(Device):  # type: ignore[misc]
+    """The beam on the sample. No number, no connection and too little current all mean no beam.
+
+    Counters are gated by the detector's exposure: they hold the counts of the last one.
+
+    Args:
+        minimum_ring_current: Below it there is no beam, mA.
+    """
+
+    ring_current = Cpt(
+        Readback, "RING:CURRENT", units="mA", tolerant=True, kind="hinted", doc="NaN: not known"
+    )
+    shutter = Cpt(Shutter, "SHUTTER:", kind="omitted", doc="open only while exposing")
+    attenuator = Cpt(Attenuator, "ATT:", kind="normal", doc="absorbers before the sample")
+    i0 = Cpt(Readback, "I0:COUNTS", units="count", kind="hinted", doc="before the sample")
+    transmission_counts = Cpt(
+        Readback, "IT:COUNTS", units="count", kind="normal", doc="behind the sample"
+    )
+    i0_rate = Cpt(
+        Readback, "I0:RATE", units="count/s", kind="omitted", doc="live, before the sample"
+    )
+    transmission_rate = Cpt(
+        Readback, "IT:RATE", units="count/s", kind="omitted", doc="live, behind the sample"
+    )
+    i0_dark_rate = Cpt(Readback, "I0:DARK_RATE", units="count/s", kind="config", doc="without beam")
+    minimum_ring_current = Cpt(Note, units="mA", kind="config", doc="below it there is no beam")
+
+    def __init__(
+        self, prefix: str, *, name: str, minimum_ring_current: float = 5.0, **kwargs: Any
+    ) -> None:
+        super().__init__(prefix, name=name, **kwargs)
+        self.minimum_ring_current.put(float(minimum_ring_current))
+        self.n_losses, self.latest_loss = 0, ""
+        self.ring_current.subscribe(self._current_changed, run=False)
+        self.ring_current.subscribe(
+            self._connection_changed, event_type=self.ring_current.SUB_META, run=False
+        )
+        # The words that stand in a paper, not the path through the device tree.
+        self.ring_current.name = "ring_current"
+        self.i0.name = "i0"
+        self.transmission_counts.name = "transmission_counts"
+        self.attenuator.transmission.name = "attenuator_transmission"
+
+    def _current_changed(self, value: Any = None, **_: Any) -> None:
+        """Count the losses that a monitor has seen, so that a short one is not overlooked."""
+        current = math.nan if value is None else float(value)
+        reason = reason_without_beam(current, float(self.minimum_ring_current.value_now()))
+        if reason:
+            self.n_losses, self.latest_loss = self.n_losses + 1, reason
+
+    def _connection_changed(self, connected: bool = True, **_: Any) -> None:
+        if not connected:
+            self._current_changed(math.nan)
+
+    def why_down(self) -> str:
+        """Why there is no beam; empty while there is."""
+        return reason_without_beam(
+            float(self.ring_current.value_now()), float(self.minimum_ring_current.value_now())
+        )
+
+
+def reason_without_beam(current: float, minimum: float) -> str:
+    """Why a ring current in mA is no beam; empty when it is one.
+
+    >>> reason_without_beam(100.0, 5.0)
+    ''
+    >>> reason_without_beam(float("nan"), 5.0)
+    'ring current not known'
+    """
+    if math.isnan(current):
+        return "ring current not known"
+    if current < minimum:
+        return f"ring current {current:.3g} mA, below {minimum:g} mA"
+    return ""

@@ -1,0 +1,94 @@
+"""This file is where the instruments of a beamline are held together, and its declaration loaded.
+
+A declaration is a plain Python file with ``def declare(connection)`` that returns a `Beamline`.
+"""
+
+import runpy
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ophyd import Device
+
+from battbeam.connection import Connection
+from battbeam.devices.beam import Beam
+from battbeam.devices.detector import AreaDetector
+from battbeam.devices.monochromator import Monochromator
+from battbeam.devices.potentiostat import Potentiostat
+from battbeam.devices.rotation_stage import RotationStage
+from battbeam.devices.sample_stage import SampleStage
+from battbeam.errors import DeviceError
+from battbeam.experiment.clock import Clock
+
+
+@dataclass(frozen=True)
+class Beamline:
+    """The instruments of one beamline.
+
+    Attributes:
+        potentiostat: Behind the guard of the cell in the beam.
+        sample_stage: Moves the cell across the beam, mm.
+        rotation_stage: Turns it, degree.
+        monochromator: eV.
+        beam: Ring, shutter, attenuator, counters.
+        detector: For diffraction.
+        clock: The session's clock.
+        standard_position: (x, y) of the sample stage with the calibrant in the beam, mm.
+    """
+
+    potentiostat: Potentiostat
+    sample_stage: SampleStage
+    rotation_stage: RotationStage
+    monochromator: Monochromator
+    beam: Beam
+    detector: AreaDetector
+    clock: Clock
+    standard_position: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def devices(self) -> dict[str, Device]:
+        """Every ophyd device by its name."""
+        held = [getattr(self, field.name) for field in fields(self)]
+        return {device.name: device for device in held if isinstance(device, Device)}
+
+    def connection_faults(self, timeout: float = 10.0) -> list[str]:
+        """What does not answer within ``timeout`` wall seconds, one sentence a device."""
+        faults = []
+        for name, device in self.devices.items():
+            try:
+                device.wait_for_connection(timeout=timeout)
+            except TimeoutError:
+                faults.append(missing_records(name, device))
+                # The first device has used up everybody's time.
+                timeout = 0.5
+        return faults
+
+
+def missing_records(name: str, device: Device) -> str:
+    """One sentence that names the records of a device that do not answer."""
+    missing = [
+        walk.item.pvname
+        for walk in device.walk_signals()
+        if not walk.item.connected and hasattr(walk.item, "pvname")
+    ]
+    shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+    return f"{name} is not connected: no answer from {shown}; is its server running?"
+
+
+def load_beamline(declaration: Path, connection: Connection) -> Beamline:
+    """The beamline that a file declares, connected to where ``connection`` says.
+
+    Raises:
+        DeviceError: If the file is missing or declares no beamline.
+    """
+    if not declaration.exists():
+        raise DeviceError(f"beamline declaration {declaration} is missing")
+    declare: Any = runpy.run_path(str(declaration)).get("declare")
+    if not callable(declare):
+        raise DeviceError(f"{declaration} has no function declare(connection)")
+    beamline = declare(connection)
+    if not isinstance(beamline, Beamline):
+        raise DeviceError(
+            f"{declaration}: declare(connection) returned {type(beamline).__name__}, not a Beamline"
+        )
+    return beamline

@@ -1,0 +1,336 @@
+"""This file is where an area detector exposes.
+
+It works on the `cam1:` and `HDF1:` records of any areaDetector. One event holds one train of
+frames; a train of which a frame is missing fails, and one that was interrupted is taken again into
+a file of its own.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ophyd import Component as Cpt
+from ophyd import Device
+from ophyd import FormattedComponent as FCpt
+
+from battbeam.devices.frame_writer import FrameFile, FrameWriter, adjust
+from battbeam.devices.frames import FrameTrain, train_faults
+from battbeam.devices.signals import Note, Readback, Setting
+from battbeam.devices.status import TimedStatus
+from battbeam.errors import DeviceError
+
+#: areaDetector stamps frames in s since 1990-01-01 UTC; documents count from 1970-01-01.
+EPICS_EPOCH = 631_152_000.0
+#: Wall seconds a train may take beyond its exposures: read-out, writing, a busy server.
+TRAIN_MARGIN = 30.0
+#: Wall seconds without a frame, the camera at rest, after which a missing frame counts as lost.
+LOST_AFTER = 3.0
+#: Bytes that must be free before a file is opened: some hundred frames of four million pixels.
+MINIMUM_FREE = 1e9
+#: cam1:ImageMode of a counted train.
+MULTIPLE = 1
+
+
+class Camera(Device):  # type: ignore[misc]
+    """What exposes."""
+
+    acquire = Cpt(Setting, "Acquire", dtype="integer", kind="omitted", doc="1 while exposing")
+    exposure = Cpt(Setting, "AcquireTime_RBV", write_pv="AcquireTime", units="s", kind="config")
+    period = Cpt(Setting, "AcquirePeriod_RBV", write_pv="AcquirePeriod", units="s", kind="config")
+    n_images = Cpt(Setting, "NumImages_RBV", write_pv="NumImages", dtype="integer", kind="config")
+    image_mode = Cpt(
+        Setting, "ImageMode_RBV", write_pv="ImageMode", dtype="integer", kind="omitted"
+    )
+    counter = Cpt(
+        Readback, "ArrayCounter_RBV", dtype="integer", kind="omitted", doc="frames so far"
+    )
+    n_columns = Cpt(Readback, "ArraySizeX_RBV", dtype="integer", kind="config", doc="fast axis")
+    n_rows = Cpt(Readback, "ArraySizeY_RBV", dtype="integer", kind="config", doc="slow axis")
+
+
+class AreaDetector(Device):  # type: ignore[misc]
+    """A pixel detector whose frames the server writes to HDF5.
+
+    Args:
+        directory: Where the server shall write.
+        boot_id_pv: A record that changes when the detector's server restarts.
+        readout_delay: From the end of an exposure to its stamp, s; a calibrated value.
+        exposure_limits: Shortest and longest exposure, s.
+        dtype_numpy: Of a pixel in the file.
+
+    >>> RE(xrd_series([detector], beam=beam, exposure=10.0, n_points=1))  # doctest: +SKIP
+    """
+
+    cam = Cpt(Camera, "cam1:", kind="config", doc="exposes")
+    hdf = Cpt(FrameWriter, "HDF1:", kind="omitted", doc="writes")
+    boot_id = FCpt(Readback, "{_boot_id_pv}", dtype="string", kind="omitted", doc="of the server")
+    frame = Cpt(
+        Note, dtype="integer", kind="normal", doc="index in its file of the event's first frame"
+    )
+    n_frames = Cpt(Note, dtype="integer", kind="normal", doc="frames in the event; 0: none arrived")
+    stamp = Cpt(Note, units="s", kind="normal", doc="read-out of the last frame, s since 1970")
+    readout_delay = Cpt(Note, units="s", kind="config", doc="end of exposure to stamp")
+
+    def __init__(
+        self,
+        prefix: str,
+        *,
+        name: str,
+        directory: Path,
+        boot_id_pv: str,
+        readout_delay: float = 0.0,
+        exposure_limits: tuple[float, float] = (1e-3, 3600.0),
+        dtype_numpy: str = "<u4",
+        **kwargs: Any,
+    ) -> None:
+        self._boot_id_pv = boot_id_pv
+        super().__init__(prefix, name=name, **kwargs)
+        self.directory, self.exposure_limits, self.dtype_numpy = (
+            directory,
+            exposure_limits,
+            dtype_numpy,
+        )
+        self.readout_delay.put(float(readout_delay))
+        self._changed = threading.Condition()
+        self._seen = {"counter": 0, "captured": 0, "acquire": 0}
+        self._found: list[tuple[Setting, Any]] = []
+        self._file: FrameFile | None = None
+        self._boot = ""
+        self._must_reopen = self._has_event = False
+        self._exposing: TimedStatus | None = None
+        for key, signal in self._watched.items():
+            signal.subscribe(self._watcher(key), run=False)
+
+    @property
+    def _watched(self) -> dict[str, Readback]:
+        return {
+            "counter": self.cam.counter,
+            "captured": self.hdf.captured,
+            "acquire": self.cam.acquire,
+        }
+
+    def _watcher(self, key: str) -> Any:
+        def changed(value: Any = None, **_: Any) -> None:
+            with self._changed:
+                if value is not None:
+                    self._seen[key] = int(value)
+                self._changed.notify_all()
+
+        return changed
+
+    def train_faults(self, *, exposure: float, n_frames: int = 1, period: float = 0.0) -> list[str]:
+        """What is wrong with a train for this detector, one sentence each."""
+        faults = train_faults(exposure=exposure, n_frames=n_frames, period=period)
+        low, high = self.exposure_limits
+        if not faults and not low <= exposure <= high:
+            faults.append(f"exposure {exposure:g} s is outside {low:g} to {high:g} s")
+        return [f"{self.name}: {fault}" for fault in faults]
+
+    # Staging: one file, and the hardware left as it was found.
+
+    def stage(self) -> list[Any]:
+        """Open a file.
+
+        Raises:
+            DeviceError: If the camera is busy, the disk is full or the server cannot write.
+        """
+        if self.cam.acquire.value_now() != 0:
+            raise DeviceError(
+                f"{self.name}: already exposing; stop {self.cam.acquire.pvname} first"
+            )
+        self.hdf.check_space(self.directory, MINIMUM_FREE)
+        self._boot = str(self.boot_id.value_now())
+        cam = self.cam
+        changed = (cam.exposure, cam.period, cam.n_images, cam.image_mode, *self.hdf.settings)
+        found = [(signal, signal.value_now()) for signal in changed]
+        # A path that was never set cannot be put back: the writer refuses an empty one.
+        self._found = [(signal, value) for signal, value in found if value != ""]
+        staged: list[Any] = super().stage()
+        self._open()
+        return staged
+
+    def unstage(self) -> list[Any]:
+        """Close the file and put every setting back."""
+        if self._exposing is not None:
+            self._abandon()
+        found, self._found = self._found, []
+        if found:
+            self.hdf.close_file()
+        self._file, self._has_event = None, False
+        for signal, value in found:
+            adjust(signal, value)
+        unstaged: list[Any] = super().unstage()
+        return unstaged
+
+    def _open(self) -> None:
+        self.hdf.close_file()
+        shape = (int(self.cam.n_rows.value_now()), int(self.cam.n_columns.value_now()))
+        path = self.hdf.open_file(self.directory)
+        self._file = FrameFile(path, data_key=self.image_key, frame_shape=shape)
+        self._must_reopen = self._has_event = False
+
+    # Exposing.
+
+    def prepare(self, train: FrameTrain) -> TimedStatus:
+        """Set the camera up for trains like this one, until it is unstaged.
+
+        Raises:
+            ValueError: If the detector cannot expose so.
+        """
+        faults = self.train_faults(
+            exposure=train.exposure, n_frames=train.n_frames, period=train.period
+        )
+        if faults:
+            raise ValueError("; ".join(faults))
+        adjust(self.cam.image_mode, MULTIPLE)
+        adjust(self.cam.exposure, float(train.exposure))
+        adjust(self.cam.period, float(max(train.period, train.exposure)))
+        adjust(self.cam.n_images, int(train.n_frames))
+        status = TimedStatus(
+            timeout=TRAIN_MARGIN, overdue=DeviceError(f"{self.name}: not prepared")
+        )
+        status.finish()
+        return status
+
+    def trigger(self) -> TimedStatus:
+        """Expose one train.
+
+        Raises:
+            DeviceError: If it is not staged.
+        """
+        if self._file is None:
+            raise DeviceError(f"{self.name}: no file is open; stage it first")
+        for note in (self.frame, self.n_frames, self.stamp):
+            note.put({"integer": -1, "number": math.nan}[note.declared_dtype])
+        self.n_frames.put(0)
+        if self._must_reopen:
+            self._open()
+        n = int(self.cam.n_images.value_now())
+        duration = n * max(float(self.cam.period.value_now()), float(self.cam.exposure.value_now()))
+        limit = duration + TRAIN_MARGIN
+        overdue = DeviceError(f"{self.name}: {n} frame(s) asked, not finished within {limit:.1f} s")
+        status = TimedStatus(timeout=limit, overdue=overdue)
+        before = {key: int(signal.value_now()) for key, signal in self._watched.items()}
+        with self._changed:
+            self._seen, self._exposing = dict(before), status
+        arguments = (status, n, before)
+        threading.Thread(target=self._expose, args=arguments, name=self.name, daemon=True).start()
+        return status
+
+    def _expose(self, status: TimedStatus, n: int, before: dict[str, int]) -> None:
+        """Watch one train from its own thread, so that the RunEngine is free meanwhile."""
+        try:
+            self.cam.acquire.put(1, wait=False)
+            fault = self._watch(status, n, before)
+            if status.done:
+                self._must_reopen = True
+                return
+            if not fault and str(self.boot_id.value_now()) != self._boot:
+                fault = "its server restarted during the exposure"
+            if not fault:
+                self._note(n, before["captured"])
+        except (TimeoutError, DeviceError) as error:
+            fault = str(error)
+        finally:
+            self._exposing = None
+        if fault:
+            self._must_reopen = True
+            status.fail(DeviceError(f"{self.name}: {fault}"))
+        else:
+            self._has_event = True
+            status.finish()
+
+    def _watch(self, status: TimedStatus, n: int, before: dict[str, int]) -> str:
+        """Wait for the train's frames; what is wrong with them, or nothing."""
+        last_change, last_seen = time.monotonic(), dict(before)
+        while not status.done:
+            with self._changed:
+                self._changed.wait(0.25)
+                seen = dict(self._seen)
+            if seen != last_seen:
+                last_change, last_seen = time.monotonic(), seen
+            arrived = {key: seen[key] - before[key] for key in ("counter", "captured")}
+            if seen["acquire"] == 0 and min(arrived.values()) >= n:
+                break
+            if seen["acquire"] == 0 and time.monotonic() - last_change > LOST_AFTER:
+                break
+        else:
+            return ""
+        if set(arrived.values()) == {n}:
+            return ""
+        return (
+            f"{n} frame(s) asked, {arrived['counter']} read out, {arrived['captured']} written "
+            f"({self.hdf.message.value_now() or 'the writer reports no error'})"
+        )
+
+    def _note(self, n: int, first: int) -> None:
+        self.frame.put(first)
+        self.n_frames.put(n)
+        self.stamp.put(float(self.hdf.stamp.value_now()) + EPICS_EPOCH)
+
+    def _abandon(self) -> None:
+        """Break off what is exposing; whoever waits for it is told that it is over."""
+        status, self._must_reopen = self._exposing, True
+        self.cam.acquire.put(0, wait=False)
+        if status is not None:
+            status.finish()
+
+    def pause(self) -> None:
+        """Break off; on resume the point is taken again, into a new file."""
+        self._must_reopen = self._file is not None
+        if self._exposing is not None:
+            self._abandon()
+
+    def resume(self) -> None:
+        """Nothing: the plan is rewound to where it triggers."""
+
+    def stop(self, *, success: bool = False) -> None:
+        """Break off what is exposing."""
+        if self._exposing is not None:
+            self._abandon()
+
+    # Documents.
+
+    @property
+    def file_path(self) -> Path:
+        """The file that is open.
+
+        Raises:
+            DeviceError: If it is not staged.
+        """
+        if self._file is None:
+            raise DeviceError(f"{self.name}: no file is open; stage it first")
+        return self._file.path
+
+    @property
+    def image_key(self) -> str:
+        """Name of the frames in the descriptor."""
+        return f"{self.name}_image"
+
+    def describe(self) -> dict[str, Any]:
+        """What an event holds; the frames are outside it."""
+        described = dict(super().describe())
+        shape = [int(self.cam.n_rows.value_now()), int(self.cam.n_columns.value_now())]
+        n = int(self.cam.n_images.value_now())
+        described[self.image_key] = {
+            "source": f"PV:{self.prefix}HDF1:",
+            "dtype": "array",
+            "dtype_numpy": self.dtype_numpy,
+            "shape": shape if n == 1 else [n, *shape],
+            "units": "count",
+            "external": "STREAM:",
+        }
+        return described
+
+    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, Any]]:
+        """Where the frames of the last train are; nothing if it has none or was told already."""
+        if self._file is not None and self._has_event:
+            self._has_event = False
+            yield from self._file.documents()
+
+    def get_index(self) -> int:
+        """Events in the file that is open."""
+        return 0 if self._file is None else self._file.n_events

@@ -1,0 +1,50 @@
+"""This file is where a train of exposures is described."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FrameTrain:
+    """Exposures one after the other, asked of a detector as one.
+
+    Attributes:
+        exposure: s of session clock, greater than 0.
+        n_frames: At least 1.
+        period: From one exposure's start to the next, s; 0 is as fast as the detector reads out.
+
+    Raises:
+        ValueError: Naming the number that cannot be.
+    """
+
+    exposure: float
+    n_frames: int = 1
+    period: float = 0.0
+
+    def __post_init__(self) -> None:
+        faults = train_faults(exposure=self.exposure, n_frames=self.n_frames, period=self.period)
+        if faults:
+            raise ValueError("; ".join(faults))
+
+    @property
+    def duration(self) -> float:
+        """From the first exposure's start to the last one's end, s, without read-out."""
+        return max(self.exposure, self.period) * (self.n_frames - 1) + self.exposure
+
+
+def train_faults(*, exposure: float, n_frames: int = 1, period: float = 0.0) -> list[str]:
+    """What is wrong with a train of exposures, one sentence each.
+
+    >>> train_faults(exposure=-1.0)
+    ['exposure must be greater than 0 s, got -1 s']
+    """
+    faults = []
+    if not (exposure > 0 and math.isfinite(exposure)):
+        faults.append(f"exposure must be greater than 0 s, got {exposure:g} s")
+    if n_frames < 1:
+        faults.append(f"n_frames must be at least 1, got {n_frames}")
+    if period != 0 and not period >= exposure:
+        faults.append(
+            f"period must be 0 or at least the exposure of {exposure:g} s, got {period:g} s"
+        )
+    return faults

@@ -1,0 +1,115 @@
+"""This file is where a Channel Access value gets its unit, its type and its time-outs.
+
+An integer that is a float in the next event breaks a table, and a value that cannot be read must
+not look like a number: readings are coerced to their declared type, and a disconnected one is NaN,
+-1 or the empty string where its device may live without it.
+"""
+
+import math
+import time
+from typing import Any, Literal
+
+from ophyd import EpicsSignal, EpicsSignalRO, Signal
+
+Dtype = Literal["number", "integer", "string"]
+
+#: Wall seconds for one read and one connection; a loopback read takes a millisecond.
+READ_TIMEOUT = 2.0
+CONNECTION_TIMEOUT = 5.0
+#: Wall seconds for a put that waits for its completion; longer ones state their own.
+WRITE_TIMEOUT = 10.0
+
+_NUMPY = {"number": "<f8", "integer": "<i8"}
+_COERCE: dict[str, Any] = {"number": float, "integer": int, "string": str}
+#: What stands for a value that could not be read.
+UNKNOWN: dict[str, Any] = {"number": math.nan, "integer": -1, "string": ""}
+
+
+class Described:
+    """A unit, one declared type and a reading that may be unknown; mixed into ophyd's signals.
+
+    Args:
+        units: As the documents state them; the server's own where none is given.
+        dtype: ``number``, ``integer`` or ``string``.
+        tolerant: Whether a disconnected signal reads as unknown instead of raising.
+    """
+
+    name: str
+    connected: bool
+
+    def __init__(
+        self,
+        *args: Any,
+        units: str = "",
+        dtype: Dtype = "number",
+        tolerant: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        self.declared_units, self.declared_dtype, self.tolerant = units, dtype, tolerant
+        super().__init__(*args, **kwargs)
+
+    def value_now(self) -> Any:
+        """The value, coerced to the declared type; unknown if disconnected and tolerant."""
+        if self.tolerant and not self.connected:
+            return UNKNOWN[self.declared_dtype]
+        try:
+            value = self.get()  # type: ignore[attr-defined]
+        except TimeoutError:
+            if self.tolerant:
+                return UNKNOWN[self.declared_dtype]
+            raise
+        return (
+            UNKNOWN[self.declared_dtype] if value is None else _COERCE[self.declared_dtype](value)
+        )
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """One reading, as Bluesky wants it."""
+        value = self.value_now()
+        stamp = getattr(self, "timestamp", None) or time.time()
+        return {self.name: {"value": value, "timestamp": float(stamp)}}
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """Source, type and unit."""
+        metadata = getattr(self, "metadata", {})
+        key: dict[str, Any] = {
+            "source": getattr(self, "source_name", f"SIM:{self.name}"),
+            "dtype": self.declared_dtype,
+            "shape": [],
+            "units": self.declared_units or metadata.get("units") or "",
+        }
+        if self.declared_dtype in _NUMPY:
+            key["dtype_numpy"] = _NUMPY[self.declared_dtype]
+        precision = metadata.get("precision")
+        if precision is not None and self.declared_dtype == "number":
+            key["precision"] = int(precision)
+        return {self.name: key}
+
+
+def _with_timeouts(kwargs: dict[str, Any]) -> dict[str, Any]:
+    kwargs["string"] = kwargs.get("dtype") == "string"
+    kwargs.setdefault("timeout", READ_TIMEOUT)
+    kwargs.setdefault("connection_timeout", CONNECTION_TIMEOUT)
+    return kwargs
+
+
+class Readback(Described, EpicsSignalRO):  # type: ignore[misc]
+    """A value that the hardware tells."""
+
+    def __init__(self, pv: str, **kwargs: Any) -> None:
+        super().__init__(pv, **_with_timeouts(kwargs))
+
+
+class Setting(Described, EpicsSignal):  # type: ignore[misc]
+    """A value that may be put."""
+
+    def __init__(self, pv: str, **kwargs: Any) -> None:
+        kwargs.setdefault("write_timeout", WRITE_TIMEOUT)
+        super().__init__(pv, **_with_timeouts(kwargs))
+
+
+class Note(Described, Signal):  # type: ignore[misc]
+    """A value of the session's own that goes into events beside the hardware's."""
+
+    def __init__(self, *, name: str, dtype: Dtype = "number", **kwargs: Any) -> None:
+        kwargs.setdefault("value", UNKNOWN[dtype])
+        super().__init__(name=name, dtype=dtype, **kwargs)

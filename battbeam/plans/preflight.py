@@ -1,0 +1,171 @@
+"""This file is where a plan is checked before anything moves, and every fault is told at once."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from battbeam import materials
+from battbeam.devices.beamline import missing_records
+from battbeam.devices.detector import AreaDetector
+from battbeam.devices.frames import train_faults
+from battbeam.devices.potentiostat import GuardState, Potentiostat
+from battbeam.errors import PreflightError
+from battbeam.experiment.cell import CellPassport, Window
+from battbeam.experiment.protocol import Protocol
+
+#: What a .poni must hold: pyFAI's geometry, distances in m, angles in rad, wavelength in m.
+PONI_KEYS = ("Distance", "Poni1", "Poni2", "Rot1", "Rot2", "Rot3", "Wavelength")
+
+
+def refuse(subject: str, *faults: Sequence[str]) -> None:
+    """Refuse to go on.
+
+    Raises:
+        PreflightError: With every fault, if there is one.
+    """
+    found = [fault for several in faults for fault in several]
+    if found:
+        raise PreflightError(subject, found)
+
+
+def xrd_faults(
+    detectors: Sequence[AreaDetector],
+    *,
+    exposure: float,
+    n_frames: int,
+    period: float,
+    reduction: Mapping[str, Any] | None,
+    positions: Sequence[tuple[Any, float]],
+    devices: Sequence[Any],
+) -> list[str]:
+    """What is wrong with a diffraction measurement, one sentence each."""
+    faults = connection_faults(devices)
+    if not detectors:
+        faults += ["no detector was given", *train_faults(exposure=exposure, n_frames=n_frames)]
+    for detector in detectors:
+        faults += detector.train_faults(exposure=exposure, n_frames=n_frames, period=period)
+    if not faults:
+        # Limits can only be read from what is connected.
+        faults += position_faults(positions)
+    elif not connection_faults([motor for motor, _ in positions]):
+        faults += position_faults(positions)
+    return faults + reduction_faults(reduction)
+
+
+def connection_faults(devices: Sequence[Any]) -> list[str]:
+    """Devices that do not answer, one sentence each."""
+    return [
+        missing_records(device.name, device)
+        for device in dict.fromkeys(devices)
+        if hasattr(device, "walk_signals") and not device.connected
+    ]
+
+
+def position_faults(positions: Sequence[tuple[Any, float]]) -> list[str]:
+    """Positions outside the limits of their motors, one sentence each."""
+    faults = []
+    for motor, position in positions:
+        try:
+            motor.check_value(position)
+        except ValueError as error:
+            faults.append(str(error))
+    return faults
+
+
+def reduction_faults(reduction: Mapping[str, Any] | None) -> list[str]:
+    """What is wrong with how patterns shall be made, one sentence each."""
+    if reduction is None:
+        return []
+    faults = geometry_faults(reduction.get("geometry"))
+    for entry in reduction.get("phases", ()):
+        phase = entry.get("phase") if isinstance(entry, Mapping) else entry
+        if phase not in materials.PHASES:
+            known = ", ".join(materials.PHASES)
+            faults.append(f"phase {phase!r} is not known; known are {known}")
+    for role in ("dark", "mask", "instrument"):
+        path = reduction.get(role)
+        if path and not Path(path).exists():
+            faults.append(f"{role} {path}: the file is missing")
+    return faults
+
+
+def geometry_faults(path: Any) -> list[str]:
+    """What is wrong with a geometry file, one sentence each."""
+    if not path:
+        return ["reduction names no geometry; run calibrate_geometry first and give its .poni"]
+    file = Path(path)
+    if not file.exists():
+        return [f"geometry {file}: the file is missing; run calibrate_geometry first"]
+    lines = [line.partition(":") for line in file.read_text(errors="replace").splitlines()]
+    values = {key.strip(): value.strip() for key, colon, value in lines if colon}
+    missing = [key for key in PONI_KEYS if not _is_number(values.get(key))]
+    if missing:
+        return [f"geometry {file}: not a .poni file, no number for {', '.join(missing)}"]
+    return []
+
+
+def _is_number(text: str | None) -> bool:
+    try:
+        float(text or "")
+    except ValueError:
+        return False
+    return True
+
+
+def mounted_cell(potentiostat: Potentiostat) -> CellPassport | None:
+    """The passport of the cell that is mounted; None without one."""
+    document = json.loads(str(potentiostat.passport.value_now()) or "null")
+    if not document:
+        return None
+    return CellPassport.read(document.get("passport", document))
+
+
+def cell_faults(potentiostat: Potentiostat, protocol: Mapping[str, Any] | None) -> list[str]:
+    """Why an experiment may not begin on this cell, one sentence each."""
+    if not potentiostat.connected:
+        return [missing_records(potentiostat.name, potentiostat)]
+    faults = owner_faults(potentiostat)
+    state = str(potentiostat.state.value_now())
+    if state == GuardState.TRIPPED:
+        faults.append(
+            f"{potentiostat.name}: tripped ({potentiostat.trip_reason.value_now()}); "
+            "look at the cell, then potentiostat.reset()"
+        )
+    passport = mounted_cell(potentiostat)
+    if passport is None:
+        faults.append(
+            f"{potentiostat.name}: no cell passport is mounted; without one no current flows: "
+            "potentiostat.mount(passport)"
+        )
+        return faults
+    if protocol is None:
+        if state not in (GuardState.RUNNING, GuardState.HOLDING):
+            faults.append(
+                f"{potentiostat.name}: nothing to join, the cell is {state}; "
+                "give a protocol to start"
+            )
+        return faults
+    if state in (GuardState.RUNNING, GuardState.HOLDING):
+        faults.append(
+            f"{potentiostat.name}: the cell is {state}; join it without a protocol, "
+            "or open the circuit"
+        )
+    window = Window(
+        float(potentiostat.hard_voltage_min.value_now()),
+        float(potentiostat.hard_voltage_max.value_now()),
+        float(potentiostat.hard_current_max.value_now()),
+    )
+    return faults + Protocol.read(protocol).faults(passport, window)
+
+
+def owner_faults(potentiostat: Potentiostat) -> list[str]:
+    """Whether the cell is another session's; this one must have acquired it."""
+    if potentiostat.is_owned:
+        return []
+    owner = str(potentiostat.owner.value_now())
+    return [
+        f"{potentiostat.name}: this session (pid {os.getpid()}) does not own the cell, "
+        f"the guard says {owner or 'nobody does'}; end the other session or wait until it lapses"
+    ]

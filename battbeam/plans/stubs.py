@@ -1,0 +1,207 @@
+"""This file is where the words of the plans are: wait, expose a point, write down.
+
+All waiting is in small slices with a checkpoint each, so that a pause is taken at once and a resume
+repeats little.
+"""
+
+import uuid
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import bluesky.plan_stubs as bps
+from bluesky.protocols import Readable
+from bluesky.utils import FailedStatus, Msg
+
+from battbeam.devices.beam import CLOSED, OPEN, Beam
+from battbeam.devices.detector import AreaDetector
+from battbeam.devices.frames import FrameTrain
+from battbeam.devices.notes import Notes, PointNotes
+from battbeam.devices.status import TimedStatus
+from battbeam.errors import DeviceError
+from battbeam.experiment.clock import Clock
+
+Plan = Generator[Msg, Any, Any]
+
+#: Wall seconds of one slice of waiting.
+SLICE = 0.1
+#: How often a point is taken again when frames of it are missing, before it is written down as
+#: missing.
+RETAKES = 1
+
+
+def wait_until(clock: Clock, time: float) -> Plan:
+    """Wait until the session clock shows ``time`` (s since the Unix epoch)."""
+    while (remaining := time - clock.now()) > 0:
+        yield from bps.checkpoint()
+        rate = clock.rate
+        yield from bps.sleep(min(SLICE, remaining / rate) if rate > 0 else SLICE)
+
+
+def finished(status: TimedStatus) -> Plan:
+    """Wait for an action outside the RunEngine's knowledge; it is not repeated by a rewind.
+
+    Raises:
+        BattbeamError: What the action failed with.
+    """
+    while not status.done:
+        yield from bps.checkpoint()
+        yield from bps.sleep(SLICE / 5)
+    error = status.exception(timeout=0)
+    if error is not None:
+        raise error
+
+
+def in_thread(work: Callable[[], Any]) -> Plan:
+    """Do something long beside the RunEngine, which stays free to pause; what it returned.
+
+    Raises:
+        Exception: What the work raised.
+    """
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="plan") as pool:
+        future = pool.submit(work)
+        while not future.done():
+            yield from bps.checkpoint()
+            yield from bps.sleep(SLICE)
+        return future.result()
+
+
+def write_down(notes: Notes, stream: str, **values: Any) -> Plan:
+    """One event of notes; a checkpoint after it keeps a rewind from repeating it."""
+    notes.write(**values)
+    yield from bps.create(name=stream)
+    yield from bps.read(notes)
+    yield from bps.save()
+    yield from bps.checkpoint()
+
+
+def prepared(detectors: Sequence[AreaDetector], train: FrameTrain) -> Plan:
+    """Set staged detectors up for a train of exposures."""
+    group = f"prepare-{uuid.uuid4().hex[:8]}"
+    for detector in detectors:
+        yield from bps.prepare(detector, train, group=group)
+    yield from bps.wait(group)
+
+
+def staged_again(detectors: Sequence[AreaDetector], train: FrameTrain) -> Plan:
+    """Close the files and open new ones."""
+    for detector in detectors:
+        yield from bps.unstage(detector, wait=True)
+    for detector in detectors:
+        yield from bps.stage(detector, wait=True)
+    yield from prepared(detectors, train)
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """How each point of a run is exposed.
+
+    Attributes:
+        detectors: Triggered together.
+        beam: Its shutter is open only while they expose.
+        train: Of frames.
+        readables: What else stands in the event.
+        with_beam: Whether the shutter opens; not for darks.
+    """
+
+    detectors: tuple[AreaDetector, ...]
+    beam: Beam
+    train: FrameTrain
+    readables: tuple[Readable, ...] = ()
+    with_beam: bool = True
+
+
+def expose_point(
+    exposure: Exposure, notes: PointNotes, point: int, *, retakes: int = RETAKES
+) -> Plan:
+    """Expose one point and write its event; take it again when frames are missing.
+
+    A point that stays incomplete has an event that says why and refers to no frames.
+
+    Returns:
+        Why the beam was away at some time of the exposure; empty if it was not.
+    """
+    fault = ""
+    for attempt in range(retakes + 1):
+        if attempt:
+            yield from staged_again(exposure.detectors, exposure.train)
+        yield from bps.checkpoint()
+        lost, shutter, fault = yield from _exposed(exposure)
+        if not fault:
+            yield from _event(exposure, notes, point, lost=lost, shutter=shutter, fault="")
+            return lost
+    yield from _event(exposure, notes, point, lost="", shutter=-1, fault=fault)
+    yield from staged_again(exposure.detectors, exposure.train)
+    return ""
+
+
+def _exposed(exposure: Exposure) -> Plan:
+    """Expose behind the open shutter.
+
+    Returns:
+        Why the beam was away meanwhile, what the shutter said, and why frames are missing.
+    """
+    beam, fault = exposure.beam, ""
+    losses = beam.n_losses
+    if not exposure.with_beam:
+        fault = yield from _triggered(exposure.detectors)
+        return "", beam.shutter.position, fault
+    try:
+        yield from bps.mv(beam.shutter, OPEN)
+        fault = yield from _triggered(exposure.detectors)
+        shutter = beam.shutter.position
+        lost = beam.why_down() or (beam.latest_loss if beam.n_losses > losses else "")
+    finally:
+        # Without a message: the RunEngine may be closing this generator.
+        beam.shutter.close()
+    yield from bps.mv(beam.shutter, CLOSED)
+    return lost, shutter, fault
+
+
+def _triggered(detectors: Sequence[AreaDetector]) -> Plan:
+    """Expose one train on each; why frames are missing, or nothing."""
+    group = f"expose-{uuid.uuid4().hex[:8]}"
+    try:
+        for detector in detectors:
+            yield from bps.trigger(detector, group=group)
+        yield from bps.wait(group)
+    except FailedStatus as error:
+        if not isinstance(error.__cause__, DeviceError):
+            raise
+        return str(error.__cause__)
+    return ""
+
+
+def _event(
+    exposure: Exposure, notes: PointNotes, point: int, *, lost: str, shutter: int, fault: str
+) -> Plan:
+    notes.write(
+        point=point,
+        exposure=float(exposure.train.exposure),
+        n_frames_asked=int(exposure.train.n_frames),
+        shutter=int(shutter),
+        beam_lost=lost,
+        fault=fault,
+    )
+    yield from bps.create(name="primary")
+    for readable in (notes, *exposure.detectors, exposure.beam, *exposure.readables):
+        yield from bps.read(readable)
+    yield from bps.save()
+    yield from bps.checkpoint()
+
+
+def wait_for_beam(beam: Beam, clock: Clock, *, patience: float) -> Plan:
+    """Wait until there is beam, at most ``patience`` s of session clock; whether there is."""
+    limit = clock.now() + patience
+    while beam.why_down():
+        if clock.now() > limit:
+            return False
+        yield from bps.checkpoint()
+        yield from bps.sleep(SLICE)
+    return True
+
+
+def names(devices: Iterable[Any]) -> list[str]:
+    """What devices are called, for the start document."""
+    return [str(device.name) for device in devices]

@@ -1,0 +1,107 @@
+"""This file is where a plan looks after beam, clocks and cell between two measurements."""
+
+import math
+import time
+from typing import Any
+
+from battbeam.devices.beam import Beam
+from battbeam.devices.notes import BeamNotes, ClockNotes
+from battbeam.devices.potentiostat import Potentiostat
+from battbeam.experiment.clock import Clock
+from battbeam.experiment.schedule import Due
+from battbeam.experiment.watchers import CellReading
+from battbeam.plans.stubs import Plan, write_down
+
+#: s of session clock between two comparisons of the cycler's clock with the session's.
+COMPARISON_INTERVAL = 60.0
+
+
+class Watch:
+    """Writes down interruptions of the beam and comparisons of clocks, and reads the cell."""
+
+    def __init__(self, potentiostat: Potentiostat, beam: Beam, clock: Clock) -> None:
+        self.potentiostat, self.beam, self.clock = potentiostat, beam, clock
+        self._beam_notes = BeamNotes("", name="beam")
+        self._clock_notes = ClockNotes("", name="clocks")
+        self._lost_at, self._reason = math.nan, ""
+        self._interruptions: list[tuple[float, float, str]] = []
+        self._next_comparison = -math.inf
+        self._heard = time.monotonic()
+        self._is_fresh = True
+
+    @property
+    def is_dark(self) -> bool:
+        """Whether the beam was away at the last look."""
+        return not math.isnan(self._lost_at)
+
+    @property
+    def silence(self) -> float:
+        """Wall seconds since the guard was last heard."""
+        return time.monotonic() - self._heard
+
+    def reading(self, now: float) -> CellReading:
+        """What is known of the cell."""
+        reading = self.potentiostat.cell_reading(now)
+        if reading.state:
+            self._heard = time.monotonic()
+        return reading
+
+    def look(self) -> Plan:
+        """Write down what has changed since the last look."""
+        now, reason = self.clock.now(), self.beam.why_down()
+        if reason and not self.is_dark:
+            self._lost_at, self._reason = now, reason
+            yield from self._beam("lost", math.nan)
+            if self.potentiostat.connected and self.potentiostat.is_owned:
+                # Not awaited: the schedule goes on whatever the guard does to the cell.
+                self.potentiostat.occasion("beam_loss")
+        elif self.is_dark and not reason:
+            begin, self._lost_at = self._lost_at, math.nan
+            self._interruptions.append((begin, now, self._reason))
+            yield from self._beam("back", now - begin, start=begin)
+        elif self._is_fresh:
+            self._is_fresh = False
+            yield from self._beam("up", 0.0)
+        if now >= self._next_comparison:
+            self._next_comparison = now + COMPARISON_INTERVAL
+            yield from self._compare()
+
+    def excuse(self, due: Due) -> str:
+        """Why something may have been missed: the beam was away while it was due."""
+        spans = [*self._interruptions]
+        if self.is_dark:
+            spans.append((self._lost_at, math.inf, self._reason))
+        for begin, end, reason in spans:
+            if begin <= due.expires and end >= due.due:
+                return f"no beam: {reason}"
+        return ""
+
+    def _beam(self, event: str, length: float, start: float | None = None) -> Plan:
+        yield from write_down(
+            self._beam_notes,
+            "beam",
+            event=event,
+            reason=self._reason if event != "up" else "",
+            start=self.clock.now() if start is None else start,
+            length=length,
+            ring_current=float(self.beam.ring_current.value_now()),
+            i0_rate=_number(self.beam.i0_rate),
+        )
+
+    def _compare(self) -> Plan:
+        signal = self.potentiostat.sample_time
+        device_time, stamp = float(signal.value_now()), signal.timestamp
+        if math.isnan(device_time) or not stamp:
+            return
+        yield from write_down(
+            self._clock_notes,
+            "clocks",
+            device="cycler",
+            device_time=device_time,
+            session_time=float(stamp),
+            uncertainty=max(self.clock.rate, 1.0) * 0.05,
+        )
+
+
+def _number(signal: Any) -> float:
+    return float(signal.value_now()) if signal.connected else math.nan

@@ -1,0 +1,197 @@
+"""This file is where diffraction is mapped: a grid of any positioners, several detectors."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
+import numpy as np
+
+from battbeam.devices.beam import Beam
+from battbeam.devices.detector import AreaDetector
+from battbeam.devices.frames import FrameTrain
+from battbeam.devices.notes import PointNotes
+from battbeam.experiment.clock import Clock
+from battbeam.plans.preflight import refuse, xrd_faults
+from battbeam.plans.preprocessors import (
+    BeamSuspender,
+    positions_put_back,
+    run,
+    shutter_closed_after,
+)
+from battbeam.plans.stubs import Exposure, Plan, expose_point, prepared, wait_for_beam
+from battbeam.plans.xrd_series import PATIENCE, xrd_metadata
+
+#: How often a point that was measured without beam is taken again once there is beam.
+BEAM_RETAKES = 1
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a grid.
+
+    Attributes:
+        motor: A positioner.
+        start: First position, in its unit.
+        stop: Last position.
+        n_points: At least 1.
+    """
+
+    motor: Any
+    start: float
+    stop: float
+    n_points: int
+
+    @property
+    def positions(self) -> list[float]:
+        """Where it stops."""
+        return [float(position) for position in np.linspace(self.start, self.stop, self.n_points)]
+
+
+def grid(axes: Sequence[Axis], *, snake: bool = True) -> Iterator[tuple[float, ...]]:
+    """Positions of a grid, the last axis fastest; with ``snake`` every other row backwards.
+
+    >>> rows = [Axis(None, 0, 1, 2), Axis(None, 0, 2, 3)]
+    >>> [int(x) for _, x in grid(rows)]
+    [0, 1, 2, 2, 1, 0]
+    """
+    if not axes:
+        yield ()
+        return
+    *slow, fast = axes
+    for row, outer in enumerate(grid(slow, snake=snake)):
+        line = fast.positions
+        for position in reversed(line) if snake and row % 2 else line:
+            yield (*outer, position)
+
+
+def axes_of(args: Sequence[Any]) -> list[Axis]:
+    """Axes from ``motor, start, stop, n_points`` repeated, the slowest first.
+
+    Raises:
+        ValueError: If something is missing or a number of points is below 1.
+    """
+    if not args or len(args) % 4:
+        raise ValueError(
+            "a grid needs motor, start, stop and n_points for each axis, the slowest first; "
+            f"got {len(args)} values"
+        )
+    axes = [Axis(*group) for group in itertools.zip_longest(*[iter(args)] * 4)]
+    for axis in axes:
+        if axis.n_points < 1:
+            raise ValueError(f"{axis.motor.name}: n_points must be at least 1, got {axis.n_points}")
+    return axes
+
+
+def xrd_map(
+    detectors: Sequence[AreaDetector],
+    *args: Any,
+    beam: Beam,
+    clock: Clock,
+    exposure: float,
+    frames_per_point: int = 1,
+    period: float = 0.0,
+    snake: bool = True,
+    readables: Sequence[Any] = (),
+    reduction: Mapping[str, Any] | None = None,
+    suspend: bool = True,
+    patience: float = PATIENCE,
+    md: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Diffraction patterns over a grid.
+
+    Parameters
+    ----------
+    detectors : list of AreaDetector
+        Exposed together.
+    *args
+        ``motor, start, stop, n_points`` for each axis, the slowest first.
+    beam : Beam
+        Its shutter is open only while exposing.
+    clock : Clock
+        The session's.
+    exposure : float
+        Of one frame, s.
+    frames_per_point : int
+        Frames in one train.
+    period : float
+        From one frame's start to the next in a train, s.
+    snake : bool
+        Every other row backwards.
+    readables : list of Readable
+        What else stands in every event.
+    reduction : dict, optional
+        How patterns are made of the frames: geometry, phases, ...
+    suspend : bool
+        Suspend the plan while there is no beam.
+    patience : float
+        s that a point waits for beam when the plan is not suspended.
+    md : dict, optional
+        What else a later reader needs.
+
+    Returns
+    -------
+    str
+        The uid of the run.
+    """
+    axes = axes_of(args)
+    motors = [axis.motor for axis in axes]
+    ends = [(axis.motor, end) for axis in axes for end in (axis.start, axis.stop)]
+    refuse(
+        "xrd_map",
+        xrd_faults(
+            detectors,
+            exposure=exposure,
+            n_frames=frames_per_point,
+            period=period,
+            reduction=reduction,
+            positions=ends,
+            devices=(*detectors, beam, *motors, *readables),
+        ),
+    )
+    train = FrameTrain(exposure=exposure, n_frames=frames_per_point, period=period)
+    others = [motor for motor in motors if not _stands_in(motor, readables)]
+    how = Exposure(tuple(detectors), beam, train, (*readables, *others))
+
+    def points() -> Plan:
+        yield from prepared(detectors, train)
+        notes = PointNotes()
+        for point, position in enumerate(grid(axes, snake=snake)):
+            for _ in range(BEAM_RETAKES + 1):
+                yield from bps.checkpoint()
+                moves = [part for pair in zip(motors, position, strict=True) for part in pair]
+                yield from bps.mv(*moves)
+                has_beam = suspend or (yield from wait_for_beam(beam, clock, patience=patience))
+                lost = yield from expose_point(how, notes, point)
+                if not lost or not has_beam:
+                    break
+
+    shape = [axis.n_points for axis in axes]
+    said = xrd_metadata(
+        how,
+        plan_name="xrd_map",
+        reduction=reduction,
+        n_points=int(np.prod(shape)),
+        map={
+            "axes": [motor.name for motor in motors],
+            "shape": shape,
+            "extents": [[axis.start, axis.stop] for axis in axes],
+            "snaked": snake,
+        },
+    )
+
+    def measurement() -> Plan:
+        body = positions_put_back(shutter_closed_after(points(), beam), motors)
+        return (yield from run(lambda _: body, {**said, **(md or {})}))
+
+    staged = bpp.stage_wrapper(measurement(), list(detectors))
+    if not suspend:
+        return (yield from staged)
+    return (yield from bpp.suspend_wrapper(staged, BeamSuspender(beam)))
+
+
+def _stands_in(motor: Any, readables: Sequence[Any]) -> bool:
+    """Whether a motor is read anyway, with the stage that it belongs to."""
+    return any(motor is readable or motor.parent is readable for readable in readables)

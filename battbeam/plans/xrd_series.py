@@ -1,0 +1,153 @@
+"""This file is where diffraction is measured at one point, again and again."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
+
+from battbeam.devices.beam import Beam
+from battbeam.devices.detector import AreaDetector
+from battbeam.devices.frames import FrameTrain
+from battbeam.devices.notes import PointNotes
+from battbeam.experiment.clock import Clock
+from battbeam.plans.preflight import refuse, xrd_faults
+from battbeam.plans.preprocessors import (
+    BeamSuspender,
+    positions_put_back,
+    run,
+    shutter_closed_after,
+)
+from battbeam.plans.stubs import (
+    Exposure,
+    Plan,
+    expose_point,
+    names,
+    prepared,
+    wait_for_beam,
+    wait_until,
+)
+
+#: s of session clock that a point waits for the beam; then it is measured and marked.
+PATIENCE = 600.0
+
+
+def xrd_metadata(
+    exposure: Exposure, *, plan_name: str, reduction: Mapping[str, Any] | None, **more: Any
+) -> dict[str, Any]:
+    """What every diffraction run says of itself."""
+    said = {
+        "technique": "XRD",
+        "kind": "measurement",
+        "plan_name": plan_name,
+        "detectors": names(exposure.detectors),
+        "exposure": exposure.train.exposure,
+        "frames_per_point": exposure.train.n_frames,
+        "period": exposure.train.period,
+        **more,
+    }
+    return said if reduction is None else {**said, "reduction": dict(reduction)}
+
+
+def xrd_series(
+    detectors: Sequence[AreaDetector],
+    *,
+    beam: Beam,
+    clock: Clock,
+    exposure: float,
+    n_points: int | None = 1,
+    interval: float = 0.0,
+    frames_per_point: int = 1,
+    period: float = 0.0,
+    readables: Sequence[Any] = (),
+    positions: Sequence[tuple[Any, float]] = (),
+    reduction: Mapping[str, Any] | None = None,
+    stop_when: Callable[[], bool] | None = None,
+    suspend: bool = True,
+    patience: float = PATIENCE,
+    md: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Diffraction patterns at one point, at absolute times.
+
+    Parameters
+    ----------
+    detectors : list of AreaDetector
+        Exposed together.
+    beam : Beam
+        Its shutter is open only while exposing.
+    clock : Clock
+        The session's.
+    exposure : float
+        Of one frame, s.
+    n_points : int, optional
+        How many; None is until ``stop_when`` holds or the RunEngine is stopped.
+    interval : float
+        From one point's start to the next, s; 0 is as fast as it goes. A slot that has passed is
+        left out, no other is shifted: its number is missing in `point`.
+    frames_per_point : int
+        Frames in one train.
+    period : float
+        From one frame's start to the next in a train, s; 0 is as fast as the detector reads out.
+    readables : list of Readable
+        What else stands in every event: the potentiostat, the sample stage.
+    positions : list of (motor, position)
+        Where to measure; the motors are put back at the end.
+    reduction : dict, optional
+        How patterns are made of the frames: geometry, phases, ...
+    stop_when : callable, optional
+        Asked before every point.
+    suspend : bool
+        Suspend the plan while there is no beam.
+    patience : float
+        s that a point waits for beam when the plan is not suspended.
+    md : dict, optional
+        What else a later reader needs.
+
+    Returns
+    -------
+    str
+        The uid of the run.
+    """
+    refuse(
+        "xrd_series",
+        xrd_faults(
+            detectors,
+            exposure=exposure,
+            n_frames=frames_per_point,
+            period=period,
+            reduction=reduction,
+            positions=positions,
+            devices=(*detectors, beam, *readables),
+        ),
+        [] if n_points is None or n_points > 0 else [f"n_points must be above 0, got {n_points}"],
+        [] if interval >= 0 else [f"interval must not be negative, got {interval:g} s"],
+    )
+    train = FrameTrain(exposure=exposure, n_frames=frames_per_point, period=period)
+    motors = [motor for motor, _ in positions]
+    how = Exposure(tuple(detectors), beam, train, (*readables, *motors))
+
+    def points() -> Plan:
+        for motor, position in positions:
+            yield from bps.mv(motor, position)
+        yield from prepared(detectors, train)
+        notes, begin, point = PointNotes(), clock.now(), 0
+        while (n_points is None or point < n_points) and not (stop_when and stop_when()):
+            yield from wait_until(clock, begin + point * interval)
+            if not suspend:
+                yield from wait_for_beam(beam, clock, patience=patience)
+            yield from expose_point(how, notes, point)
+            passed = int((clock.now() - begin) / interval) if interval > 0 else point
+            point = max(point + 1, passed)
+
+    said = xrd_metadata(
+        how, plan_name="xrd_series", reduction=reduction, n_points=n_points, interval=interval
+    )
+
+    def measurement() -> Plan:
+        body = positions_put_back(shutter_closed_after(points(), beam), motors)
+        return (yield from run(lambda _: body, {**said, **(md or {})}))
+
+    staged = bpp.stage_wrapper(measurement(), list(detectors))
+    if not suspend:
+        return (yield from staged)
+    return (yield from bpp.suspend_wrapper(staged, BeamSuspender(beam)))
