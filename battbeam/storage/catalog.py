@@ -1,0 +1,298 @@
+"""This file is where runs and reduced results are read back from the catalogue.
+
+``raw`` and ``reduced_runs`` are catalogues of databroker: everything that it can do works on them.
+`Catalog.reduced` gives one experiment's results as arrays along the cell's own clock.
+
+A point taken twice, after a pause that went back to it, has two rows in the catalogue; the last one
+counts. That is decided here, on reading, and never stored.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import numpy as np
+import xarray as xr
+
+from battbeam.connection import Connection
+from battbeam.errors import StorageError
+from battbeam.storage.server import RAW, REDUCED, catalog_key
+
+#: Times to look again at an array that grew between two requests, and wall seconds in between.
+N_TRIES, RETRY_PAUSE = 5, 0.2
+#: What lies along the rows beside the results.
+COORDINATES = (
+    *(f"time{end}" for end in ("", "_start", "_end")),
+    *(f"voltage{end}" for end in ("", "_start", "_end")),
+    *(f"state_of_charge{end}" for end in ("", "_start", "_end")),
+    "current",
+    "capacity",
+    "smear",
+    "valid",
+    "point",
+    "frame",
+    "sample_stage_x",
+    "sample_stage_y",
+)
+
+_T = TypeVar("_T")
+
+
+class Catalog:
+    """What was measured and what came of it.
+
+    Args:
+        connection: Whose catalogue, or the directory of one.
+
+    Raises:
+        StorageError: If no catalogue answers.
+    """
+
+    def __init__(self, connection: Connection | Path) -> None:
+        if not isinstance(connection, Connection):
+            connection = Connection.read(Path(connection))
+        self.connection = connection
+        self._client = _client(connection)
+
+    @property
+    def raw(self) -> Any:
+        """Measurements, experiments and cell runs: a databroker catalogue."""
+        return self._client[RAW]
+
+    @property
+    def reduced_runs(self) -> Any:
+        """Reductions, one run each: a databroker catalogue."""
+        return self._client[REDUCED]
+
+    def runs(
+        self,
+        *,
+        cell: str | None = None,
+        technique: str | None = None,
+        kind: str | None = None,
+        operando: str | None = None,
+    ) -> list[Any]:
+        """Runs that match everything given, oldest first.
+
+        Args:
+            cell: Its name in the passport.
+            technique: ``XRD``, ...
+            kind: ``measurement``, ``operando``, ``calibration`` or ``cell``.
+            operando: Uid of the experiment that they belong to.
+        """
+        return list(self._matching(cell, technique, kind, operando).values())
+
+    def last(
+        self, *, cell: str | None = None, technique: str | None = None, kind: str | None = None
+    ) -> Any:
+        """The latest run that matches everything given.
+
+        Raises:
+            StorageError: If there is none.
+        """
+        found = self._matching(cell, technique, kind, None)
+        if len(found) == 0:
+            raise StorageError(
+                f"no run in the catalogue with cell={cell!r}, technique={technique!r}, "
+                f"kind={kind!r}"
+            )
+        return found.values().last()
+
+    def run(self, uid: str) -> Any:
+        """The run of a uid, or of its first characters (at least 5).
+
+        Raises:
+            StorageError: If there is none, or more than one.
+        """
+        for runs in (self.raw, self.reduced_runs):
+            try:
+                return runs[uid]
+            except KeyError:
+                continue
+            except ValueError as error:
+                raise StorageError(f"uid {uid!r}: {error}") from error
+        raise StorageError(f"no run with the uid {uid!r} in the catalogue")
+
+    def reductions(self, run: Any) -> list[Any]:
+        """Every reduction of a raw run, oldest first.
+
+        Args:
+            run: The raw run, or its uid.
+        """
+        from tiled.queries import Eq
+
+        found = self.reduced_runs.search(Eq("start.analysis_of", _uid(run)))
+        return list(found.values())
+
+    def reduced(self, run: Any) -> xr.Dataset:
+        """The latest reduction of a run, along the cell's own clock.
+
+        Args:
+            run: A raw run or its reduction, or the uid of either.
+
+        Returns:
+            One row a frame along ``time``, with times, voltages, state of charge, smear, validity
+            and position as coordinates; patterns along ``two_theta`` besides. ``attrs`` hold the
+            provenance. Of a point taken twice the last frames are given.
+
+        Raises:
+            StorageError: If the run was not reduced.
+        """
+        reduction = self.run(run) if isinstance(run, str) else run
+        if "analysis_of" not in reduction.start:
+            found = self.reductions(reduction)
+            if not found:
+                raise StorageError(f"run {_uid(reduction)} has no reduction in the catalogue")
+            reduction = found[-1]
+        return reduced_dataset(reduction)
+
+    def table(self, run: Any, stream: str = "primary") -> xr.Dataset:
+        """One stream of a run without its frames; of a point taken twice the last row.
+
+        Args:
+            run: A run or its uid.
+            stream: Its name.
+        """
+        found = self.run(run) if isinstance(run, str) else run
+        return last_of_each_point(stream_dataset(found, stream))
+
+    def _matching(
+        self, cell: str | None, technique: str | None, kind: str | None, operando: str | None
+    ) -> Any:
+        from tiled.queries import Eq
+
+        found = self.raw
+        for key, value in {
+            "start.cell.cell": cell,
+            "start.technique": technique,
+            "start.kind": kind,
+            "start.operando.uid": operando,
+        }.items():
+            if value is not None:
+                found = found.search(Eq(key, value))
+        return found
+
+
+def _client(connection: Connection) -> Any:
+    from tiled.client import from_uri
+
+    if not connection.catalog_uri:
+        raise StorageError(
+            f"{connection.directory} has no catalogue running; battbeam serve starts it"
+        )
+    try:
+        return from_uri(connection.catalog_uri, api_key=catalog_key(connection))
+    except httpx.HTTPError as error:
+        raise StorageError(
+            f"the catalogue at {connection.catalog_uri} does not answer: {error!r}"
+        ) from error
+
+
+def _uid(run: Any) -> str:
+    return run if isinstance(run, str) else str(run.start["uid"])
+
+
+def stream_dataset(run: Any, stream: str) -> xr.Dataset:
+    """Every row of one stream, and the arrays that belong to it, along ``time``.
+
+    Raises:
+        StorageError: If the run has no such stream.
+    """
+    return _again(lambda: _stream_dataset(run, stream))
+
+
+def _stream_dataset(run: Any, stream: str) -> xr.Dataset:
+    base = run.base
+    if stream not in base:
+        raise StorageError(f"run {_uid(run)} has no stream {stream!r}; it has {list(base)}")
+    node = base[stream].base
+    columns = node.metadata["data_keys"]
+    parts = set(node)
+    if "internal" not in parts:
+        return xr.Dataset(coords={"time": ("time", np.empty(0))})
+    rows = node["internal"].read()
+    dataset = xr.Dataset(coords={"time": ("time", rows["time"].to_numpy(dtype=float))})
+    for key, column in columns.items():
+        name = "time" if key == "time_" else key
+        if key in rows:
+            values = rows[key].to_numpy()
+            dataset[name] = (
+                "time",
+                values.astype(object) if column["dtype"] == "string" else values,
+            )
+        elif key in parts and "external" not in column:
+            # The array may be ahead of the table by the rows that are just being written.
+            values = node[key].read()[: len(rows)]
+            inner = [_inner_dimension(columns, key, axis) for axis in range(1, values.ndim)]
+            dataset[name] = (("time", *inner), values)
+        if name in dataset and column.get("units"):
+            dataset[name].attrs["units"] = column["units"]
+    return dataset
+
+
+def _inner_dimension(columns: dict[str, Any], key: str, axis: int) -> str:
+    declared = columns[key].get("dims") or []
+    if len(declared) >= axis:
+        return str(declared[axis - 1])
+    return f"{key}_{axis}"
+
+
+def reduced_dataset(run: Any) -> xr.Dataset:
+    """A reduced run as `Catalog.reduced` gives it."""
+    dataset = last_of_each_point(stream_dataset(run, "primary"))
+    dataset = dataset.set_coords([name for name in COORDINATES if name in dataset])
+    two_theta = _found(run, "two_theta")
+    if two_theta is not None and "intensity" in dataset:
+        old = dataset["intensity"].dims[-1]
+        if old != "two_theta":
+            dataset = dataset.rename({old: "two_theta"})
+        dataset = dataset.assign_coords(two_theta=("two_theta", np.asarray(two_theta, dtype=float)))
+        dataset["two_theta"].attrs["units"] = "degree"
+    dataset.attrs.update({key: value for key, value in run.start.items() if key != "two_theta"})
+    return dataset
+
+
+def _found(run: Any, key: str) -> Any:
+    """A quantity that stands once for a run: in its start document or its configuration."""
+    if key in run.start:
+        return run.start[key]
+    configuration = run.base["primary"].metadata.get("configuration", {})
+    for part in configuration.values():
+        if key in part.get("data", {}):
+            return part["data"][key]
+    return None
+
+
+def last_of_each_point(dataset: xr.Dataset) -> xr.Dataset:
+    """Without the rows of a point that was taken again later.
+
+    A taking is one event: one row, or the frames of one train, whose ``frame`` counts up from 0.
+    """
+    if "point" not in dataset or dataset.sizes["time"] == 0:
+        return dataset
+    points = dataset["point"].to_numpy().tolist()
+    frames = dataset["frame"].to_numpy().tolist() if "frame" in dataset else [0] * len(points)
+    taking, takings = 0, [0]
+    for row in range(1, len(points)):
+        taking += points[row] != points[row - 1] or frames[row] <= frames[row - 1]
+        takings.append(taking)
+    last = dict(zip(points, takings, strict=True))
+    keep = [row for row, point in enumerate(points) if takings[row] == last[point]]
+    return dataset.isel(time=keep)
+
+
+def _again(read: Callable[[], _T]) -> _T:
+    """What ``read`` gives, also of an array that grows while it is read: tiled answers 500 then."""
+    for attempt in range(N_TRIES):
+        try:
+            return read()
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code < 500 or attempt == N_TRIES - 1:
+                raise StorageError(f"the catalogue answers {error.response.status_code}") from error
+        except ValueError:
+            if attempt == N_TRIES - 1:
+                raise
+        time.sleep(RETRY_PAUSE)
+    raise StorageError("the catalogue was never asked")

@@ -1,0 +1,58 @@
+"""This file is where one asks how far the catalogue is behind the disk."""
+
+from pathlib import Path
+
+import httpx
+
+from battbeam.connection import Connection
+from battbeam.storage.catalog import Catalog
+from battbeam.storage.recover import ends_with_stop
+from battbeam.storage.tail import RunTail, SpoolLine, run_files
+
+
+def closed_runs(directory: Path) -> set[str]:
+    """Uids of the runs of a spool directory that hold their stop document."""
+    return {path.stem for path in run_files(directory) if ends_with_stop(path)}
+
+
+def first_document(path: Path) -> SpoolLine | None:
+    """The start document of a spool file; None while it is not there."""
+    lines = RunTail(path).read()
+    return lines[0] if lines else None
+
+
+def unreduced(connection: Connection) -> set[str]:
+    """Uids of closed raw runs that ask for a reduction and have none that is closed."""
+    wanted = set()
+    for uid in closed_runs(connection.spool):
+        start = first_document(connection.spool / f"{uid}.jsonl")
+        if start is not None and "reduction" in start.doc:
+            wanted.add(uid)
+    for uid in closed_runs(connection.reduced_spool):
+        start = first_document(connection.reduced_spool / f"{uid}.jsonl")
+        if start is not None:
+            wanted.discard(str(start.doc.get("analysis_of")))
+    return wanted
+
+
+def unpublished(connection: Connection, *, reduce: bool = True) -> list[str]:
+    """What is closed on the disk and not yet in the catalogue, one sentence each.
+
+    Args:
+        connection: Whose spools and catalogue.
+        reduce: Whether runs that wait for their reduction count.
+    """
+    waiting = [f"{uid} is not reduced" for uid in sorted(unreduced(connection))] if reduce else []
+    if waiting:
+        return waiting
+    try:
+        catalog = Catalog(connection)
+        for directory, runs in (
+            (connection.spool, catalog.raw),
+            (connection.reduced_spool, catalog.reduced_runs),
+        ):
+            there = {uid for uid, run in runs.items() if "stop" in run.metadata}
+            waiting += [f"{uid} is not published" for uid in sorted(closed_runs(directory) - there)]
+    except httpx.HTTPError as error:
+        waiting.append(f"the catalogue does not answer: {error!r}")
+    return waiting
