@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+from battbeam.errors import ProcessError
+from battbeam.sim.cell import HalfCell
+from battbeam.sim.history import History, HistoryWriter, history_path
+from battbeam.sim.scenario import Cell
+
+START = 1_750_000_000.0
+
+
+@pytest.fixture
+def path(tmp_path):
+    return history_path(tmp_path, 1)
+
+
+@pytest.fixture
+def writer(path):
+    writer = HistoryWriter(path)
+    yield writer
+    writer.close()
+
+
+def test_the_history_of_a_channel_has_its_place(tmp_path):
+    assert history_path(tmp_path, 2) == tmp_path / "sim" / "history_C2.jsonl"
+
+
+def test_a_history_covers_what_was_written_and_flushed(path, writer):
+    history = History(path)
+    assert not history.covers(START)
+    cell = HalfCell(Cell())
+    writer.add(START, cell)
+    cell.step(10.0, current=1e-3)
+    writer.add(START + 10.0, cell)
+    writer.flush()
+    assert history.covers(START + 10.0)
+    assert not history.covers(START + 10.1)
+
+
+def test_states_between_model_steps_are_on_the_line_between_them(path, writer):
+    cell = HalfCell(Cell())
+    cell.step(0.0, current=1e-3)
+    writer.add(START, cell)
+    first = cell.lithium_content
+    cell.step(10.0, current=1e-3)
+    writer.add(START + 10.0, cell)
+    writer.flush()
+    state = History(path).at(np.array([START, START + 2.5, START + 10.0]))
+    assert state.charge == pytest.approx(np.array([0.0, 2.5, 10.0]) * 1e-3 / 3.6, abs=1e-9)
+    last = cell.lithium_content
+    assert state.lithium_content[1] == pytest.approx(first + (last - first) / 4, abs=1e-9)
+    assert state.side_charge[2] == pytest.approx(10e-3 / 3.6 * 1e-3, rel=1e-3)
+    assert state.voltage[2] == pytest.approx(cell.voltage, abs=1e-6)
+
+
+def test_where_the_current_jumps_the_state_after_the_jump_counts(path, writer):
+    cell = HalfCell(Cell(initial_lithium_content=0.5))
+    writer.add(START, cell)
+    cell.step(5.0, current=0.0)
+    writer.add(START + 5.0, cell)
+    cell.step(0.0, current=2e-3)
+    writer.add(START + 5.0, cell)
+    cell.step(5.0, current=2e-3)
+    writer.add(START + 10.0, cell)
+    writer.flush()
+    state = History(path).at(np.array([START + 4.9, START + 5.0, START + 5.1]))
+    assert state.current == pytest.approx([0.0, 2e-3, 2e-3])
+
+
+def test_times_outside_the_history_are_refused(path, writer):
+    writer.add(START, HalfCell(Cell()))
+    writer.flush()
+    with pytest.raises(ValueError, match="lie outside the history"):
+        History(path).at(np.array([START + 1.0]))
+
+
+def test_half_a_line_is_left_until_it_is_whole(path):
+    path.parent.mkdir(parents=True)
+    writer = HistoryWriter(path)
+    cell = HalfCell(Cell())
+    writer.add(START, cell)
+    writer.add(START + 1.0, cell)
+    writer.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    history = History(path)
+    assert history.covers(START)
+    assert not history.covers(START + 1.0)
+    path.write_bytes(whole)
+    assert history.covers(START + 1.0)
+
+
+def test_waiting_for_a_history_that_does_not_grow_ends_with_where_it_is(path, writer):
+    writer.add(START, HalfCell(Cell()))
+    writer.flush()
+    history = History(path)
+    history.wait(START, timeout=0.1)
+    with pytest.raises(ProcessError, match=r"history_C1.jsonl: waited 0.05 s for .* it ends at"):
+        history.wait(START + 5.0, timeout=0.05)
