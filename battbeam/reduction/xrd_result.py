@@ -58,7 +58,7 @@ class XrdOptions:
     polarization: float | Literal["instrument"] | None = "instrument"
     two_theta_range: tuple[float, float] | None = None
     bin_width: float | None = None
-    knot_spacing: float = 1.4
+    knot_spacing: float = 0.8
     reflections: tuple[str, ...] = ("311", "101", "003", "110")
     fraction_by: Literal["moles", "weight"] = "moles"
     initial_lithium_content: tuple[float, float] = (0.985, 0.015)

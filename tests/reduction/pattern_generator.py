@@ -14,7 +14,9 @@ from battbeam.reduction.reflections import free_edges_of, reflections_of
 from battbeam.units import wavelength_from_energy
 
 ENERGY = 22163.0
-SAMPLES = 7
+SAMPLES = 6
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(SAMPLES)
+AREA = np.outer(WEIGHTS, WEIGHTS).ravel() / 4
 
 
 @dataclass
@@ -80,7 +82,7 @@ class Bench:
             ai = self.integrator
             corners = ai.calc_pos_zyx(corners=True)
             z, y, x = (np.asarray(c, dtype=float).reshape(*self.shape, 4) * 1e3 for c in corners)
-            u = (np.arange(SAMPLES) + 0.5) / SAMPLES
+            u = (NODES + 1) / 2
             s, t = (g.ravel()[:, None, None] for g in np.meshgrid(u, u, indexing="ij"))
 
             def inside(c: np.ndarray) -> np.ndarray:
@@ -133,7 +135,7 @@ class Bench:
             top = float(at.max()) + 1.0
             short = angles[angles < top]
             curve = self.curve(short, populations, optical_depth, downstream or {})
-            image += np.mean([np.interp(one, short, curve) for one in at], axis=0)
+            image += sum(area * np.interp(one, short, curve) for area, one in zip(AREA, at, strict=True))
             if depth == 0.0:
                 level = curve.mean() * background
                 middle = at[SAMPLES**2 // 2]

@@ -1,0 +1,374 @@
+"""This file is where the rings of a standard are fitted in azimuthal sectors."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import scipy.linalg as sl
+import scipy.sparse as sp
+from scipy import ndimage, optimize
+from scipy.interpolate import BSpline
+
+from battbeam.reduction.pixels import Bins, FineGrid, PixelGeometry, angle_of, response
+from battbeam.reduction.reflections import free_edges_of, reflections_of
+from battbeam.units import AnyArray, FloatArray
+
+GeometryOf = Callable[[FloatArray], PixelGeometry]
+
+_N_SECTORS = 24
+_KNOT_SPACING = 1.0
+_MAX_TWO_THETA = 60.0
+_MAX_ROUNDS = 14
+# A round that moves no angle by more than this (degree) ends the fit; a tenth of what is asked of the rings.
+_SETTLED = 5e-5
+# Angles may move by this share of a line width a round, widths by this ratio.
+_LONGEST_MOVE, _WIDEST_CHANGE = 0.5, 1.4
+# Priors: tilt (radian) and the curvature of the width (degree); both wide.
+_TILT, _CURVATURE = 0.2, 0.2
+# Steps of numerical derivatives: mm and radian.
+_STEPS = np.array([1e-3, 1e-3, 1e-3, 1e-5, 1e-5])
+_LORENTZIAN_RANGE = (-0.2, 1.2)
+# The search: on frames of about this many blocks, with lines blurred to these widths (degree).
+_BLOCKS = 128
+_SEARCH_WIDTHS = (0.5, 0.3, 0.18)
+
+
+@dataclass(frozen=True)
+class Rings:
+    """What a standard should show: angles in degree and relative strengths, shape (n,)."""
+
+    two_theta: FloatArray
+    strength: FloatArray
+
+
+def rings_of(calibrant: str, energy: float) -> Rings:
+    """Rings of a standard; families with one spacing are one ring."""
+    lines = reflections_of(calibrant, energy=energy, two_theta_max=_MAX_TWO_THETA)
+    edges = free_edges_of(lines.structure)
+    angles, strengths = np.degrees(lines.two_theta(edges)[0]), lines.strength(edges, None)[0]
+    keys = np.round(angles, 6)
+    unique = np.unique(keys)
+    together = np.array([strengths[keys == key].sum() for key in unique])
+    keep = together > 2e-3 * together.max()
+    return Rings(unique[keep], together[keep])
+
+
+@dataclass(frozen=True)
+class RingModel:
+    """Fitted rings.
+
+    Attributes:
+        geometry: distance, poni1, poni2, rot1, rot2; mm and radian.
+        width: Coefficients in powers of tan(theta), degree.
+        lorentzian: Share.
+        polarization: Fitted or given.
+        covariance: Of (geometry, width, lorentzian), and polarization where it was fitted.
+        amount: Of each ring, arbitrary unit.
+        amount_error: Of it.
+        seen: Indices of the rings on the detector.
+        ring_derivatives: Largest change of angle at each seen ring by the geometry, degree, shape (n_seen, 5).
+        residual: Reduced chi squared.
+    """
+
+    geometry: FloatArray
+    width: FloatArray
+    lorentzian: float
+    polarization: float | None
+    covariance: FloatArray = field(repr=False)
+    amount: FloatArray = field(repr=False)
+    amount_error: FloatArray = field(repr=False)
+    seen: AnyArray = field(repr=False)
+    ring_derivatives: FloatArray = field(repr=False)
+    residual: float = float("nan")
+
+
+def best_guess(
+    signal: FloatArray, used: AnyArray, rings: Rings, pixels: GeometryOf, first: FloatArray
+) -> FloatArray:
+    """The guess, moved to where blurred rings lie best on the frame."""
+    size = max(1, int(np.ceil(max(signal.shape) / _BLOCKS)))
+    coarse, weight, rows, columns = _blocks(signal, used, size)
+    geometry = pixels(first)
+    degree = np.degrees(max(geometry.pixel_size) / geometry.distance)
+
+    def score(parameters: FloatArray, width: float) -> float:
+        angles = angle_of(pixels(parameters).positions(rows, columns))
+        grid = np.arange(0.0, angles.max() + 0.1, width / 8)
+        seen = rings.two_theta < angles.max() + 2 * width
+        relative = np.sqrt(rings.strength[seen] * np.sin(np.radians(rings.two_theta[seen])))
+        lines = np.exp(-4 * np.log(2) * ((grid[:, None] - rings.two_theta[seen]) / width) ** 2) @ relative
+        drawn = np.interp(angles, grid, lines) * weight
+        drawn = drawn - drawn[weight > 0].mean() * weight
+        norm = np.sqrt((drawn**2).sum())
+        return -float((coarse * drawn).sum() / norm) if norm > 0 else 0.0
+
+    step = 0.4 / degree * max(geometry.pixel_size)
+    reach = 15 * max(geometry.pixel_size)
+    offsets = np.arange(-np.ceil(reach / step), np.ceil(reach / step) + 1) * step
+    offsets = offsets[np.abs(offsets) <= reach + step / 2]
+    trials = [
+        first + np.array([first[0] * stretch, up, across, 0, 0])
+        for stretch in np.arange(-0.06, 0.061, 0.015)
+        for up in offsets
+        for across in offsets
+    ]
+    best = trials[int(np.argmin([score(trial, _SEARCH_WIDTHS[0]) for trial in trials]))]
+    scale = np.array([0.01 * first[0], 3 * max(geometry.pixel_size), 3 * max(geometry.pixel_size), 0.02, 0.02])
+    for width, n_free in ((_SEARCH_WIDTHS[0], 3), (_SEARCH_WIDTHS[1], 5), (_SEARCH_WIDTHS[2], 5)):
+        start = best
+
+        def cost(moved: FloatArray, start: FloatArray = start, width: float = width, n_free: int = n_free) -> float:
+            tilt = float(((start[3:] + scale[3:] * np.append(moved, np.zeros(5 - n_free))[3:]) ** 2).sum())
+            parameters = start + scale * np.append(moved, np.zeros(5 - n_free))
+            return score(parameters, width) * (1 - 0.05 * tilt)
+
+        found = optimize.minimize(
+            cost, np.zeros(n_free), method="Nelder-Mead", options={"maxfev": 400, "xatol": 1e-3, "fatol": 1e-6}
+        )
+        best = start + scale * np.append(found.x, np.zeros(5 - n_free))
+        scale = scale / 2
+    return best
+
+
+def _blocks(
+    signal: FloatArray, used: AnyArray, size: int
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Frame in blocks with slow changes taken off, in standard deviations; weights; positions in pixels."""
+    n_rows, n_columns = (n // size * size for n in signal.shape)
+
+    def summed(values: FloatArray) -> FloatArray:
+        cut = values[:n_rows, :n_columns].reshape(n_rows // size, size, n_columns // size, size)
+        return np.asarray(cut.sum(axis=(1, 3)))
+
+    counts, n_used = summed(np.where(used, signal, 0.0)), summed(used.astype(float))
+    mean = counts / np.maximum(n_used, 1)
+    wide = 25
+    smooth = ndimage.uniform_filter(mean * (n_used > 0), wide)
+    smooth = smooth / np.maximum(ndimage.uniform_filter((n_used > 0).astype(float), wide), 1e-6)
+    # Square roots keep a few strong rings from deciding alone.
+    apart = np.sqrt(np.maximum(mean, 0) + 0.1) - np.sqrt(np.maximum(smooth, 0) + 0.1)
+    weight = (n_used > size**2 / 2).astype(float)
+    rows, columns = np.indices(counts.shape)
+    at = (rows.ravel() + 0.5) * size, (columns.ravel() + 0.5) * size
+    return (apart * weight).ravel(), weight.ravel(), at[0], at[1]
+
+
+@dataclass(frozen=True)
+class _Sectors:
+    """Counts of sectors and bins in rows, for one geometry."""
+
+    grid: FineGrid
+    response: sp.csr_matrix
+    norm: FloatArray
+    two_theta: FloatArray
+    counts: FloatArray
+    by_geometry: FloatArray
+    by_polarization: FloatArray
+
+
+def _sectors(
+    signal: FloatArray,
+    used: AnyArray,
+    pixels: GeometryOf,
+    parameters: FloatArray,
+    low_high: tuple[float, float],
+    width: float,
+    polarization: float | None,
+) -> _Sectors:
+    geometry = pixels(parameters)
+    centres = geometry.centres()
+    step = width / 10
+    bin_width = max(geometry.pixel_width[0] / 2, width / 4)
+    edges = np.arange(low_high[0], low_high[1] + bin_width, bin_width)
+    bins = Bins.of(geometry, edges, ~used)
+    reach = geometry.pixel_width[1] + 4 * step
+    grid = FineGrid(edges[0] - reach, step, int(np.ceil((edges[-1] - edges[0] + 2 * reach) / step)) + 1)
+    n_sub = int(np.clip(2 + np.ceil(2 * geometry.pixel_width[1] / width), 3, 8))
+    azimuth = np.arctan2(centres[0], centres[1])
+    sector = np.minimum(((azimuth + np.pi) / (2 * np.pi) * _N_SECTORS).astype(int), _N_SECTORS - 1)
+    correction = geometry.correction(centres, polarization=polarization)
+    angle = geometry.two_theta
+    moved = [
+        (pixels(parameters + change).two_theta - angle) / change.sum() for change in np.diag(_STEPS)
+    ]
+    by_polarization = np.zeros_like(angle)
+    if polarization is not None:
+        more = geometry.correction(centres, polarization=polarization + 1e-3)
+        by_polarization = (more / correction - 1) / 1e-3
+    blocks = []
+    for one in range(_N_SECTORS):
+        chosen = np.nonzero((sector == one) & (bins.index < bins.n_bins))[0]
+        part = Bins(edges, np.where(sector == one, bins.index, bins.n_bins).astype(np.int32))
+        norm = part.sum(correction)
+        keep = norm > 0
+        safe = np.where(keep, norm, 1.0)
+        matrix = response(
+            geometry, part, grid, polarization=polarization, depth=0.0, n_sub=n_sub, pixels=chosen
+        )
+        means = [part.sum(values * correction) / safe for values in (*moved, by_polarization)]
+        blocks.append((matrix[keep], norm[keep], part.centres[keep], part.sum(signal)[keep], np.array(means)[:, keep]))
+    means_all = np.concatenate([b[4] for b in blocks], axis=1)
+    return _Sectors(
+        grid=grid,
+        response=sp.csr_matrix(sp.vstack([b[0] for b in blocks])),
+        norm=np.concatenate([b[1] for b in blocks]),
+        two_theta=np.concatenate([b[2] for b in blocks]),
+        counts=np.concatenate([b[3] for b in blocks]),
+        by_geometry=means_all[:5].T,
+        by_polarization=means_all[5],
+    )
+
+
+@dataclass
+class _State:
+    geometry: FloatArray
+    width: FloatArray
+    lorentzian: float
+    polarization: float | None
+    linear: FloatArray | None = None
+
+
+def fit_rings(
+    signal: FloatArray,
+    used: AnyArray,
+    rings: Rings,
+    pixels: GeometryOf,
+    first: FloatArray,
+    *,
+    polarization: float | Literal["fit"] | None,
+) -> RingModel:
+    """Geometry, line shape and amounts of all rings, by weighted least squares on counts."""
+    free_polarization = polarization == "fit"
+    factor = 0.95 if polarization == "fit" else polarization
+    degree = np.degrees(max(pixels(first).pixel_size) / first[0])
+    state = _State(first.copy(), np.array([max(0.12, degree), 0.0, 0.0]), 0.3, factor)
+    move = np.inf
+    for _ in range(_MAX_ROUNDS):
+        angles = pixels(state.geometry).two_theta.reshape(used.shape)[used]
+        low = max(rings.two_theta[0] - 1.2, float(angles.min()), 0.5)
+        high = float(angles.max())
+        seen = np.nonzero((rings.two_theta > low - 0.5) & (rings.two_theta < high + 0.3))[0]
+        narrow = float(np.polyval(state.width[::-1], np.tan(np.radians(np.array([low, high]) / 2))).min())
+        sectors = _sectors(signal, used, pixels, state.geometry, (low, high), narrow, state.polarization)
+        for _ in range(3):
+            step, covariance, residual, amounts = _round(sectors, rings.two_theta[seen], state, free_polarization)
+            _shape_moved(state, step)
+        move = float(np.abs(sectors.by_geometry @ step[:5]).max())
+        state.geometry = state.geometry + step[:5] * min(1.0, _LONGEST_MOVE * state.width[0] / max(move, 1e-12))
+        if free_polarization and state.polarization is not None:
+            state.polarization = float(np.clip(state.polarization + step[9], -1.0, 1.0))
+        if move < _SETTLED:
+            break
+    return _outcome(state, rings, seen, sectors, covariance, residual, amounts)
+
+
+def _shape_moved(state: _State, step: FloatArray) -> None:
+    largest = (_WIDEST_CHANGE - 1) * state.width[0]
+    ratio = min(1.0, largest / max(float(np.abs(step[5:8]).max()), 1e-12))
+    state.width = state.width + ratio * step[5:8]
+    state.lorentzian = float(np.clip(state.lorentzian + step[8], *_LORENTZIAN_RANGE))
+
+
+def _shapes(
+    grid: FloatArray, rings: FloatArray, state: _State
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Unit lines, and their derivatives by angle, width and Lorentzian share, shape (n_grid, n_rings) each."""
+    width = np.polyval(state.width[::-1], np.tan(np.radians(rings) / 2))
+    u = (grid[:, None] - rings) / width
+    log2 = 4 * np.log(2)
+    gauss = np.sqrt(log2 / np.pi) * np.exp(-log2 * u**2) / width
+    lorentz = 2 / np.pi / (1 + 4 * u**2) / width
+    eta = state.lorentzian
+    line = eta * lorentz + (1 - eta) * gauss
+    by_u = eta * lorentz * (-8 * u / (1 + 4 * u**2)) + (1 - eta) * gauss * (-2 * log2 * u)
+    return line, by_u / width, -(line + u * by_u) / width, lorentz - gauss
+
+
+def _round(
+    sectors: _Sectors, rings: FloatArray, state: _State, free_polarization: bool
+) -> tuple[FloatArray, FloatArray, float, FloatArray]:
+    """One Gauss-Newton step of (geometry, widths, share, polarization), its covariance, chi squared, amounts."""
+    n_rings = len(rings)
+    line, by_angle, by_width, by_share = _shapes(sectors.grid.two_theta, rings, state)
+    columns = [sectors.response @ line]
+    low, high = sectors.two_theta.min(), sectors.two_theta.max()
+    n_spans = max(4, int(np.ceil((high - low) / _KNOT_SPACING)))
+    knots = np.concatenate([[low] * 3, np.linspace(low, high, n_spans + 1), [high] * 3])
+    splines = BSpline.design_matrix(sectors.two_theta, knots, 3).toarray()
+    columns.append(splines * (sectors.norm / sectors.norm.max())[:, None])
+    linear_columns = np.column_stack(columns)
+    if state.linear is None or len(state.linear) != linear_columns.shape[1]:
+        variance = np.maximum(sectors.counts, 0) + 5.0
+        state.linear = _least_squares(linear_columns, sectors.counts, variance)
+    variance = np.maximum(linear_columns @ state.linear, 0.5)
+    state.linear = _least_squares(linear_columns, sectors.counts, variance)
+    amounts = state.linear[:n_rings]
+    tangents = np.tan(np.radians(rings) / 2)[None, :] ** np.arange(3)[:, None]
+    slope = sectors.response @ (by_angle @ amounts)
+    model = linear_columns @ state.linear
+    derivatives = [
+        slope[:, None] * sectors.by_geometry,
+        *[(sectors.response @ (by_width @ (amounts * t)))[:, None] for t in tangents],
+        (sectors.response @ (by_share @ amounts))[:, None],
+    ]
+    if free_polarization:
+        derivatives.append((model * sectors.by_polarization)[:, None])
+    every = np.column_stack([linear_columns, *derivatives])
+    apart = sectors.counts - model
+    normal = every.T @ (every / variance[:, None])
+    right = every.T @ (apart / variance)
+    n_linear = linear_columns.shape[1]
+    for index, value, sigma in (
+        (n_linear + 3, state.geometry[3], _TILT),
+        (n_linear + 4, state.geometry[4], _TILT),
+        (n_linear + 7, state.width[2], _CURVATURE),
+    ):
+        normal[index, index] += 1 / sigma**2
+        right[index] -= value / sigma**2
+    diagonal = np.sqrt(np.diag(normal))
+    diagonal = np.where(diagonal > 0, diagonal, 1.0)
+    inverse = sl.inv(normal / np.outer(diagonal, diagonal) + 1e-11 * np.eye(len(normal))) / np.outer(diagonal, diagonal)
+    step = inverse @ right
+    residual = float((apart**2 / variance).sum() / (len(apart) - len(normal)))
+    keep = slice(n_linear, None)
+    errors = np.sqrt(np.maximum(np.diag(inverse)[:n_rings], 0))
+    return step[keep], inverse[keep, keep], residual, np.array([amounts, errors])
+
+
+def _least_squares(columns: FloatArray, target: FloatArray, variance: FloatArray) -> FloatArray:
+    normal = columns.T @ (columns / variance[:, None])
+    diagonal = np.sqrt(np.maximum(np.diag(normal), 1e-300))
+    scaled = normal / np.outer(diagonal, diagonal) + 1e-11 * np.eye(len(normal))
+    return np.asarray(sl.solve(scaled, columns.T @ (target / variance) / diagonal, assume_a="pos") / diagonal)
+
+
+def _outcome(
+    state: _State,
+    rings: Rings,
+    seen: AnyArray,
+    sectors: _Sectors,
+    covariance: FloatArray,
+    residual: float,
+    amounts: FloatArray,
+) -> RingModel:
+    amount, error = np.zeros(len(rings.two_theta)), np.full(len(rings.two_theta), np.inf)
+    amount[seen], error[seen] = amounts
+    derivatives = []
+    for angle in rings.two_theta[seen]:
+        near = np.argsort(np.abs(sectors.two_theta - angle))[: 2 * _N_SECTORS]
+        rows = sectors.by_geometry[near]
+        spread = np.einsum("ri,ij,rj->r", rows, covariance[:5, :5], rows)
+        derivatives.append(rows[int(np.argmax(spread))])
+    return RingModel(
+        geometry=state.geometry,
+        width=state.width,
+        lorentzian=state.lorentzian,
+        polarization=state.polarization,
+        covariance=covariance,
+        amount=amount,
+        amount_error=error,
+        seen=seen,
+        ring_derivatives=np.array(derivatives),
+        residual=residual,
+    )
