@@ -1,0 +1,98 @@
+"""This file is where a cell guard starts: ``python -m battbeam.guard --config guard.json``."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from caproto.asyncio.server import Context
+
+from battbeam.errors import BattbeamError, GuardError
+from battbeam.guard.clock import session_clock
+from battbeam.guard.config import GuardConfig
+from battbeam.guard.core import Guard
+from battbeam.guard.drivers.eclab import EclabDriver
+from battbeam.guard.log import Log
+from battbeam.guard.record import GuardRecord
+from battbeam.guard.restore import Past, restore
+from battbeam.guard.service import GuardService
+from battbeam.processes import end_with_parent, say_ready
+
+#: Wall s between looks whether the guard's own loop still runs.
+WATCH_INTERVAL = 0.5
+
+
+async def serve(config: GuardConfig) -> None:
+    """Guard the cell until SIGTERM or SIGINT; what the cell does then is left as it is."""
+    loop = asyncio.get_running_loop()
+    log = Log(config.log)
+    driver = EclabDriver(config.driver)
+    guard = Guard(config, driver, log, session_clock(config.clock))
+    boot_id = uuid.uuid4().hex
+    guard.writer.line("boot", boot_id=boot_id, pid=os.getpid(), identity=config.identity)
+    restore(guard, Past.read(config.log), wall=time.monotonic())
+    record: GuardRecord | None = None
+
+    def show(values: dict[str, Any]) -> None:
+        if record is not None and not loop.is_closed():
+            asyncio.run_coroutine_threadsafe(record.publish(values), loop)
+
+    service = GuardService(guard, show)
+    record = GuardRecord(config.prefix, service)
+    await record.publish(_constants(config, boot_id))
+    server = asyncio.ensure_future(_server(record, service))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.cancel)
+    try:
+        await asyncio.wait([server])
+        if not server.cancelled():
+            server.result()
+    finally:
+        service.stop()
+        driver.close()
+        log.close()
+
+
+async def _server(record: GuardRecord, service: GuardService) -> None:
+    async def watch(_async_library: Any) -> None:
+        service.start()
+        say_ready()
+        while service.is_alive:
+            await asyncio.sleep(WATCH_INTERVAL)
+        raise GuardError("the guard's loop has ended; the cycler goes on within its own limits")
+
+    await Context(dict(record.pvdb)).run(startup_hook=watch)
+
+
+def _constants(config: GuardConfig, boot_id: str) -> dict[str, Any]:
+    hard = config.hard_limits
+    return {
+        "Identity": config.identity,
+        "BootId": boot_id,
+        "Simulated": int(config.simulated),
+        "Log": str(config.log),
+        "HardVoltageMin": hard.voltage_min,
+        "HardVoltageMax": hard.voltage_max,
+        "HardCurrentMax": hard.current_max,
+    }
+
+
+def main() -> None:
+    """Guard one cell."""
+    parser = argparse.ArgumentParser(prog="python -m battbeam.guard")
+    parser.add_argument("--config", type=Path, required=True, help="guard.json of one cell")
+    arguments = parser.parse_args()
+    end_with_parent()
+    try:
+        asyncio.run(serve(GuardConfig.read(arguments.config)))
+    except BattbeamError as error:
+        sys.exit(f"guard: {error}")
+
+
+if __name__ == "__main__":
+    main()

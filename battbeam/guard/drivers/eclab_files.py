@@ -1,0 +1,156 @@
+"""This file is where the data files of EPICS-ECLab are read while they grow.
+
+One CSV file a technique: lines that begin with ``#`` (a simulation's; ``# Started:`` is START by
+the cycler's own clock), a line of column names, then a line a record. The IOC writes ``AbsTime,
+Time,Loop,Ewe,I,Cycle`` (no ``I`` in OCV); ``Technique`` and ``Step`` are used where they are
+there. Without them the technique is in the file's name, and the step is told from the set values.
+"""
+
+import math
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from battbeam.experiment.protocol import StepType
+from battbeam.guard.driver import Record
+from battbeam.guard.drivers.eclab_compile import Technique
+
+_NAME = re.compile(r"_T(?P<technique>\d+)_[A-Z]+_(?P<number>\d+)\.csv$")
+
+
+@dataclass
+class _File:
+    path: Path
+    technique: int
+    number: int
+    offset: int = 0
+    rows: int = 0
+    columns: dict[str, int] = field(default_factory=dict)
+    started: float = math.nan
+    step: int = 0
+
+
+class SegmentFiles:
+    """The records of one segment, in order, each once.
+
+    Attributes:
+        started: START by the cycler's clock, s since the Unix epoch; NaN until a record was read.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        prefix: str,
+        techniques: Sequence[Technique],
+        keys: Collection[str] = (),
+    ) -> None:
+        """Files whose names begin with ``prefix``; records in ``keys`` are passed over."""
+        self._directory = directory
+        self._prefix = prefix
+        self._techniques = techniques
+        self._known = frozenset(keys)
+        self._files: list[_File] = []
+        self.started = math.nan
+
+    def find(self) -> None:
+        """Look for files that are new."""
+        seen = {file.path.name for file in self._files}
+        for path in self._directory.glob(f"{self._prefix}*.csv"):
+            found = _NAME.search(path.name)
+            if found and path.name not in seen:
+                self._files.append(_File(path, int(found["technique"]), int(found["number"])))
+        self._files.sort(key=lambda file: file.number)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no file was found yet."""
+        return not self._files
+
+    def read(self) -> list[Record]:
+        """Records that are new."""
+        records: list[Record] = []
+        for file in self._files:
+            for line in self._lines(file):
+                record = self._record(file, line)
+                if record is not None and record.key not in self._known:
+                    records.append(record)
+        return records
+
+    def _lines(self, file: _File) -> list[str]:
+        """Whole lines not read before."""
+        with file.path.open("rb") as stream:
+            stream.seek(file.offset)
+            block = stream.read()
+        end = block.rfind(b"\n") + 1
+        file.offset += end
+        return block[:end].decode(errors="replace").splitlines()
+
+    def _record(self, file: _File, line: str) -> Record | None:
+        if line.startswith("#"):
+            key, _, value = line[1:].partition(":")
+            if key.strip() == "Started":
+                file.started = float(value)
+            return None
+        cells = line.split(",")
+        if not file.columns:
+            file.columns = {name.strip().lower(): number for number, name in enumerate(cells)}
+            return None
+        file.rows += 1
+        values = {
+            name: cells[number] for name, number in file.columns.items() if number < len(cells)
+        }
+        elapsed = _number(values.get("time"))
+        if math.isnan(elapsed):
+            return None
+        voltage, current = _number(values.get("ewe")), _number(values.get("i", "0"))
+        if math.isnan(file.started):
+            file.started = _started(values.get("abstime", ""), elapsed)
+        self.started = file.started
+        return Record(
+            time=file.started + elapsed,
+            elapsed=elapsed,
+            voltage=voltage,
+            current=current,
+            step=self._step(file, values, voltage=voltage, current=current),
+            key=f"{file.path.name}:{file.rows}",
+        )
+
+    def _step(self, file: _File, values: dict[str, str], *, voltage: float, current: float) -> int:
+        """Position of a record's step in the segment."""
+        index = int(_number(values.get("technique", str(file.technique))))
+        technique = self._techniques[min(index, len(self._techniques) - 1)]
+        if "step" in values:
+            file.step = int(_number(values["step"]))
+        else:
+            file.step = likeliest_step(technique, file.step, voltage=voltage, current=current)
+        return technique.first + min(file.step, len(technique.steps) - 1)
+
+
+def likeliest_step(technique: Technique, at_least: int, *, voltage: float, current: float) -> int:
+    """The step of a technique, none before ``at_least``, whose set value is nearest to a record."""
+
+    def distance(position: int) -> float:
+        step = technique.steps[position]
+        if step.type is StepType.CONSTANT_VOLTAGE:
+            return abs(voltage - (step.voltage or 0.0))
+        return abs(current - (step.current or 0.0))
+
+    near = range(at_least, min(at_least + 2, len(technique.steps)))
+    return min(near, key=distance, default=at_least)
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return math.nan
+
+
+def _started(abs_time: str, elapsed: float) -> float:
+    """START from the IOC host's time of a record; NaN if it cannot be read. Taken as UTC."""
+    try:
+        return datetime.fromisoformat(abs_time).replace(tzinfo=UTC).timestamp() - elapsed
+    except ValueError:
+        return math.nan

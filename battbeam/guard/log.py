@@ -1,0 +1,132 @@
+"""This file is where a guard writes down everything that happened to its cell: one JSON line each, append-only.
+
+A line is written at once and synced by a thread of its own every 100 ms. Lines are numbered without gaps.
+"""
+
+import contextlib
+import json
+import math
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from battbeam.errors import GuardError
+
+#: Wall s between syncs; what a power cut can take.
+SYNC_INTERVAL = 0.1
+
+
+class Log:
+    """Writes one guard's log."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mend(path)
+        self.path = path
+        self.n = _last_number(path) + 1
+        self._file = path.open("ab", buffering=0)
+        self._dirty = threading.Event()
+        self._is_open = True
+        self._flusher = threading.Thread(target=self._sync_for_ever, name="log-sync", daemon=True)
+        self._flusher.start()
+
+    def write(self, kind: str, *, time: float, **fields: Any) -> int:
+        """Append one line and return its number."""
+        line = {"n": self.n, "kind": kind, "time": time, **fields}
+        self._file.write(json.dumps(_finite(line), allow_nan=False).encode() + b"\n")
+        self.n += 1
+        self._dirty.set()
+        return self.n - 1
+
+    def close(self) -> None:
+        """Sync and close."""
+        self._is_open = False
+        self._dirty.set()
+        self._flusher.join()
+        self._file.close()
+
+    def _sync_for_ever(self) -> None:
+        pause = threading.Event()
+        while self._is_open:
+            self._dirty.wait()
+            self._dirty.clear()
+            os.fsync(self._file.fileno())
+            pause.wait(SYNC_INTERVAL if self._is_open else 0)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines of a log, in order.
+
+    Raises:
+        GuardError: If a line before the last is no JSON object: the file was damaged.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, raw in enumerate(file):
+            if not raw.endswith(b"\n"):
+                return
+            try:
+                yield json.loads(raw)
+            except ValueError as error:
+                raise GuardError(f"{path}: line {number} is damaged: {error}") from error
+
+
+def mend(path: Path) -> Path | None:
+    """Cut a torn last line off a log and keep it beside it; returns where, or None if nothing was torn."""
+    if not path.exists():
+        return None
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        start = _start_of_last_line(file, size)
+        file.seek(start)
+        tail = file.read()
+        if not tail or (tail.endswith(b"\n") and _is_object(tail)):
+            return None
+        aside = path.with_suffix(f".torn-{start}")
+        aside.write_bytes(tail)
+        file.truncate(start)
+        os.fsync(file.fileno())
+    return aside
+
+
+def _start_of_last_line(file: Any, size: int) -> int:
+    """Offset of the last line, whether or not it is closed by a newline."""
+    block, position, kept = 65536, size, b""
+    while position > 0:
+        step = min(block, position)
+        position -= step
+        file.seek(position)
+        kept = file.read(step) + kept
+        found = kept.rfind(b"\n", 0, len(kept) - 1)
+        if found >= 0:
+            return position + found + 1
+    return 0
+
+
+def _is_object(raw: bytes) -> bool:
+    with contextlib.suppress(ValueError):
+        return isinstance(json.loads(raw), dict)
+    return False
+
+
+def _last_number(path: Path) -> int:
+    if not path.exists() or not path.stat().st_size:
+        return -1
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(_start_of_last_line(file, size))
+        return int(json.loads(file.read())["n"])
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for numbers that JSON has no word for."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value
