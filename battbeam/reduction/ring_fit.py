@@ -22,6 +22,8 @@ _MAX_TWO_THETA = 60.0
 _MAX_ROUNDS = 14
 # A round that moves no angle by more than this (degree) ends the fit; a tenth of what is asked of the rings.
 _SETTLED = 5e-5
+# Widths and shares: the same in standard deviations.
+_SETTLED_SHAPE = 0.05
 # Angles may move by this share of a line width a round, widths by this ratio.
 _LONGEST_MOVE, _WIDEST_CHANGE = 0.5, 1.4
 # Priors: tilt (radian) and the curvature of the width (degree); both wide.
@@ -253,19 +255,21 @@ def fit_rings(
         sectors = _sectors(signal, used, pixels, state.geometry, (low, high), narrow, state.polarization)
         for _ in range(3):
             step, covariance, residual, amounts = _round(sectors, rings.two_theta[seen], state, free_polarization)
-            _shape_moved(state, step)
+            _shape_moved(state, step, rings.two_theta[seen])
+        errors = np.sqrt(np.diag(covariance))
         move = float(np.abs(sectors.by_geometry @ step[:5]).max())
         state.geometry = state.geometry + step[:5] * min(1.0, _LONGEST_MOVE * state.width[0] / max(move, 1e-12))
         if free_polarization and state.polarization is not None:
             state.polarization = float(np.clip(state.polarization + step[9], -1.0, 1.0))
-        if move < _SETTLED:
+        if move < _SETTLED and np.all(np.abs(step[5:]) < _SETTLED_SHAPE * errors[5:]):
             break
     return _outcome(state, rings, seen, sectors, covariance, residual, amounts)
 
 
-def _shape_moved(state: _State, step: FloatArray) -> None:
-    largest = (_WIDEST_CHANGE - 1) * state.width[0]
-    ratio = min(1.0, largest / max(float(np.abs(step[5:8]).max()), 1e-12))
+def _shape_moved(state: _State, step: FloatArray, rings: FloatArray) -> None:
+    tangents = np.tan(np.radians(rings) / 2)
+    now, change = np.polyval(state.width[::-1], tangents), np.polyval(step[7:4:-1], tangents)
+    ratio = min(1.0, (_WIDEST_CHANGE - 1) / max(float(np.abs(change / now).max()), 1e-12))
     state.width = state.width + ratio * step[5:8]
     state.lorentzian = float(np.clip(state.lorentzian + step[8], *_LORENTZIAN_RANGE))
 
