@@ -1,0 +1,231 @@
+"""This file is where everything about a frame is worked out that the cell's state does not change.
+
+For one photon energy: images of the layers that stand still (per incident photon), the radial
+patterns of the active phases at the nodes of a grid of lithium contents, and each pixel's solid
+angle and polarization.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from battbeam import materials
+from battbeam.sim import diffraction
+from battbeam.sim.diffraction import LineShape
+from battbeam.sim.geometry import (
+    FlatDetector,
+    PixelMap,
+    fine_grid,
+    pixel_means,
+    polarization_factor,
+    samples_per_edge,
+)
+from battbeam.sim.scenario import Scenario
+from battbeam.sim.stack import (
+    AIR,
+    AIR_DENSITY,
+    Absorption,
+    AmountLayer,
+    Slab,
+    cell_slabs,
+    standard_slabs,
+)
+from battbeam.units import FloatArray
+
+#: Step of lithium content between radial patterns; between them cubic Lagrange interpolation, whose
+#: error is below 1e-3 of a line's height where the lattice of NMC811 changes fastest.
+NODE_STEP = 0.0025
+#: Lithium content at which the images of the inert layers hold; frames correct for the difference.
+REFERENCE_LITHIUM = 0.5
+#: Air in the beam that the detector sees, cm, and how its scattering rises towards the beam,
+#: degree: chosen so that air is a visible, not a dominant, part of the background.
+AIR_PATH, AIR_RISE = 4.0, 4.0
+#: Points per pixel edge for what has no lines.
+_SMOOTH_POINTS = 2
+
+
+@dataclass(frozen=True)
+class Optics:
+    """The detector as rays see it, for all energies.
+
+    Attributes:
+        flat: Where each pixel is.
+        shape: Of a line.
+        grid: Fine grid of 2 theta, degree.
+        points: Samples per pixel edge.
+        electrode_map: From the grid to the pixels, for rays from the electrode.
+        acceptance: Solid angle (sr) times polarization of each pixel, seen from the electrode.
+    """
+
+    flat: FlatDetector
+    shape: LineShape
+    grid: FloatArray
+    points: int
+    electrode_map: PixelMap
+    acceptance: FloatArray
+
+    @classmethod
+    def of(cls, scenario: Scenario) -> "Optics":
+        """The optics of a scenario; takes about a second per megapixel and more."""
+        detector = scenario.detector
+        flat = FlatDetector.of(detector)
+        shape = LineShape(detector.peak_width, detector.peak_width_slope, detector.peak_lorentzian)
+        depths = tuple(layer.depth for layer in scenario.stack)
+        grid = fine_grid(flat, line_width=shape.width, depths=(0.0, *depths))
+        points = samples_per_edge(flat, line_width=shape.width)
+        electrode_map = PixelMap(flat, grid=grid, depth=active_depth(scenario), points=points)
+        acceptance = pixel_acceptance(
+            flat, depth=active_depth(scenario), degree=scenario.beam.polarization
+        )
+        return cls(flat, shape, grid, points, electrode_map, acceptance)
+
+
+def pixel_acceptance(flat: FlatDetector, *, depth: float, degree: float) -> FloatArray:
+    """Solid angle (sr) times polarization factor of each pixel, shape (rows, columns)."""
+    return flat.solid_angle(depth) * polarization_factor(flat.pixel_rays(depth), degree=degree)
+
+
+def active_depth(scenario: Scenario) -> float:
+    """z of the electrode's middle, mm."""
+    return next(slab.depth for slab in cell_slabs(scenario) if slab.has_active)
+
+
+class Scene:
+    """A scenario's constant images and patterns at one energy.
+
+    Attributes:
+        slabs: Of cell 1, in the beam's order.
+        electrode: Index of the slab that holds the active material.
+        upstream: Counts per photon of the slabs before the electrode, seen through it at
+            `REFERENCE_LITHIUM`.
+        downstream: The same for those behind it.
+        standard: Counts per photon of the powder standard and the air behind it.
+        air: Counts per photon of the air alone.
+        standard_transmission: Of the direct beam.
+    """
+
+    def __init__(self, scenario: Scenario, optics: Optics, energy: float) -> None:
+        self.scenario, self.optics, self.energy = scenario, optics, energy
+        self.slabs = cell_slabs(scenario)
+        self.electrode = next(i for i, slab in enumerate(self.slabs) if slab.has_active)
+        self._nodes: dict[tuple[str, int], FloatArray] = {}
+        self.air = self._image(self._air_pattern(), depth=0.0, has_lines=False)
+        empty = np.zeros(optics.flat.shape)
+        absorption = self.absorption(REFERENCE_LITHIUM)
+        images = [self._slab_image(self.slabs, i, absorption) for i in range(len(self.slabs))]
+        self.upstream = sum(images[: self.electrode], start=empty)
+        self.downstream = sum(images[self.electrode + 1 :], start=empty)
+        slabs = standard_slabs(scenario.standard)
+        through = self._absorption_of(slabs, REFERENCE_LITHIUM)
+        self.standard_transmission = through.transmission
+        self.standard = self._slab_image(slabs, 0, through) + self.air * through.transmission
+
+    def absorption(self, lithium_content: float) -> Absorption:
+        """Of cell 1 at the active material's mean lithium content."""
+        return self._absorption_of(self.slabs, lithium_content)
+
+    def _absorption_of(self, slabs: tuple[Slab, ...], lithium_content: float) -> Absorption:
+        cell = self.scenario.cells[0]
+        return Absorption.of(slabs, cell=cell, lithium_content=lithium_content, energy=self.energy)
+
+    def _air_pattern(self) -> FloatArray:
+        grid = self.optics.grid
+        rise = 1 + AIR_RISE / np.maximum(grid, diffraction.LOWEST_TWO_THETA)
+        per_mol = diffraction.glass_pattern("air", AIR, two_theta=grid, energy=self.energy)
+        return np.asarray(AIR_DENSITY * AIR_PATH * per_mol * rise)
+
+    def _image(self, pattern: FloatArray, *, depth: float, has_lines: bool) -> FloatArray:
+        optics = self.optics
+        points = optics.points if has_lines else _SMOOTH_POINTS
+        means = pixel_means(
+            optics.flat, grid=optics.grid, pattern=pattern, depth=depth, points=points
+        )
+        degree = self.scenario.beam.polarization
+        return means * pixel_acceptance(optics.flat, depth=depth, degree=degree)
+
+    def _slab_image(
+        self, slabs: tuple[Slab, ...], index: int, absorption: Absorption
+    ) -> FloatArray:
+        """Of a slab's inert layers; the electrode's own are rendered with the active material."""
+        if slabs[index].has_active:
+            return np.zeros(self.optics.flat.shape)
+        pattern = self.inert_pattern(slabs[index], absorption, index)
+        has_lines = any(layer.crystalline for layer in slabs[index].layers)
+        return self._image(pattern, depth=slabs[index].depth, has_lines=has_lines)
+
+    def inert_pattern(self, slab: Slab, absorption: Absorption, index: int) -> FloatArray:
+        """Radial pattern of a slab's layers but the active one, per photon and sr, absorption
+        included.
+        """
+        grid = self.optics.grid
+        total = np.zeros_like(grid)
+        for layer in slab.layers:
+            if layer.material != "active":
+                total += layer.areal_moles * self._layer_pattern(layer)
+        through = absorption.around(index, two_theta=grid) * absorption.within_mean(
+            index, two_theta=grid
+        )
+        return np.asarray(total * through)
+
+    def _layer_pattern(self, layer: AmountLayer) -> FloatArray:
+        if layer.crystalline:
+            return self._crystal_pattern(materials.structure(layer.material))
+        formula: Mapping[str, float] = materials.AMORPHOUS[layer.material][0]
+        return diffraction.glass_pattern(
+            layer.material, formula, two_theta=self.optics.grid, energy=self.energy
+        )
+
+    def _crystal_pattern(self, crystal: materials.Structure) -> FloatArray:
+        grid = self.optics.grid
+        bragg = diffraction.bragg_pattern(
+            crystal, two_theta=grid, energy=self.energy, shape=self.optics.shape
+        )
+        return bragg + diffraction.crystal_diffuse_pattern(
+            crystal, two_theta=grid, energy=self.energy
+        )
+
+    def node_pattern(self, phase: str, node: int) -> FloatArray:
+        """Radial pattern of an active phase per mol, cm2/(mol sr), at a node of lithium content."""
+        key = (phase, node)
+        if key not in self._nodes:
+            low, high = materials.LITHIUM_RANGE[phase]
+            content = min(low + node * NODE_STEP, high)
+            self._nodes[key] = self._crystal_pattern(materials.structure(phase, content))
+        return self._nodes[key]
+
+    def mixed_pattern(
+        self, phase: str, *, lithium_content: FloatArray, weight: FloatArray
+    ) -> FloatArray:
+        """Sum of a phase's patterns at the given lithium contents with the given weights."""
+        shares = node_shares(phase, lithium_content=lithium_content, weight=weight)
+        total = np.zeros_like(self.optics.grid)
+        for node in np.flatnonzero(shares):
+            total += shares[node] * self.node_pattern(phase, int(node))
+        return total
+
+
+def node_shares(phase: str, *, lithium_content: FloatArray, weight: FloatArray) -> FloatArray:
+    """Weights of the node patterns that stand for a sum over lithium contents (cubic Lagrange),
+    shape (n_nodes,).
+
+    Weights of nodes may be negative; their sum is the sum of the given weights, and their mean
+    lithium content, and its second and third moments, are those of the given contents.
+    """
+    low, high = materials.LITHIUM_RANGE[phase]
+    n_nodes = round((high - low) / NODE_STEP) + 1
+    place = (np.asarray(lithium_content) - low) / NODE_STEP
+    first = np.clip(np.floor(place).astype(int) - 1, 0, n_nodes - 4)
+    t = place - first
+    lagrange = (
+        -(t - 1) * (t - 2) * (t - 3) / 6,
+        t * (t - 2) * (t - 3) / 2,
+        -t * (t - 1) * (t - 3) / 2,
+        t * (t - 1) * (t - 2) / 6,
+    )
+    shares = np.zeros(n_nodes)
+    for offset, share in enumerate(lagrange):
+        shares += np.bincount(first + offset, weights=weight * share, minlength=n_nodes)
+    # what is left of cancelled terms is rounding
+    shares[np.abs(shares) < 1e-12 * np.abs(weight).sum()] = 0
+    return shares
