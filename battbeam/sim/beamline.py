@@ -1,0 +1,233 @@
+"""This file is where the simulated beamline serves its instruments: axes, ring, shutter, counters,
+detector.
+
+What is seen is the physics of `battbeam.sim.shots`; here are only its records. `SAMPLE:X` and
+`SAMPLE:Y` are the point of the cell (mm) in the beam. Counters hold the counts of the detector's
+last exposure.
+"""
+
+import asyncio
+import math
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from caproto import ChannelType
+from caproto.server import PVGroup, pvproperty
+
+from battbeam.sim.beam import BeamLog
+from battbeam.sim.clock import ClockClient
+from battbeam.sim.detector import Detector
+from battbeam.sim.history import History, history_path
+from battbeam.sim.motor import Motor
+from battbeam.sim.records import shown
+from battbeam.sim.scenario import Scenario
+from battbeam.sim.server import serve
+from battbeam.sim.shots import DARK_RATE, Camera, Shot
+from battbeam.sim.truth import TruthWriter
+from battbeam.sim.writer import Writer
+from battbeam.units import HC
+
+PREFIX = "SIM:BL:"
+#: Of the monochromator's Si(111) planes, angstrom.
+D_SPACING = 3.13560
+#: What the attenuator can put in.
+FILTERS = (1.0, 0.3, 0.1, 0.03, 0.01)
+#: Wall seconds between two live values.
+_LIVE_INTERVAL = 0.2
+#: A frame number that no frame has, for the random numbers of the live counters.
+_LIVE_STREAM = 0
+
+
+async def _put_shutter(beamline: "Beamline", _instance: Any, value: Any) -> Any:
+    await beamline.open_shutter(str(value) in ("1", "Open"))
+    return value
+
+
+async def _put_fault(beamline: "Beamline", instance: Any, value: Any) -> Any:
+    name = instance.enum_strings[int(value)] if str(value).isdigit() else str(value)
+    await beamline.set_fault(name)
+    return value
+
+
+async def _put_filter(beamline: "Beamline", _instance: Any, value: Any) -> int:
+    index = min(max(int(value), 0), len(FILTERS) - 1)
+    await beamline.set_filter(index)
+    return index
+
+
+async def _put_transmission(beamline: "Beamline", _instance: Any, value: Any) -> float:
+    wanted = min(max(float(value), FILTERS[-1]), FILTERS[0])
+    index = int(np.argmin(np.abs(np.log(np.array(FILTERS) / wanted))))
+    await beamline.FilterIndex.write(index)
+    return float(value)
+
+
+class Beamline(PVGroup):  # type: ignore[misc]
+    """The records beside the axes and the detector."""
+
+    BootId = shown("", name="BOOT_ID", dtype=ChannelType.STRING)
+    RingCurrent = shown(0.0, name="RING:CURRENT", units="mA", precision=3)
+    RingFault = pvproperty(
+        value="None",
+        name="RING:FAULT",
+        enum_strings=("None", "NaN", "Down"),
+        dtype=ChannelType.ENUM,
+        put=_put_fault,
+        doc="NaN: the reading fails; Down: the beam is lost",
+    )
+    ShutterCommand = pvproperty(
+        value="Close",
+        name="SHUTTER:CMD",
+        enum_strings=("Close", "Open"),
+        dtype=ChannelType.ENUM,
+        put=_put_shutter,
+    )
+    ShutterStatus = shown(
+        "Closed", name="SHUTTER:STATUS", enum_strings=("Closed", "Open"), dtype=ChannelType.ENUM
+    )
+    FilterTransmission = pvproperty(
+        value=1.0,
+        name="ATT:SP",
+        put=_put_transmission,
+        doc="asked for; the nearest filter is taken",
+    )
+    FilterIndex = pvproperty(value=0, name="ATT:INDEX", put=_put_filter)
+    Transmission = shown(1.0, name="ATT:TRANSMISSION", precision=4)
+    Filters = shown(list(FILTERS), name="ATT:FILTERS", max_length=len(FILTERS))
+    I0Counts = shown(0.0, name="I0:COUNTS", units="count")
+    ItCounts = shown(0.0, name="IT:COUNTS", units="count")
+    I0Rate = shown(0.0, name="I0:RATE", units="count/s")
+    ItRate = shown(0.0, name="IT:RATE", units="count/s")
+    I0DarkRate = shown(DARK_RATE, name="I0:DARK_RATE", units="count/s")
+    ItDarkRate = shown(DARK_RATE, name="IT:DARK_RATE", units="count/s")
+    Energy = shown(0.0, name="MONO:ENERGY", units="eV", precision=3)
+    DSpacing = shown(D_SPACING, name="MONO:D_SPACING", units="angstrom", precision=5)
+    Hkl = shown("1 1 1", name="MONO:HKL", dtype=ChannelType.STRING)
+
+    def __init__(
+        self,
+        prefix: str,
+        *,
+        scenario: Scenario,
+        clock: ClockClient,
+        camera: Camera,
+        beam_log: BeamLog,
+    ) -> None:
+        super().__init__(prefix)
+        self.scenario, self.clock, self.camera, self.beam_log = scenario, clock, camera, beam_log
+        self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="frames")
+        self.x = Motor(f"{prefix}SAMPLE:X", units="mm", limits=(-20, 20), velocity=20)
+        self.y = Motor(f"{prefix}SAMPLE:Y", units="mm", limits=(-20, 20), velocity=20)
+        self.rotation = Motor(f"{prefix}ROT", units="deg", limits=(-360, 360), velocity=90)
+        bragg = math.degrees(math.asin(HC / scenario.beam.energy / (2 * D_SPACING)))
+        self.bragg = Motor(
+            f"{prefix}MONO:BRAGG",
+            units="deg",
+            limits=(1, 60),
+            velocity=5,
+            precision=6,
+            position=bragg,
+        )
+        rows, columns = scenario.detector.n_rows, scenario.detector.n_columns
+        self.writer = Writer(f"{prefix}DET1:HDF1:", executor=self.executor, shape=(rows, columns))
+        self.detector = Detector(
+            f"{prefix}DET1:cam1:",
+            scenario=scenario,
+            camera=camera,
+            clock=clock,
+            writer=self.writer,
+            executor=self.executor,
+            setup=lambda: (self.x.position, self.y.position, self.true_energy),
+            show_counters=self._show_counters,
+        )
+        self._rng = np.random.default_rng([scenario.seed, _LIVE_STREAM])
+
+    @property
+    def database(self) -> dict[str, Any]:
+        """Every record, by name."""
+        groups = (self, self.x, self.y, self.rotation, self.bragg, self.writer, self.detector)
+        return {name: record for group in groups for name, record in group.pvdb.items()}
+
+    @property
+    def energy(self) -> float:
+        """What the monochromator's angle says, eV."""
+        return float(HC / (2 * D_SPACING * math.sin(math.radians(self.bragg.position))))
+
+    @property
+    def true_energy(self) -> float:
+        """eV."""
+        return self.energy + self.scenario.beam.energy_offset
+
+    async def prepare(self) -> None:
+        """Fill in what clients may read at once."""
+        await self.BootId.write(uuid.uuid4().hex)
+        for axis in (self.x, self.y, self.rotation, self.bragg):
+            await axis.prepare()
+        await self.detector.prepare()
+        await self._show_live()
+
+    async def run(self) -> None:
+        """Work out the first scene, and keep the live values going."""
+        loop = asyncio.get_running_loop()
+        loop.run_in_executor(self.executor, self.camera.prepare, self.true_energy)
+        while True:
+            await self._show_live()
+            await asyncio.sleep(_LIVE_INTERVAL)
+
+    async def open_shutter(self, is_open: bool) -> None:
+        """Open or close it; at once."""
+        now = self.clock.now()
+        self.beam_log.change(now, is_open=is_open)
+        await self.ShutterStatus.write("Open" if is_open else "Closed", timestamp=now)
+
+    async def set_fault(self, name: str) -> None:
+        """A fault of the ring, or none."""
+        self.beam_log.change(self.clock.now(), is_down=name == "Down")
+        await self._show_ring(self.clock.now(), is_readable=name != "NaN")
+
+    async def set_filter(self, index: int) -> None:
+        """Put a filter in."""
+        now = self.clock.now()
+        self.beam_log.change(now, transmission=FILTERS[index])
+        await self.Transmission.write(FILTERS[index], timestamp=now)
+
+    async def _show_ring(self, now: float, *, is_readable: bool) -> None:
+        current = self.beam_log.ring_current(now) if is_readable else math.nan
+        await self.RingCurrent.write(current, timestamp=now)
+
+    async def _show_live(self) -> None:
+        now, beam = self.clock.now(), self.scenario.beam
+        await self._show_ring(now, is_readable=self.RingFault.value != "NaN")
+        flux, energy = self.beam_log.flux(now), self.true_energy
+        passed = self.camera.transmission(self.x.position, self.y.position, energy)
+        i0 = self._rng.poisson(flux * beam.i0_efficiency + DARK_RATE)
+        behind = self._rng.poisson(flux * passed * beam.transmission_efficiency + DARK_RATE)
+        await self.I0Rate.write(float(i0), timestamp=now)
+        await self.ItRate.write(float(behind), timestamp=now)
+        if self.Energy.value != self.energy:
+            await self.Energy.write(self.energy, timestamp=now)
+
+    async def _show_counters(self, shot: Shot, stamp: float) -> None:
+        await self.I0Counts.write(shot.i0, timestamp=stamp)
+        await self.ItCounts.write(shot.transmitted, timestamp=stamp)
+
+
+def main(directory: Path) -> None:
+    """Serve the beamline of the scenario in ``directory``."""
+    scenario = Scenario.read(directory / "sim" / "scenario.json")
+    clock = ClockClient()
+    beam_log = BeamLog(scenario.beam, start=scenario.start)
+    camera = Camera(
+        scenario,
+        clock=clock,
+        history=History(history_path(directory, 1)),
+        beam_log=beam_log,
+        truth=TruthWriter(directory / "sim" / "truth.jsonl"),
+    )
+    (directory / "frames").mkdir(parents=True, exist_ok=True)
+    beamline = Beamline(PREFIX, scenario=scenario, clock=clock, camera=camera, beam_log=beam_log)
+    serve(beamline.database, prepare=beamline.prepare, background=beamline.run)
+    beamline.executor.shutdown(wait=False, cancel_futures=True)
