@@ -1,0 +1,225 @@
+"""This file is where the events of a raw run become frames: where, when, under what beam."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from battbeam.callbacks.frames import EPICS_EPOCH, FrameFile
+from battbeam.callbacks.xrd_row import FrameContext
+from battbeam.experiment.clock_relation import (
+    IDENTITY,
+    ClockRelation,
+    clock_relation,
+    middle_of_exposure,
+)
+
+#: A stage that differs by more between frame and event has moved, mm: a tenth of a small beam.
+MOVED = 0.02
+#: Standard deviations by which I0 must exceed what it counts in the dark.
+I0_SIGMAS = 5.0
+_STAGE = {"sample_stage_x": "SampleX", "sample_stage_y": "SampleY"}
+
+
+@dataclass(frozen=True)
+class RawFrame:
+    """One frame that an event speaks of; its file may not hold it yet.
+
+    Attributes:
+        file: None if the event came without one.
+        index: In the file.
+        event: Its event document.
+        position: Within the event.
+        n_frames: Of the event.
+    """
+
+    file: FrameFile | None
+    index: int
+    event: Mapping[str, Any]
+    position: int
+    n_frames: int
+
+
+class RawRun:
+    """What the documents of one run say about its frames.
+
+    Args:
+        start: The start document. ``clocks.detector`` may hold comparisons of the detector's clock
+            with the session's, each (device_time, session_time, uncertainty) in s; without any the
+            two are one.
+    """
+
+    def __init__(self, start: Mapping[str, Any]) -> None:
+        self.start = start
+        self.detector = ""
+        self.shape = (0, 0)
+        self.position_units: dict[str, str] = {}
+        self._configuration: dict[str, Any] = {}
+        self._descriptor_uids: set[str] = set()
+        self._resources: dict[str, FrameFile] = {}
+        self._file: FrameFile | None = None
+        self._clock = _detector_clock(start)
+
+    def descriptor(self, doc: Mapping[str, Any]) -> None:
+        """Take note of a stream that holds frames; others are passed over."""
+        images = [key for key, column in doc["data_keys"].items() if _is_image(key, column)]
+        if not images:
+            return
+        self._descriptor_uids.add(doc["uid"])
+        self.detector = images[0].removesuffix("_image")
+        shape = doc["data_keys"][images[0]]["shape"]
+        self.shape = (int(shape[-2]), int(shape[-1]))
+        for configured in doc["configuration"].values():
+            self._configuration.update(configured["data"])
+        motors = [*self.start.get("motors", ()), *self.start.get("axes", ())]
+        for name in (*_STAGE, *map(str, motors)):
+            column = doc["data_keys"].get(name, {})
+            self.position_units[name] = str(column.get("units") or "mm")
+
+    def stream_resource(self, doc: Mapping[str, Any]) -> None:
+        """Take note of a file of frames."""
+        if doc["data_key"] == f"{self.detector}_image":
+            self._resources[doc["uid"]] = FrameFile.of_resource(doc)
+
+    def stream_datum(self, doc: Mapping[str, Any]) -> None:
+        """Take note that the next event has frames in a file."""
+        self._file = self._resources.get(doc["stream_resource"], self._file)
+
+    def frames(self, doc: Mapping[str, Any]) -> list[RawFrame]:
+        """The frames of one event, none if it is of another stream."""
+        if doc["descriptor"] not in self._descriptor_uids:
+            return []
+        file, self._file = self._file, None
+        data = doc["data"]
+        first = int(data.get(f"{self.detector}_frame", -1))
+        n_frames = int(data.get(f"{self.detector}_n_frames", 1))
+        # An event whose exposure failed has no frame; it has its row all the same.
+        return [
+            RawFrame(file if first >= 0 else None, first + k, doc, k, max(n_frames, 1))
+            for k in range(max(n_frames, 1))
+        ]
+
+    def close(self) -> None:
+        """Close every file."""
+        for file in self._resources.values():
+            file.close()
+
+    def context(self, raw: RawFrame, *, minimum_i0: float) -> FrameContext:
+        """What is known of a frame, from its event and from what stands beside it in its file."""
+        data = raw.event["data"]
+        exposure = self._exposure(data)
+        middle = self._middle(raw, exposure)
+        beside = _beside(raw)
+        i0 = _known(beside["I0"], data.get("i0"))
+        ring = _known(beside["RingCurrent"], data.get("ring_current"))
+        shutter = _known(beside["Shutter"], data.get("shutter"))
+        moved = self._moved(beside, data)
+        faults = [*self._beam_faults(data, i0, ring, shutter, exposure, minimum_i0), *moved]
+        if math.isnan(middle):
+            faults.append("no time stamp")
+        return FrameContext(
+            point=int(data.get("point", raw.event["seq_num"] - 1)),
+            seq_num=int(raw.event["seq_num"]),
+            frame=raw.position,
+            time_start=middle - exposure / 2,
+            time_end=middle + exposure / 2,
+            exposure=exposure,
+            i0=i0,
+            transmission_counts=_known(beside["IT"], data.get("transmission_counts")),
+            ring_current=ring,
+            positions={name: _number(data.get(name)) for name in self.position_units},
+            faults=tuple(faults),
+        )
+
+    def time_end(self, raw: RawFrame) -> float:
+        """End of a frame's exposure on the session's clock; NaN while not known."""
+        exposure = self._exposure(raw.event["data"])
+        return self._middle(raw, exposure) + exposure / 2
+
+    def event_time(self, raw: RawFrame, context: FrameContext) -> float:
+        """The middle of the exposure; where it is not known, when the event was read."""
+        if math.isfinite(context.time):
+            return context.time
+        # Records are stamped by the session's clock, the event itself by the wall.
+        stamps = raw.event["timestamps"]
+        return float(stamps.get("ring_current", stamps.get("i0", raw.event["time"])))
+
+    def _exposure(self, data: Mapping[str, Any]) -> float:
+        configured = self._configuration.get(f"{self.detector}_cam_exposure")
+        return _known(data.get("exposure"), configured, self.start.get("exposure"))
+
+    def _middle(self, raw: RawFrame, exposure: float) -> float:
+        stamp = _number(raw.event["data"].get(f"{self.detector}_stamp"))
+        if raw.n_frames > 1 or math.isnan(stamp):
+            # The event's stamp is that of its last frame; each has its own in the file.
+            missing = raw.file is None
+            noted = math.nan if missing else _attribute(raw, "NDArrayTimeStamp")
+            stamp = noted + EPICS_EPOCH
+        delay = _known(self._configuration.get(f"{self.detector}_readout_delay"), 0.0)
+        on_detector = middle_of_exposure(stamp=stamp, readout_delay=delay, exposure=exposure)
+        return self._clock.session_time(on_detector) if math.isfinite(on_detector) else math.nan
+
+    def _beam_faults(
+        self,
+        data: Mapping[str, Any],
+        i0: float,
+        ring: float,
+        shutter: float,
+        exposure: float,
+        minimum_i0: float,
+    ) -> Iterator[str]:
+        minimum = _known(self._configuration.get("beam_minimum_ring_current"), 0.0)
+        if "ring_current" in data and math.isnan(ring):
+            yield "no beam: ring current not known"
+        elif ring < minimum:
+            yield f"no beam: ring current {ring:.3g} mA, below {minimum:g} mA"
+        if shutter == 0:
+            yield "shutter closed"
+        if "i0" not in data:
+            return
+        dark = _known(self._configuration.get("beam_i0_dark_rate"), 0.0) * exposure
+        needed = max(minimum_i0, dark + I0_SIGMAS * math.sqrt(dark + 1))
+        if math.isnan(i0):
+            yield "no beam: I0 not known"
+        elif i0 < needed:
+            yield f"no beam: I0 {i0:.4g} counts, at least {needed:.4g} wanted"
+
+    def _moved(self, beside: Mapping[str, float], data: Mapping[str, Any]) -> Iterator[str]:
+        for name, attribute in _STAGE.items():
+            distance = abs(beside[attribute] - _number(data.get(name)))
+            if distance > MOVED:
+                yield f"stage moved: {name} by {distance:.3f} mm"
+
+    def dark_i0(self, exposure: float) -> float:
+        """Counts of I0 without beam."""
+        return _known(self._configuration.get("beam_i0_dark_rate"), 0.0) * exposure
+
+
+def _is_image(key: str, column: Mapping[str, Any]) -> bool:
+    return column.get("external") == "STREAM:" and key.endswith("_image")
+
+
+def _detector_clock(start: Mapping[str, Any]) -> ClockRelation:
+    comparisons = start.get("clocks", {}).get("detector", [])
+    if not comparisons:
+        return IDENTITY
+    device, session, uncertainty = zip(*comparisons, strict=True)
+    return clock_relation(device_time=device, session_time=session, uncertainty=uncertainty)
+
+
+def _beside(raw: RawFrame) -> dict[str, float]:
+    names = ("I0", "IT", "RingCurrent", "Shutter", *_STAGE.values())
+    return {name: _attribute(raw, name) for name in names}
+
+
+def _attribute(raw: RawFrame, name: str) -> float:
+    return math.nan if raw.file is None else raw.file.attribute(name, raw.index)
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else math.nan
+
+
+def _known(*values: Any) -> float:
+    """The first that is a number; NaN if none is."""
+    return next((float(v) for v in values if not math.isnan(_number(v))), math.nan)

@@ -1,0 +1,289 @@
+"""This file is where the row of a reduced diffraction frame is defined, column by column."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gemmi
+import numpy as np
+
+from battbeam import materials
+from battbeam.experiment.timeline import CellDuring, CellState
+from battbeam.reduction.xrd import PhaseResult, ScatteringPhase, XrdResult
+
+_NUMBER, _INTEGER, _STRING = "number", "integer", "string"
+#: name: (type, unit).
+_FRAME_COLUMNS = {
+    "point": (_INTEGER, ""),
+    "raw_seq_num": (_INTEGER, ""),
+    "frame": (_INTEGER, ""),
+    "time_start": (_NUMBER, "s"),
+    "time_end": (_NUMBER, "s"),
+    "exposure": (_NUMBER, "s"),
+    "i0": (_NUMBER, "count"),
+    "transmission": (_NUMBER, "1"),
+    "ring_current": (_NUMBER, "mA"),
+    "valid": (_INTEGER, ""),
+    "invalid_reason": (_STRING, ""),
+}
+_CELL_COLUMNS = {
+    **{
+        f"{name}{suffix}": (_NUMBER, unit)
+        for name, unit in (
+            ("voltage", "V"),
+            ("current", "A"),
+            ("capacity", "mAh"),
+            ("state_of_charge", "1"),
+        )
+        for suffix in ("_start", "", "_end")
+    },
+    "voltage_mean": (_NUMBER, "V"),
+    "current_mean": (_NUMBER, "A"),
+    "smear": (_NUMBER, "1"),
+    "lithium_content_charge": (_NUMBER, "1"),
+    "step_index": (_INTEGER, ""),
+    "step_count": (_INTEGER, ""),
+    "cycle_number": (_INTEGER, ""),
+    "live_flag": (_INTEGER, ""),
+    "clock_offset": (_NUMBER, "s"),
+    "clock_uncertainty": (_NUMBER, "s"),
+}
+_RESULT_COLUMNS = {
+    "lithium_content_xray": (_NUMBER, "1"),
+    "lithium_content_xray_error": (_NUMBER, "1"),
+    "active_amount": (_NUMBER, "mol/cm2"),
+    "active_amount_error": (_NUMBER, "mol/cm2"),
+    "residual": (_NUMBER, "1"),
+    "residual_deviation": (_NUMBER, "1"),
+    "unexplained": (_NUMBER, "1"),
+    "unexplained_two_theta": (_NUMBER, "degree"),
+    "counts": (_NUMBER, "count"),
+    "n_saturated": (_INTEGER, ""),
+}
+#: One value a bin.
+PATTERNS = ("intensity", "intensity_error", "model", "background")
+
+
+@dataclass(frozen=True)
+class FrameContext:
+    """What is known of one frame besides its pixels.
+
+    Attributes:
+        point: Of the plan.
+        seq_num: Of its event.
+        frame: Index within its event.
+        time_start: Of the exposure, s since the Unix epoch, session clock.
+        time_end: s.
+        exposure: s.
+        i0: Counts; NaN if not known.
+        transmission_counts: NaN if not known.
+        ring_current: mA; NaN if not known.
+        positions: By motor.
+        faults: Why it may not be used.
+    """
+
+    point: int
+    seq_num: int
+    frame: int
+    time_start: float
+    time_end: float
+    exposure: float
+    i0: float
+    transmission_counts: float
+    ring_current: float
+    positions: Mapping[str, float] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+
+    @property
+    def time(self) -> float:
+        """Middle of the exposure."""
+        return 0.5 * (self.time_start + self.time_end)
+
+
+class RowSchema:
+    """The columns of one run's reduced rows.
+
+    Args:
+        phases: That are looked for.
+        reflections: Followed ones, as "hkl".
+        n_bins: Of a pattern.
+        positions: Names and units of the motors whose positions are kept.
+    """
+
+    def __init__(
+        self,
+        phases: Sequence[ScatteringPhase],
+        *,
+        reflections: Sequence[str],
+        n_bins: int,
+        positions: Mapping[str, str],
+    ) -> None:
+        self._positions, self._n_bins = dict(positions), n_bins
+        self._phases = {phase.phase: phase for phase in phases}
+        self._followed = {
+            name: followed_reflections(name, reflections) if phase.is_active else ()
+            for name, phase in self._phases.items()
+        }
+
+    def data_keys(self) -> dict[str, dict[str, Any]]:
+        """For the descriptor."""
+        scalars = {
+            **_FRAME_COLUMNS,
+            **{name: (_NUMBER, unit) for name, unit in self._positions.items()},
+            **_CELL_COLUMNS,
+            **_RESULT_COLUMNS,
+            **self._phase_columns(),
+        }
+        keys: dict[str, dict[str, Any]] = {
+            name: {"source": "battbeam", "dtype": dtype, "shape": [], "units": unit}
+            for name, (dtype, unit) in scalars.items()
+        }
+        for name in PATTERNS:
+            keys[name] = {
+                "source": "battbeam",
+                "dtype": "array",
+                "dtype_numpy": "<f8",
+                "shape": [self._n_bins],
+                "units": "count",
+                "dims": ["two_theta"],
+            }
+        return keys
+
+    def _phase_columns(self) -> dict[str, tuple[str, str]]:
+        columns: dict[str, tuple[str, str]] = {}
+        for name, phase in self._phases.items():
+            edges = materials.structure(name).free_edges
+            single = {f"amount_{name}": "mol/cm2"}
+            single |= {f"lattice_{name}_{edge}": "angstrom" for edge in edges}
+            if phase.is_active:
+                single |= {f"phase_fraction_{name}": "1", f"lithium_content_{name}": "1"}
+            single |= {f"two_theta_{name}_{hkl}": "degree" for hkl in self._followed[name]}
+            for column, unit in single.items():
+                columns[column] = columns[f"{column}_error"] = (_NUMBER, unit)
+        return columns
+
+    def row(
+        self,
+        context: FrameContext,
+        cell: CellDuring,
+        result: XrdResult | None,
+        *,
+        transmission: float,
+        state_at_start: bool,
+    ) -> dict[str, Any]:
+        """The values of one row, in the order of `data_keys`.
+
+        Args:
+            context: Of the frame.
+            cell: During its exposure.
+            result: What the frame says; None if it was not reduced.
+            transmission: Of the cell, NaN if not measured.
+            state_at_start: Whether the start of the exposure passes for its middle.
+        """
+        faults = [fault for fault in (*context.faults, cell.fault) if fault]
+        if result is not None and not result.valid:
+            faults.append(result.reason)
+        values: dict[str, Any] = {
+            "point": context.point,
+            "raw_seq_num": context.seq_num,
+            "frame": context.frame,
+            "time_start": context.time_start,
+            "time_end": context.time_end,
+            "exposure": context.exposure,
+            "i0": context.i0,
+            "transmission": transmission,
+            "ring_current": context.ring_current,
+            "valid": int(not faults and result is not None),
+            "invalid_reason": "; ".join(faults),
+            **{name: context.positions.get(name, math.nan) for name in self._positions},
+            **_cell_values(cell, cell.start if state_at_start else cell.middle),
+            **_result_values(result),
+            **self._phase_values(result),
+        }
+        for name in PATTERNS:
+            pattern = np.full(self._n_bins, np.nan) if result is None else getattr(result, name)
+            values[name] = np.asarray(pattern, dtype=float).tolist()
+        return values
+
+    def _phase_values(self, result: XrdResult | None) -> dict[str, float]:
+        found = {} if result is None else result.phases
+        values: dict[str, float] = {}
+        for name in self._phases:
+            if name in found:
+                values |= _phase_row(name, found[name])
+        return {column: values.get(column, math.nan) for column in self._phase_columns()}
+
+
+def _cell_values(cell: CellDuring, middle: CellState) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for suffix, state in (("_start", cell.start), ("", middle), ("_end", cell.end)):
+        values[f"voltage{suffix}"] = state.voltage
+        values[f"current{suffix}"] = state.current
+        values[f"capacity{suffix}"] = state.charge
+        values[f"state_of_charge{suffix}"] = state.state_of_charge
+    clock = cell.clock
+    uncertainty = math.nan if clock is None else clock.uncertainty(cell.middle.time)
+    ordered = {name: values[name] for name in _CELL_COLUMNS if name in values}
+    return ordered | {
+        "voltage_mean": cell.voltage,
+        "current_mean": cell.current,
+        "smear": cell.smear,
+        "lithium_content_charge": middle.lithium_content,
+        "step_index": cell.step_index,
+        "step_count": cell.step_count,
+        "cycle_number": cell.cycle_number,
+        "live_flag": int(cell.is_live),
+        "clock_offset": math.nan if clock is None else clock.offset,
+        "clock_uncertainty": uncertainty,
+    }
+
+
+def _result_values(result: XrdResult | None) -> dict[str, Any]:
+    if result is None:
+        return {
+            name: -1 if dtype == _INTEGER else math.nan
+            for name, (dtype, _) in _RESULT_COLUMNS.items()
+        }
+    return {
+        "lithium_content_xray": float(result.lithium_content),
+        "lithium_content_xray_error": float(result.lithium_content_error),
+        "active_amount": float(result.active_amount),
+        "active_amount_error": float(result.active_amount_error),
+        "residual": float(result.residual),
+        "residual_deviation": float(result.residual_deviation),
+        "unexplained": float(result.unexplained),
+        "unexplained_two_theta": float(result.unexplained_two_theta),
+        "counts": float(result.counts),
+        "n_saturated": int(result.n_saturated),
+    }
+
+
+def _phase_row(name: str, phase: PhaseResult) -> dict[str, float]:
+    values = {
+        f"amount_{name}": phase.amount,
+        f"amount_{name}_error": phase.amount_error,
+        f"phase_fraction_{name}": phase.fraction,
+        f"phase_fraction_{name}_error": phase.fraction_error,
+        f"lithium_content_{name}": phase.lithium_content,
+        f"lithium_content_{name}_error": phase.lithium_content_error,
+    }
+    for edge in phase.lattice:
+        values[f"lattice_{name}_{edge}"] = phase.lattice[edge]
+        values[f"lattice_{name}_{edge}_error"] = phase.lattice_error[edge]
+    for hkl in phase.two_theta:
+        values[f"two_theta_{name}_{hkl}"] = phase.two_theta[hkl]
+        values[f"two_theta_{name}_{hkl}_error"] = phase.two_theta_error[hkl]
+    return {column: float(value) for column, value in values.items()}
+
+
+def followed_reflections(phase: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Those of the reflections, as "hkl", that the phase's space group does not forbid.
+
+    >>> followed_reflections("NMC811", ("311", "101", "003"))
+    ('101', '003')
+    """
+    group = gemmi.SpaceGroup(materials.structure(phase).space_group).operations()
+    return tuple(
+        name for name in names if not group.is_systematically_absent([int(digit) for digit in name])
+    )
