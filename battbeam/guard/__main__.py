@@ -23,6 +23,8 @@ from battbeam.guard.restore import Past, restore
 from battbeam.guard.service import GuardService
 from battbeam.processes import end_with_parent, say_ready
 
+#: Wall s that the start waits for the cycler; without it the guard serves, and says so.
+CYCLER_TIMEOUT = 10.0
 #: Wall s between looks whether the guard's own loop still runs.
 WATCH_INTERVAL = 0.5
 
@@ -33,6 +35,8 @@ async def serve(config: GuardConfig) -> None:
     log = Log(config.log)
     driver = EclabDriver(config.driver)
     guard = Guard(config, driver, log, session_clock(config.clock))
+    if not driver.wait(CYCLER_TIMEOUT):
+        print(f"guard: cycler {driver.name} does not answer yet", flush=True)
     boot_id = uuid.uuid4().hex
     guard.writer.line("boot", boot_id=boot_id, pid=os.getpid(), identity=config.identity)
     restore(guard, Past.read(config.log), wall=time.monotonic())

@@ -88,7 +88,7 @@ class GuardRecord(PVGroup):  # type: ignore[misc]
     boot_id = _shown("BootId", "changes when the guard is started again")
     simulated = _count("Simulated", "1 if cell and cycler are a simulation")
     cell_run = _shown("CellRun", "uid of the cell run; empty without a cell")
-    log = _shown("Log", "path of the append-only log", length=1024)
+    log_path = _shown("Log", "path of the append-only log", length=1024)
 
     validate = _verb("Validate", "{id, protocol}: may it run? nothing changes")
     load = _verb("Load", "{id, token, protocol}: check, compile, put on the cycler")

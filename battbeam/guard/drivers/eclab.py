@@ -77,6 +77,15 @@ class EclabDriver:
             self._values[name] = float(response.data[0])
             self._stamps[name] = float(response.metadata.timestamp)
 
+    def _on_ewe(self, _subscription: Any, response: Any) -> None:
+        """At rest TIME stands still, and a new voltage is all there is."""
+        voltage, stamp = float(response.data[0]), float(response.metadata.timestamp)
+        with self._lock:
+            self._values["EWE"], self._stamps["EWE"] = voltage, stamp
+            if self._values.get("STATE") == 0:
+                current = self._values.get("I", math.nan)
+                self._add(Live(stamp, stamp + self._offset, math.nan, voltage, current))
+
     def _on_filename(self, _subscription: Any, _response: Any) -> None:
         self._find_now = True
 
@@ -97,11 +106,9 @@ class EclabDriver:
         elapsed, stamp = float(response.data[0]), float(response.metadata.timestamp)
         with self._lock:
             values = self._values
-            is_running = values.get("STATE") == 1
-            voltage, current = values.get("EWE", math.nan), values.get("I", math.nan)
-            if not is_running:
-                self._add(Live(stamp, stamp + self._offset, math.nan, voltage, current))
+            if values.get("STATE") != 1:
                 return
+            voltage, current = values.get("EWE", math.nan), values.get("I", math.nan)
             started = values.get("STARTED", math.nan)
             device_time = (stamp - elapsed if math.isnan(started) else started) + elapsed
             self._offset = device_time - stamp
@@ -131,6 +138,15 @@ class EclabDriver:
             pause.wait(PROBE_INTERVAL)
 
     # What the guard asks.
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until the instrument has told its state; whether it did within ``timeout`` wall s."""
+        deadline, pause = time.monotonic() + timeout, threading.Event()
+        while time.monotonic() < deadline:
+            if self._is_answering and {"STATE", "EWE"} <= self._values.keys():
+                return True
+            pause.wait(0.05)
+        return False
 
     def lengths(self, steps: Sequence[Step]) -> list[int]:
         """Into how many steps each the instrument's lists divide these steps, in order."""
