@@ -16,12 +16,9 @@ from battbeam.units import FloatArray
 _MAX_STEPS = 30
 _MAX_HALVINGS = 6
 # A step this small, in standard deviations of each parameter, ends the fit.
-_SMALL_STEP = 0.003
+_SMALL_STEP = 0.02
 # No step may move a line by more than this, in sticks' steps (ten to a line width).
 _LONGEST_MOVE = 6.0
-# Prior of the share of inactive grains: wide against anything seen, it only breaks the tie where both
-# populations have one lattice.
-_INACTIVE_SHARE = 0.3
 # Least variance of a bin, counts squared: keeps empty bins from ruling.
 _LEAST_VARIANCE = 0.25
 
@@ -150,14 +147,15 @@ class PatternModel:
         expected = point.columns @ linear + counts.dark
         return np.asarray(np.maximum(expected, _LEAST_VARIANCE) + counts.dark_variance)
 
-    def _linear_prior(self, linear: FloatArray) -> FloatArray:
-        """Inverse variances of the amounts of inactive grains about 0."""
-        prior = np.zeros(self._n_linear)
+    def _linear_prior(self, linear: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Means and inverse variances of the amounts of inactive grains, as shares of all active material."""
+        mean, prior = np.zeros(self._n_linear), np.zeros(self._n_linear)
+        scale = abs(sum(linear[i] for i, c in enumerate(self.components) if c.kind != "inert"))
         for index, component in enumerate(self.components):
-            if component.partner is not None:
-                scale = abs(linear[index]) + abs(linear[component.partner])
-                prior[index] = 1 / (_INACTIVE_SHARE * scale) ** 2 if scale > 0 else 0.0
-        return prior
+            if component.share is not None and scale > 0:
+                mean[index] = component.share[0] * scale
+                prior[index] = 1 / (component.share[1] * scale) ** 2
+        return mean, prior
 
     def _normal(
         self, columns: FloatArray, target: FloatArray, counts: CountsInBins, variance: FloatArray
@@ -170,11 +168,11 @@ class PatternModel:
         self, point: _Point, counts: CountsInBins, variance: FloatArray, near: FloatArray
     ) -> tuple[FloatArray, float]:
         """Best amounts at these lattices, and chi squared with priors."""
-        prior = self._linear_prior(near)
+        mean, prior = self._linear_prior(near)
         normal, right = self._normal(point.columns, counts.signal, counts, variance)
-        linear = _solve(normal + np.diag(prior), right)
+        linear = _solve(normal + np.diag(prior), right + prior * mean)
         apart = counts.signal - point.columns @ linear
-        chi_squared = float((apart**2 / variance)[counts.used].sum() + (prior * linear**2).sum())
+        chi_squared = float((apart**2 / variance)[counts.used].sum() + (prior * (linear - mean) ** 2).sum())
         flat = np.concatenate(point.parameters)
         return linear, chi_squared + float((((flat - self._centre) / self._sigma) ** 2).sum())
 
@@ -188,10 +186,10 @@ class PatternModel:
         """Normal matrix and right side of all parameters together, priors included."""
         apart = counts.signal - point.columns @ linear
         normal, right = self._normal(self._all_columns(point, linear), apart, counts, variance)
-        prior = self._linear_prior(linear)
+        mean, prior = self._linear_prior(linear)
         flat = np.concatenate(point.parameters)
         precision = np.concatenate([prior, 1 / self._sigma**2])
-        pull = np.concatenate([-prior * linear, (self._centre - flat) / self._sigma**2])
+        pull = np.concatenate([prior * (mean - linear), (self._centre - flat) / self._sigma**2])
         return normal + np.diag(precision), right + pull
 
     def _step(

@@ -128,7 +128,7 @@ class Component:
             ``inactive`` with a composition from the table.
         centre: Prior of each parameter.
         sigma: Its standard deviation.
-        partner: Index of the component whose inactive share this is, or None.
+        share: Prior mean and standard deviation of its share of all active material, or None.
     """
 
     phase: str
@@ -138,7 +138,7 @@ class Component:
     kind: str
     centre: FloatArray
     sigma: FloatArray
-    partner: int | None = None
+    share: tuple[float, float] | None = None
 
     @cached_property
     def table(self) -> CompositionTable:

@@ -32,9 +32,13 @@ _INERT_RELATIVE = 0.002
 # NMC811: middle and half span of everything known, angstrom.
 _LAYERED = (np.array([2.843, 14.2]), np.array([0.03, 0.3]))
 # Spread of composition among grains, as a variance: standard deviation of the prior about 0.
-_SPREAD = 0.002
+_SPREAD, _SPREAD_TWO_PHASE = 2e-3, 2e-4
 # Lattice of an inert phase may move its lines by about this, degree.
 _INERT_MOVE = 0.4
+# Those among which grains that take no part keep the lithium content of the start. (FePO4 has none.)
+# Their usual share of the material, mean and standard deviation: where they lie beside the others the data decide,
+# where they lie among them this breaks the tie.
+_WITH_INACTIVE = {"LiFePO4": (0.02, 0.04), "LixFePO4": (0.02, 0.1), "NMC811": (0.02, 0.1)}
 _SOLID_SOLUTIONS = ("LixFePO4", "NMC811")
 # A start without inactive grains is kept unless one with them is better by this in chi squared.
 _BETTER_START = 25.0
@@ -254,10 +258,10 @@ def _components(
             phase.downstream,
             "grains",
             np.append(centre, 0.0),
-            np.append(sigma, _SPREAD),
+            np.append(sigma, _SPREAD if phase.phase in _SOLID_SOLUTIONS else _SPREAD_TWO_PHASE),
         )
         components.append(grains)
-        if phase.phase in _SOLID_SOLUTIONS:
+        if phase.phase in _WITH_INACTIVE:
             content, error = options.initial_lithium_content
             components.append(
                 Component(
@@ -268,7 +272,7 @@ def _components(
                     "inactive",
                     np.array([content]),
                     np.array([error]),
-                    partner=len(components) - 1,
+                    _WITH_INACTIVE[phase.phase],
                 )
             )
     return components
