@@ -85,8 +85,9 @@ class CellLog:
     Attributes:
         samples: The record, a row a sample; ``charge`` is the guard's: passed since the cell was
             mounted, mAh; ``time`` is on the cycler's clock and never goes back.
-        live: Live values seen between records: ``line``, ``time``, ``voltage``, ``current``,
-            ``charge`` (the integral along the live values, mAh; only differences mean anything).
+        live: Live values seen between records: ``line``, ``time`` (cycler's clock, NaN while it
+            is not known), ``session_time`` (never goes back), ``voltage``, ``current``, ``charge``
+            (the integral along the live values, mAh; only differences mean anything).
         watermarks: ``line`` and ``complete_to`` (session clock; never goes back).
         comparisons: ``line``, ``device_time``, ``session_time``, ``uncertainty``.
         states: ``line``, ``time``, ``is_idle``.
@@ -98,7 +99,7 @@ class CellLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.samples = Table(_SAMPLE)
-        self.live = Table(("line", "time", "voltage", "current", "charge"))
+        self.live = Table(("line", "time", "session_time", "voltage", "current", "charge"))
         self.watermarks = Table(("line", "complete_to"))
         self.comparisons = Table(("line", "device_time", "session_time", "uncertainty"))
         self.states = Table(("line", "time", "is_idle"))
@@ -197,15 +198,17 @@ class CellLog:
 
     def _live(self, entry: Mapping[str, Any]) -> None:
         time, current = _number(entry, "time"), _number(entry, "current")
-        if not (math.isfinite(time) and math.isfinite(current)):
+        seen = _number(entry, "session_time")
+        seen = time if math.isnan(seen) else seen
+        if not (math.isfinite(seen) and math.isfinite(current)):
             return
         charge = 0.0
         if len(self.live):
-            last = float(self.live["time"][-1])
-            time = max(time, last)
+            last = float(self.live["session_time"][-1])
+            seen = max(seen, last)
             mean = 0.5 * (float(self.live["current"][-1]) + current)
-            charge = float(self.live["charge"][-1]) + charge_from(mean, time - last)
-        self.live.append(self._line, time, _number(entry, "voltage"), current, charge)
+            charge = float(self.live["charge"][-1]) + charge_from(mean, seen - last)
+        self.live.append(self._line, time, seen, _number(entry, "voltage"), current, charge)
 
     def _watermark(self, entry: Mapping[str, Any]) -> None:
         complete_to = float(entry["complete_to"])

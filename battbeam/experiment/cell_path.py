@@ -12,10 +12,13 @@ from battbeam.experiment.cell_log import (
     edge_charge,
     is_idle_edge,
 )
+from battbeam.experiment.clock_relation import ClockRelation
 from battbeam.units import FloatArray
 
 #: Two integrals of one current that agree to this are the same, 1; clocks differ by far less.
 SAME_CHARGE = 0.01
+#: s by which a live value's own time may differ from what the clocks' relation makes of it.
+CROSSING = 30.0
 _COUNTED = ("time", "current", "charge", "step_count")
 
 
@@ -65,7 +68,13 @@ class CellPath:
 
 
 def gather_path(
-    log: CellLog, *, line: int, mounting: Mounting, start: float, end: float
+    log: CellLog,
+    *,
+    line: int,
+    mounting: Mounting,
+    clock: ClockRelation,
+    start: float,
+    end: float,
 ) -> CellPath | None:
     """From the last record before an exposure to the first after it; None if nothing is known.
 
@@ -73,17 +82,18 @@ def gather_path(
         log: Of the guard.
         line: Only entries before this line of the log count.
         mounting: The cell in question.
+        clock: Of the cycler.
         start: Of the exposure, cycler's clock.
         end: Of the exposure, cycler's clock.
     """
-    return _Gathering(log, line, mounting).path(start, end)
+    return _Gathering(log, line, mounting, clock).path(start, end)
 
 
 class _Gathering:
     """Collects the knots around one exposure from what the log said before a line."""
 
-    def __init__(self, log: CellLog, line: int, mounting: Mounting) -> None:
-        self._samples, self._live = log.samples, log.live
+    def __init__(self, log: CellLog, line: int, mounting: Mounting, clock: ClockRelation) -> None:
+        self._samples, self._live, self._clock = log.samples, log.live, clock
         self._first = mounting.sample
         self._n = int(np.searchsorted(log.samples["line"], line))
         self._n_live = int(np.searchsorted(log.live["line"], line))
@@ -136,19 +146,18 @@ class _Gathering:
 
         A live value is held until the next knot: an edge between them has a record of its own.
         """
-        times = self._live["time"][: self._n_live]
         after = -math.inf if record is None else float(self._samples["time"][record])
         until = end if following is None else min(end, float(self._samples["time"][following]))
         if until <= after:
             return
-        first = max(int(np.searchsorted(times, after, side="right")), self._first_live)
-        last = int(np.searchsorted(times, until, side="right"))
+        first = self._first_live if record is None else self._live_after(after)
+        last = self._live_after(until)
         if record is None and first >= last and first < self._n_live:
             last = first + 1  # Nothing was read before the exposure ended: the next reading.
         if first >= last:
             self._hold_record(record, following, until)
             return
-        needed = max(first, int(np.searchsorted(times, start, side="right")) - 1)
+        needed = max(first, self._live_after(start) - 1)
         self._has_live = True
         before = self._before(record, first)
         for row in range(needed, last):
@@ -166,15 +175,32 @@ class _Gathering:
         live_current = float(self._live["current"][first])
         if is_idle_edge(current, live_current):
             self._rows.append((time, voltage, live_current, charge))
-        duration = float(self._live["time"][first]) - time
+        duration = float(self._live_times(first, first + 1)[0]) - time
         return charge + edge_charge(current, live_current, duration)
 
     def _live_row(self, row: int, first: int, before: float) -> None:
         live = self._live
         charge = before + float(live["charge"][row] - live["charge"][first])
-        values = (float(live[name][row]) for name in ("time", "voltage", "current"))
-        time, voltage, current = values
+        voltage, current = (float(live[name][row]) for name in ("voltage", "current"))
+        # Times of two kinds may cross by what the clocks are known to; the path must ascend.
+        time = float(self._live_times(row, row + 1)[0])
+        time = max(time, self._rows[-1][0]) if self._rows else time
         self._rows.append((time, voltage, current, charge))
+
+    def _live_after(self, time: float) -> int:
+        """The first live value later than a time on the cycler's clock; past the last if none."""
+        around = self._clock.session_time(time) + np.array([-CROSSING, CROSSING])
+        low, high = np.searchsorted(self._live["session_time"][: self._n_live], around)
+        later = np.flatnonzero(self._live_times(int(low), int(high)) > time)
+        found = int(low) + int(later[0]) if len(later) else int(high)
+        return max(found, self._first_live)
+
+    def _live_times(self, low: int, high: int) -> FloatArray:
+        """Of some live values, on the cycler's clock."""
+        own, seen = self._live["time"][low:high], self._live["session_time"][low:high]
+        clock = self._clock
+        related = seen + clock.offset + clock.drift * (seen - clock.reference)
+        return np.where(np.isnan(own), related, own)
 
     def _hold_record(self, record: int | None, following: int | None, until: float) -> None:
         """Without live values the last record holds; between two starts no current flows."""

@@ -20,6 +20,8 @@ WINDOW = 512
 SMALLEST_UNCERTAINTY = 1e-6
 #: How far, beyond its uncertainty, a comparison may be off before it warns and is refused, s.
 WARNING_RESIDUAL, REFUSED_RESIDUAL = 1.0, 10.0
+#: A comparison this many times less certain than the best is left out: it says that nobody knew.
+USELESS = 100.0
 #: Standard deviations that count as uncertainty of one comparison.
 SIGMAS = 3.0
 
@@ -111,9 +113,11 @@ def clock_relation(
     if not len(session):
         raise ValueError("no comparison of the two clocks")
     sigma = np.maximum(np.asarray(uncertainty, dtype=float)[-WINDOW:], SMALLEST_UNCERTAINTY)
+    useful = sigma <= USELESS * sigma.min()
+    session, sigma = session[useful], sigma[useful]
     reference = float(session[-1])
     # Differences first: times since 1970 leave 2e-7 s of a double's digits.
-    offsets = np.asarray(device_time, dtype=float)[-WINDOW:] - session
+    offsets = np.asarray(device_time, dtype=float)[-WINDOW:][useful] - session
     ages = session - reference
     weight = sigma**-2.0
     normal = np.array(

@@ -134,7 +134,9 @@ class CellTimeline:
         clock: ClockRelation,
     ) -> CellDuring:
         start, end = clock.device_time(time_start), clock.device_time(time_end)
-        path = gather_path(self._log, line=line, mounting=mounting, start=start, end=end)
+        path = gather_path(
+            self._log, line=line, mounting=mounting, clock=clock, start=start, end=end
+        )
         if path is None:
             return unknown_cell(time_start, time_end, "the guard has not read the cell yet")
         passport = self._passport(mounting)

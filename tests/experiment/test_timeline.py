@@ -78,12 +78,17 @@ def entries(
     for time in np.arange(0.0, 3700.0, live):
         sample = {
             "source": "live",
-            "time": device(time),
+            # The cycler's clock is not known before its first start.
+            "time": device(time) if time >= cell.edges[0] else None,
+            "session_time": START + time,
             "current": cell.current(time),
             "voltage": cell.voltage(time),
         }
         found.append((time + 0.1, "live", sample))
-    for time in np.arange(1.0, 3700.0, 30.0):
+    nobody_knows = {"device_time": START, "session_time": START, "uncertainty": 60.0}
+    found.append((0.0, "clock", nobody_knows))
+    found.append((100.0, "watermark", {"complete_to": START + 100.0}))
+    for time in np.arange(cell.edges[0] + 1.0, 3700.0, 30.0):
         noise = jitter * rng.standard_normal()
         session = START + time
         found.append(
@@ -201,6 +206,16 @@ def test_a_clock_that_is_not_corrected_is_wrong_by_the_expected_amount(tmp_path)
     found = CellTimeline(write(tmp_path / "log.jsonl", wrong())).at(START + 1500.0, START + 1510.0)
     error = found.middle.state_of_charge - Protocol().charge(1505.0) / CAPACITY
     assert error == pytest.approx(-OFFSET / 3600.0, rel=0.01)
+
+
+def test_a_clock_that_is_an_hour_behind_is_measured_and_corrected(tmp_path, monkeypatch, request):
+    monkeypatch.setattr(request.module, "OFFSET", -3600.0)
+    log, cell = write(tmp_path / "log.jsonl", entries(Protocol())), Protocol()
+    for start in (50.0, 400.0, 1500.0, 2450.0, 3300.0):
+        found = CellTimeline(log).at(START + start, START + start + 10.0)
+        assert found.fault == found.warning == ""
+        assert found.middle.charge == pytest.approx(cell.charge(start + 5.0), abs=1e-4 * CAPACITY)
+        assert found.middle.voltage == pytest.approx(cell.voltage(start + 5.0), abs=1e-4)
 
 
 def test_without_records_the_live_values_of_a_running_step_carry_the_charge(tmp_path):
