@@ -8,7 +8,7 @@ from pathlib import Path
 
 from battbeam.connection import Connection
 from battbeam.devices.beam import Beam
-from battbeam.devices.beamline import Beamline
+from battbeam.devices.beamline import Beamline, DetectorGuess
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.monochromator import Monochromator
 from battbeam.devices.potentiostat import Potentiostat
@@ -44,5 +44,8 @@ def declare(connection: Connection) -> Beamline:
             labels=("detectors",),
         ),
         clock=WallClock(),
+        calibration=connection.calibration,
+        standard="LaB6",
         standard_position=(12.0, 0.0),
+        guess=DetectorGuess(distance=250.0, centre=(527.0, 491.0), pixel_size=(0.172, 0.172)),
     )

@@ -2,7 +2,7 @@
 
 from battbeam.connection import Connection
 from battbeam.devices.beam import Beam
-from battbeam.devices.beamline import Beamline
+from battbeam.devices.beamline import Beamline, DetectorGuess
 from battbeam.devices.clock import SimulatedClock
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.monochromator import Monochromator
@@ -39,5 +39,13 @@ def declare(connection: Connection) -> Beamline:
             labels=("detectors",),
         ),
         clock=SimulatedClock(connection.clock, name="clock"),
+        calibration=connection.calibration,
+        standard=scenario.standard,
         standard_position=scenario.standard_position,
+        # As a ruler would say: within some millimetres and pixels of where it stands.
+        guess=DetectorGuess(
+            distance=round(scenario.detector.distance, -1) or scenario.detector.distance,
+            centre=(round(scenario.detector.centre_row), round(scenario.detector.centre_column)),
+            pixel_size=(scenario.detector.pixel_size, scenario.detector.pixel_size),
+        ),
     )

@@ -22,6 +22,21 @@ from battbeam.experiment.clock import Clock
 
 
 @dataclass(frozen=True)
+class DetectorGuess:
+    """Where the detector stands, as a ruler says.
+
+    Attributes:
+        distance: From the sample to where the beam meets the detector, mm, within 5 %.
+        centre: Where, in pixels along rows' and columns' index, within 15 pixels.
+        pixel_size: Along rows' and columns' index, mm.
+    """
+
+    distance: float = 130.0
+    centre: tuple[float, float] = (256.0, 256.0)
+    pixel_size: tuple[float, float] = (0.172, 0.172)
+
+
+@dataclass(frozen=True)
 class Beamline:
     """The instruments of one beamline.
 
@@ -33,7 +48,10 @@ class Beamline:
         beam: Ring, shutter, attenuator, counters.
         detector: For diffraction.
         clock: The session's clock.
-        standard_position: (x, y) of the sample stage with the calibrant in the beam, mm.
+        calibration: Directory of geometries (.poni), line shapes (.json) and darks (.npz).
+        standard: Calibrant on the sample stage, ``LaB6`` or ``CeO2``.
+        standard_position: (x, y) of the sample stage with it in the beam, mm.
+        guess: Of the detector's geometry, by ruler.
     """
 
     potentiostat: Potentiostat
@@ -43,7 +61,10 @@ class Beamline:
     beam: Beam
     detector: AreaDetector
     clock: Clock
+    calibration: Path
+    standard: str = "LaB6"
     standard_position: tuple[float, float] = (0.0, 0.0)
+    guess: DetectorGuess = DetectorGuess()
 
     @property
     def devices(self) -> dict[str, Device]:

@@ -107,9 +107,9 @@ class Potentiostat(Device):  # type: ignore[misc]
     last_error = _text("LastError", "of the last refusal")
     result = _text("CommandResult", "JSON: id, verb, ok, error, faults")
 
-    passport = _verb("Passport")
+    passport = Cpt(Setting, "Passport", dtype="string", tolerant=True, kind="omitted", doc="JSON")
     owner_command = _verb("Owner")
-    policies = _verb("Policies")
+    policies = Cpt(Setting, "Policies", dtype="string", tolerant=True, kind="omitted", doc="JSON")
     occasion_command = _verb("Occasion")
     heartbeat = _verb("Heartbeat")
     validate_command = _verb("Validate")
@@ -224,6 +224,18 @@ class Potentiostat(Device):  # type: ignore[misc]
         if self._token:
             self.heartbeat.put(f"{self._token} {count}", wait=False)
 
+    def forget(self) -> None:
+        """Command the cell no more: the guard has refused, or has it back."""
+        self._token = ""
+
+    def policy(self, occasion: str) -> str:
+        """What the guard will do on an occasion; empty if it does not say."""
+        try:
+            declared = json.loads(str(self.policies.value_now()) or "{}")
+        except json.JSONDecodeError:
+            return ""
+        return str(declared.get("policies", declared).get(occasion, ""))
+
     @property
     def is_owned(self) -> bool:
         """Whether this session has asked for the cell."""
@@ -267,8 +279,9 @@ class Potentiostat(Device):  # type: ignore[misc]
         if answer.get("ok"):
             status.finish()
             return
-        faults = "".join(f"\n  - {fault}" for fault in answer.get("faults") or ())
-        error = answer.get("error") or "refused"
+        error = str(answer.get("error") or "refused")
+        told = [fault for fault in answer.get("faults") or () if str(fault) not in error]
+        faults = "".join(f"\n  - {fault}" for fault in told)
         status.fail(
             GuardError(f"guard {self.name} ({self.prefix}): {answer.get('verb')}: {error}{faults}")
         )

@@ -1,26 +1,41 @@
 """This file is where the geometry is calibrated with a standard, and darks are measured."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
+import h5py
+import hdf5plugin  # noqa: F401  registers the filters that frames are compressed with
+import numpy as np
 
 from battbeam import materials
-from battbeam.devices.beam import Beam
+from battbeam.devices.beam import CLOSED, Beam
+from battbeam.devices.beamline import DetectorGuess
 from battbeam.devices.detector import AreaDetector
+from battbeam.devices.frame_writer import DATASET
 from battbeam.devices.frames import FrameTrain
 from battbeam.devices.notes import PointNotes, VerdictNotes
+from battbeam.errors import DeviceError
 from battbeam.plans.preflight import refuse, xrd_faults
 from battbeam.plans.preprocessors import positions_put_back, run, shutter_closed_after
-from battbeam.plans.stubs import Exposure, Plan, expose_point, in_thread, prepared, write_down
+from battbeam.plans.stubs import (
+    Exposure,
+    Plan,
+    also_read,
+    expose_point,
+    in_thread,
+    prepared,
+    write_down,
+)
 from battbeam.plans.xrd_series import xrd_metadata
+from battbeam.units import FloatArray
 
-#: Takes the file of the frames, the index of the first and how many there are; returns a document
-#: with ``geometry`` (path of the .poni) and ``instrument`` (path of the JSON) among what it found.
-Calibrate = Callable[[Path, int, int], Mapping[str, Any]]
+#: Wall seconds until a frame that was counted can be read; its writer flushes each one.
+FRAME_TIMEOUT = 10.0
 
 
 def measure_dark(
@@ -28,10 +43,11 @@ def measure_dark(
     *,
     beam: Beam,
     exposure: float,
+    dark: Path,
     n_frames: int = 5,
     md: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """Frames behind the closed shutter.
+    """Frames behind the closed shutter, and their sum for the reduction.
 
     Parameters
     ----------
@@ -41,8 +57,10 @@ def measure_dark(
         Its shutter stays closed.
     exposure : float
         Of one frame, s; that of the measurement.
+    dark : Path
+        Where the sum is kept (.npz: ``counts`` and ``exposure``, the s that they took).
     n_frames : int
-        Averaged later.
+        Added up.
     md : dict, optional
         What else a later reader needs.
 
@@ -68,12 +86,16 @@ def measure_dark(
     said = {**xrd_metadata(how, plan_name="measure_dark", reduction=None), "kind": "calibration"}
 
     def body() -> Plan:
-        yield from bps.mv(beam.shutter, 0)
+        yield from bps.mv(beam.shutter, CLOSED)
         yield from prepared([detector], train)
         yield from expose_point(how, PointNotes(), 0)
+        _check(detector, n_frames)
+        file, first = detector.file_path, int(detector.frame.get())
+        yield from in_thread(lambda: keep_dark(dark, file, first, n_frames, exposure))
 
     def measurement() -> Plan:
-        return (yield from run(lambda _: body(), {**said, "n_points": 1, **(md or {})}))
+        said_all = {**said, "n_points": 1, "dark": str(dark), **(md or {})}
+        return (yield from run(lambda _: body(), said_all))
 
     return (yield from bpp.stage_wrapper(measurement(), [detector]))
 
@@ -85,13 +107,14 @@ def calibrate_geometry(
     standard: str,
     positions: Sequence[tuple[Any, float]],
     exposure: float,
-    calibrate: Calibrate,
     energy: float,
+    guess: DetectorGuess,
+    geometry: Path,
     n_frames: int = 1,
     readables: Sequence[Any] = (),
     md: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """Where the detector stands, from the rings of a standard.
+    """Where the detector stands and how wide it makes a line, from the rings of a standard.
 
     Parameters
     ----------
@@ -105,10 +128,12 @@ def calibrate_geometry(
         Where the standard is in the beam; the motors are put back at the end.
     exposure : float
         Of one frame, s.
-    calibrate : callable
-        Finds the geometry in the frames; runs beside the RunEngine.
     energy : float
-        Photon energy, eV.
+        Photon energy, eV; taken as true.
+    guess : DetectorGuess
+        Where the detector stands, by ruler.
+    geometry : Path
+        Where the geometry is kept (.poni); the shape of a line goes beside it (.json).
     n_frames : int
         Added up.
     readables : list of Readable
@@ -121,10 +146,11 @@ def calibrate_geometry(
     str
         The uid of the run; its stream ``calibration`` holds the verdict.
     """
-    known = [] if standard in materials.CALIBRANTS else [_unknown(standard)]
+    known = materials.CALIBRANTS
     refuse(
         "calibrate_geometry",
-        known,
+        [] if standard in known else [f"standard {standard!r} is none of {', '.join(known)}"],
+        [] if energy > 0 else [f"energy must be greater than 0 eV, got {energy:g} eV"],
         xrd_faults(
             [detector],
             exposure=exposure,
@@ -137,7 +163,7 @@ def calibrate_geometry(
     )
     train = FrameTrain(exposure=exposure, n_frames=n_frames)
     motors = [motor for motor, _ in positions]
-    how = Exposure((detector,), beam, train, (*readables, *motors))
+    how = Exposure((detector,), beam, train, also_read(readables, motors))
     said = {
         **xrd_metadata(how, plan_name="calibrate_geometry", reduction=None),
         "kind": "calibration",
@@ -151,15 +177,18 @@ def calibrate_geometry(
             yield from bps.mv(motor, position)
         yield from prepared([detector], train)
         yield from expose_point(how, PointNotes(), 0)
+        _check(detector, n_frames)
         file, first = detector.file_path, int(detector.frame.get())
-        found = yield from in_thread(lambda: calibrate(file, first, n_frames))
-        yield from write_down(
-            VerdictNotes("", name="calibration"),
-            "calibration",
-            geometry=str(found["geometry"]),
-            instrument=str(found["instrument"]),
-            document=json.dumps(found, default=str),
-        )
+        stamp = float(detector.stamp.get())
+
+        def find() -> dict[str, Any]:
+            frame = summed(file, first, n_frames)
+            return keep_geometry(
+                frame, standard=standard, guess=guess, energy=energy, geometry=geometry, time=stamp
+            )
+
+        found = yield from in_thread(find)
+        yield from write_down(VerdictNotes("", name="calibration"), "calibration", **found)
 
     def measurement() -> Plan:
         safe = positions_put_back(shutter_closed_after(body(), beam), motors)
@@ -168,5 +197,85 @@ def calibrate_geometry(
     return (yield from bpp.stage_wrapper(measurement(), [detector]))
 
 
-def _unknown(standard: str) -> str:
-    return f"standard {standard!r} is not known; known are {', '.join(materials.CALIBRANTS)}"
+def _check(detector: AreaDetector, n_frames: int) -> None:
+    """Refuse to calibrate with frames that are not there.
+
+    Raises:
+        DeviceError: If frames are missing.
+    """
+    arrived = int(detector.n_frames.get())
+    if arrived != n_frames:
+        raise DeviceError(f"{detector.name}: {n_frames} frame(s) asked, {arrived} arrived")
+
+
+def summed(file: Path, first: int, n_frames: int) -> FloatArray:
+    """Sum of frames in a file that its writer still holds open, counts, shape (rows, columns).
+
+    Raises:
+        DeviceError: If the frames cannot be read in time.
+    """
+    deadline = time.monotonic() + FRAME_TIMEOUT
+    while True:
+        try:
+            with h5py.File(file, "r", libver="latest", swmr=True) as opened:
+                frames = opened[DATASET]
+                if len(frames) >= first + n_frames:
+                    return np.asarray(frames[first : first + n_frames].sum(axis=0), dtype=float)
+        except (OSError, KeyError) as error:
+            reason = str(error)
+        else:
+            reason = f"it holds fewer than {first + n_frames} frames"
+        if time.monotonic() > deadline:
+            raise DeviceError(f"{file}: no frames within {FRAME_TIMEOUT:g} s: {reason}")
+        # In a thread of its own, never on the RunEngine's.
+        time.sleep(0.05)
+
+
+def keep_dark(dark: Path, file: Path, first: int, n_frames: int, exposure: float) -> None:
+    """Write the sum of dark frames and of their exposures, whole or not at all."""
+    dark.parent.mkdir(parents=True, exist_ok=True)
+    scratch = dark.with_suffix(".tmp.npz")
+    np.savez(scratch, counts=summed(file, first, n_frames), exposure=exposure * n_frames)
+    scratch.replace(dark)
+
+
+def keep_geometry(
+    frame: FloatArray,
+    *,
+    standard: str,
+    guess: DetectorGuess,
+    energy: float,
+    geometry: Path,
+    time: float,
+) -> dict[str, Any]:
+    """Calibrate, write the .poni and the .json, and say what was found."""
+    # pyFAI takes two seconds to import, and most sessions never calibrate.
+    from battbeam.reduction.geometry import GeometryGuess
+    from battbeam.reduction.geometry import calibrate_geometry as calibrate
+
+    start = GeometryGuess(
+        distance=guess.distance, centre=guess.centre, pixel_size=guess.pixel_size, energy=energy
+    )
+    found = calibrate(frame, calibrant=standard, guess=start, time=time)
+    geometry.parent.mkdir(parents=True, exist_ok=True)
+    instrument = geometry.with_suffix(".json")
+    found.write(geometry, instrument)
+    errors = np.sqrt(np.diag(found.covariance))
+    document = {
+        "distance": found.distance,
+        "distance_error": float(errors[0]),
+        "poni": list(found.poni),
+        "poni_error": [float(error) for error in errors[1:3]],
+        "rotation": list(found.rotation),
+        "rotation_error": [float(error) for error in errors[3:5]],
+        "centre": list(found.centre),
+        "two_theta": [float(angle) for angle in found.rings],
+        "two_theta_error": [float(error) for error in found.two_theta_error],
+        "residual": found.residual,
+        "units": {"distance": "mm", "poni": "mm", "rotation": "rad", "two_theta": "degree"},
+    }
+    return {
+        "geometry": str(geometry),
+        "instrument": str(instrument),
+        "document": json.dumps(document),
+    }

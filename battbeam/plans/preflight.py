@@ -84,6 +84,8 @@ def reduction_faults(reduction: Mapping[str, Any] | None) -> list[str]:
         if phase not in materials.PHASES:
             known = ", ".join(materials.PHASES)
             faults.append(f"phase {phase!r} is not known; known are {known}")
+    if not reduction.get("instrument"):
+        faults.append("reduction names no instrument; calibrate_geometry writes one (.json)")
     for role in ("dark", "mask", "instrument"):
         path = reduction.get(role)
         if path and not Path(path).exists():
@@ -164,8 +166,8 @@ def owner_faults(potentiostat: Potentiostat) -> list[str]:
     """Whether the cell is another session's; this one must have acquired it."""
     if potentiostat.is_owned:
         return []
-    owner = str(potentiostat.owner.value_now())
+    owner = str(potentiostat.owner_command.value_now()) or "nobody"
     return [
-        f"{potentiostat.name}: this session (pid {os.getpid()}) does not own the cell, "
-        f"the guard says {owner or 'nobody does'}; end the other session or wait until it lapses"
+        f"{potentiostat.name}: the cell is owned by {owner}, not by this session "
+        f"(pid {os.getpid()}); end that session or wait until its heartbeat lapses"
     ]

@@ -4,8 +4,9 @@ All waiting is in small slices with a checkpoint each, so that a pause is taken 
 repeats little.
 """
 
+import json
 import uuid
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +19,9 @@ from battbeam.devices.beam import CLOSED, OPEN, Beam
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.frames import FrameTrain
 from battbeam.devices.notes import Notes, PointNotes
+from battbeam.devices.potentiostat import Potentiostat
 from battbeam.devices.status import TimedStatus
-from battbeam.errors import DeviceError
+from battbeam.errors import DeviceError, GuardError
 from battbeam.experiment.clock import Clock
 
 Plan = Generator[Msg, Any, Any]
@@ -65,6 +67,23 @@ def in_thread(work: Callable[[], Any]) -> Plan:
             yield from bps.checkpoint()
             yield from bps.sleep(SLICE)
         return future.result()
+
+
+def mounted(potentiostat: Potentiostat, passport: Mapping[str, Any]) -> Plan:
+    """Tell the guard which cell this is, unless one is mounted already.
+
+    Raises:
+        GuardError: If another cell is mounted; says which.
+    """
+    there = json.loads(str(potentiostat.passport.value_now()) or "null")
+    if there is None:
+        yield from finished(potentiostat.mount(passport))
+        return
+    if there.get("cell") != passport.get("cell"):
+        raise GuardError(
+            f"guard {potentiostat.name}: cell {there.get('cell')} is mounted, not "
+            f"{passport.get('cell')}; dismount it first"
+        )
 
 
 def write_down(notes: Notes, stream: str, **values: Any) -> Plan:
@@ -200,6 +219,16 @@ def wait_for_beam(beam: Beam, clock: Clock, *, patience: float) -> Plan:
         yield from bps.checkpoint()
         yield from bps.sleep(SLICE)
     return True
+
+
+def also_read(readables: Sequence[Any], motors: Sequence[Any]) -> tuple[Any, ...]:
+    """Readables, and the motors that are not read with the stage that they belong to."""
+    others = [
+        motor
+        for motor in motors
+        if not any(motor is readable or motor.parent is readable for readable in readables)
+    ]
+    return (*readables, *others)
 
 
 def names(devices: Iterable[Any]) -> list[str]:

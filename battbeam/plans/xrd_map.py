@@ -21,7 +21,7 @@ from battbeam.plans.preprocessors import (
     run,
     shutter_closed_after,
 )
-from battbeam.plans.stubs import Exposure, Plan, expose_point, prepared, wait_for_beam
+from battbeam.plans.stubs import Exposure, Plan, also_read, expose_point, prepared, wait_for_beam
 from battbeam.plans.xrd_series import PATIENCE, xrd_metadata
 
 #: How often a point that was measured without beam is taken again once there is beam.
@@ -152,8 +152,7 @@ def xrd_map(
         ),
     )
     train = FrameTrain(exposure=exposure, n_frames=frames_per_point, period=period)
-    others = [motor for motor in motors if not _stands_in(motor, readables)]
-    how = Exposure(tuple(detectors), beam, train, (*readables, *others))
+    how = Exposure(tuple(detectors), beam, train, also_read(readables, motors))
 
     def points() -> Plan:
         yield from prepared(detectors, train)
@@ -174,6 +173,7 @@ def xrd_map(
         plan_name="xrd_map",
         reduction=reduction,
         n_points=int(np.prod(shape)),
+        motors=[motor.name for motor in motors],
         map={
             "axes": [motor.name for motor in motors],
             "shape": shape,
@@ -190,8 +190,3 @@ def xrd_map(
     if not suspend:
         return (yield from staged)
     return (yield from bpp.suspend_wrapper(staged, BeamSuspender(beam)))
-
-
-def _stands_in(motor: Any, readables: Sequence[Any]) -> bool:
-    """Whether a motor is read anyway, with the stage that it belongs to."""
-    return any(motor is readable or motor.parent is readable for readable in readables)

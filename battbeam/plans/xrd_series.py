@@ -1,6 +1,7 @@
 """This file is where diffraction is measured at one point, again and again."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -21,6 +22,7 @@ from battbeam.plans.preprocessors import (
 from battbeam.plans.stubs import (
     Exposure,
     Plan,
+    also_read,
     expose_point,
     names,
     prepared,
@@ -47,6 +49,32 @@ def xrd_metadata(
         **more,
     }
     return said if reduction is None else {**said, "reduction": dict(reduction)}
+
+
+def xrd_reduction(
+    calibration: Path, phases: Sequence[str], *, transmission_reference: float | None = None
+) -> dict[str, Any]:
+    """How patterns are made of frames, with what `calibrate_geometry` and `measure_dark` left.
+
+    Parameters
+    ----------
+    calibration : Path
+        Directory with ``detector.poni``, ``detector.json`` and, if measured, ``dark.npz``.
+    phases : list of str
+        Everything crystalline in the beam; each lies where the cell's passport has it.
+    transmission_reference : float, optional
+        Counts behind over before, without a cell.
+    """
+    dark = calibration / "dark.npz"
+    return {
+        "method": "xrd",
+        "geometry": str(calibration / "detector.poni"),
+        "instrument": str(calibration / "detector.json"),
+        "dark": str(dark) if dark.exists() else None,
+        "mask": None,
+        "phases": [{"phase": phase} for phase in phases],
+        "transmission_reference": transmission_reference,
+    }
 
 
 def xrd_series(
@@ -124,7 +152,7 @@ def xrd_series(
     )
     train = FrameTrain(exposure=exposure, n_frames=frames_per_point, period=period)
     motors = [motor for motor, _ in positions]
-    how = Exposure(tuple(detectors), beam, train, (*readables, *motors))
+    how = Exposure(tuple(detectors), beam, train, also_read(readables, motors))
 
     def points() -> Plan:
         for motor, position in positions:

@@ -1,0 +1,275 @@
+"""This file is where a session on a beamline is put together: RunEngine, devices, spool, heartbeat.
+
+A script, IPython, a notebook and the queue share it. Documents go to the spool first and to nobody
+else: publisher and reducer read them from there, in processes of their own.
+"""
+
+import getpass
+import logging
+import os
+import runpy
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import battbeam
+from battbeam.connection import Connection
+from battbeam.devices.beamline import Beamline, load_beamline
+from battbeam.devices.heartbeat import Heartbeat
+from battbeam.devices.status import TimedStatus
+from battbeam.errors import DeviceError, GuardError, PreflightError
+from battbeam.storage.spool import Spool
+
+_log = logging.getLogger(__name__)
+
+#: Wall seconds in which every device must have answered; a cold start of the servers takes a few.
+CONNECTION_TIMEOUT = 20.0
+#: Signals that end a session: a closed terminal, a request of the system.
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+
+def example_path(name: str) -> Path:
+    """A file of the example beamline: from the wheel, or else from the checkout.
+
+    Args:
+        name: Such as ``devices/simulated.py``.
+
+    Raises:
+        DeviceError: If it is in neither.
+    """
+    package = Path(battbeam.__file__).parent
+    for root in (package / "examples", package.parent):
+        if (root / name).exists():
+            return root / name
+    raise DeviceError(f"{name} is neither in {package / 'examples'} nor in {package.parent}")
+
+
+class Session:
+    """One session on one beamline.
+
+    Attributes:
+        connection: Where the beamline is.
+        beamline: Its instruments.
+        RE: The RunEngine; the spool is its first subscriber.
+        spool: Where every document is before anyone looks at it.
+        uid: Of the session.
+        refusal: Why this session does not own the cell; empty if it does.
+        is_interactive: Whether somebody is at the prompt who may resume what was paused.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        owns_cell: bool = True,
+        is_interactive: bool = False,
+        md: dict[str, Any] | None = None,
+    ) -> None:
+        import ophyd
+        from bluesky import RunEngine
+
+        connection.use()
+        ophyd.set_cl("caproto")
+        self.connection, self.is_interactive = connection, is_interactive
+        self.uid, self.refusal = str(uuid.uuid4()), ""
+        self.spool = Spool(connection.spool, on_failure=self._spool_failed)
+        on_main = threading.current_thread() is threading.main_thread()
+        self.RE = RunEngine(
+            self._metadata() | (md or {}),
+            context_managers=None if on_main else [],
+            scan_id_source=self._next_scan_id,
+        )
+        self.RE.subscribe(self.spool)
+        self.RE.state_hook = self._state_changed
+        declaration = connection.devices or example_path("devices/simulated.py")
+        self.beamline: Beamline = load_beamline(declaration, connection)
+        self.connection_faults = self.beamline.connection_faults(CONNECTION_TIMEOUT)
+        self.heartbeat = Heartbeat(self.RE.loop, self.beamline.potentiostat.beat)
+        self._ended_by: int | None = None
+        self._handlers: dict[int, Any] = {}
+        if on_main:
+            self._handlers = {
+                number: signal.signal(number, self._end_on_signal) for number in ENDING_SIGNALS
+            }
+        if owns_cell:
+            self._own_cell()
+
+    # Opening.
+
+    def _metadata(self) -> dict[str, Any]:
+        from importlib.metadata import PackageNotFoundError, version
+
+        def found(package: str) -> str:
+            try:
+                return version(package)
+            except PackageNotFoundError:
+                return "not installed"
+
+        owner = {"uid": self.uid, "pid": os.getpid(), "host": socket.gethostname()}
+        packages = ("battbeam", "caproto", "numpy", "pyFAI")
+        return {
+            "versions": {package: found(package) for package in packages},
+            "session": {**owner, "user": getpass.getuser()},
+            "operator": getpass.getuser(),
+            "simulated": self.connection.simulated,
+        }
+
+    def _next_scan_id(self, _: dict[str, Any]) -> int:
+        """Counts the runs in the spool, so that it goes on where the last session ended."""
+        return 1 + sum(1 for _ in self.connection.spool.glob("*.jsonl"))
+
+    def _own_cell(self) -> None:
+        potentiostat = self.beamline.potentiostat
+        owner = {"host": socket.gethostname(), "pid": os.getpid(), "session": self.uid}
+        status: TimedStatus = potentiostat.acquire(owner)
+        try:
+            status.wait(timeout=status.timeout + 1)
+        except GuardError as error:
+            potentiostat.forget()
+            self.refusal = str(error)
+            _log.warning("this session may look at the cell but not command it: %s", error)
+            return
+        self.heartbeat.start()
+
+    # Running.
+
+    def run(self, plan: Iterable[Any], **md: Any) -> tuple[str, ...]:
+        """Run a plan to its end; the uids of its runs.
+
+        Ctrl-C once pauses at the next checkpoint, twice at once. Without somebody at the prompt a
+        paused plan is aborted, its clean-up included.
+
+        Raises:
+            PreflightError: Before anything moved, with every fault.
+            KeyboardInterrupt: After Ctrl-C in a session that is not interactive.
+            SystemExit: After a signal that ends the session.
+        """
+        from bluesky.utils import FailedStatus, RunEngineInterrupted
+
+        self.spool.check_space()
+        try:
+            return tuple(self.RE(plan, **md))
+        except RunEngineInterrupted:
+            if self._ended_by is not None:
+                self._leave(f"signal {self._ended_by}")
+            if self.is_interactive:
+                raise
+            self.RE.abort("interrupted")
+            raise KeyboardInterrupt from None
+        except FailedStatus as error:
+            if error.__cause__ is not None:
+                raise error.__cause__ from None
+            raise
+
+    def run_recipe(self, path: Path, **parameters: Any) -> tuple[str, ...]:
+        """Run a file of ``plans/``: its ``plan(beamline, ...)``.
+
+        Raises:
+            PreflightError: If there is no such file, or it has no plan.
+        """
+        if not path.exists():
+            raise PreflightError(f"recipe {path}", ["the file is missing"])
+        make: Any = runpy.run_path(str(path)).get("plan")
+        if not callable(make):
+            raise PreflightError(f"recipe {path}", ["it has no function plan(beamline, ...)"])
+        return self.run(make(self.beamline, **parameters), recipe=path.name)
+
+    # Pausing and ending.
+
+    def _state_changed(self, new: str, _: str | None) -> None:
+        if str(new) != "paused" or self._ended_by is not None:
+            return
+        potentiostat = self.beamline.potentiostat
+        if potentiostat.is_owned:
+            # Not awaited: this is the RunEngine's own thread.
+            potentiostat.occasion("pause")
+        print(self.paused_text(), flush=True)
+
+    def paused_text(self) -> str:
+        """What the cell does while the plan is paused, and how to go on."""
+        reading = self.beamline.potentiostat.cell_reading(self.beamline.clock.now())
+        cell = (
+            f"the cell is {reading.state}, {reading.step_type} step, {reading.voltage:.3f} V"
+            if reading.state
+            else "nothing is known of the cell"
+        )
+        policy = self.beamline.potentiostat.policy("pause")
+        return (
+            f"Paused. Meanwhile {cell}; the guard's policy on a pause is {policy!r}.\n"
+            "RE.resume() goes on, RE.stop() ends it as done, RE.abort() ends it as aborted."
+        )
+
+    def _spool_failed(self, reason: str) -> None:
+        _log.error("the plan is paused, its documents cannot be kept: %s", reason)
+        if self.RE.state.is_running:
+            self.RE.request_pause(defer=False)
+
+    def _end_on_signal(self, number: int, _: FrameType | None) -> None:
+        self._ended_by = number
+        if self.RE.state.is_running:
+            # run() takes it from there, in this thread: clean-up, then the end.
+            self.RE.request_pause(defer=False)
+            return
+        self._leave(f"signal {number}")
+
+    def _leave(self, reason: str) -> None:
+        if not self.RE.state.is_idle:
+            self.RE.abort(reason)
+        self.close()
+        raise SystemExit(128 + (self._ended_by or 0))
+
+    def close(self) -> None:
+        """Give the cell free, as it is, and keep what is in the spool."""
+        potentiostat = self.beamline.potentiostat
+        if potentiostat.is_owned and potentiostat.connected:
+            status = potentiostat.release()
+            try:
+                status.wait(timeout=status.timeout + 1)
+            except GuardError as error:
+                _log.warning("the cell could not be given free: %s", error)
+        potentiostat.forget()
+        self.heartbeat.stop()
+        self.spool.close()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_session(directory: Path, *, is_interactive: bool = False) -> Session:
+    """A session on the beamline that runs in ``directory``.
+
+    Raises:
+        ProcessError: If none does.
+    """
+    return Session(Connection.read(directory), is_interactive=is_interactive)
+
+
+def interactive(directory: Path) -> None:
+    """An IPython session on the beamline in ``directory``, started as the profile starts it."""
+    from IPython import start_ipython
+    from traitlets.config import Config
+
+    os.environ["BATTBEAM_DIRECTORY"] = str(directory)
+    startup = sorted(example_path("profile_collection/startup").glob("*.py"))
+    config = Config()
+    config.InteractiveShellApp.exec_files = [str(path) for path in startup]
+    config.TerminalInteractiveShell.confirm_exit = False
+    start_ipython(argv=[], config=config)
+
+
+def status_text(directory: Path) -> str:
+    """What each cell does, which runs are open, and where the catalogue is."""
+    from battbeam.status_report import status_report
+
+    return status_report(Connection.read(directory))

@@ -1,0 +1,32 @@
+"""A diffraction map of a LiFePO4 coin cell as it is now: what is charged, and what is dead.
+
+Calibrate first (``plans/calibrate.py``). The cell goes on with whatever it does; at rest the map is
+of one state. The sample stage is put back at the end.
+"""
+
+from battbeam.devices.beamline import Beamline
+from battbeam.plans.operando import identity
+from battbeam.plans.stubs import Plan
+from battbeam.plans.xrd_map import xrd_map
+from battbeam.plans.xrd_series import xrd_reduction
+
+#: Everything crystalline in the beam.
+PHASES = ("LiFePO4", "FePO4", "Al", "Li", "steel")
+
+
+def plan(
+    beamline: Beamline, exposure: float = 20.0, half_width: float = 1.2, n_points: int = 5
+) -> Plan:
+    """A square of ``n_points`` by ``n_points`` about the middle, within ``half_width`` mm."""
+    stage = beamline.sample_stage
+    yield from xrd_map(
+        [beamline.detector],
+        *(stage.y, -half_width, half_width, n_points),
+        *(stage.x, -half_width, half_width, n_points),
+        beam=beamline.beam,
+        clock=beamline.clock,
+        exposure=exposure,
+        readables=[beamline.potentiostat, stage],
+        reduction=xrd_reduction(beamline.calibration, PHASES),
+        md={**identity(beamline.potentiostat), "energy": beamline.monochromator.position},
+    )
