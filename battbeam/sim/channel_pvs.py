@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from caproto import AlarmSeverity, AlarmStatus, ChannelType
 from caproto.server import PVGroup, pvproperty
 
@@ -30,10 +31,9 @@ _LONG_STRING = {"dtype": ChannelType.CHAR, "max_length": 1024, "string_encoding"
 
 
 def _number(value: Any) -> float | list[float]:
-    """A value of a PV as plain Python."""
-    if isinstance(value, int | float):
-        return float(value)
-    values = [float(item) for item in value]
+    """A value of a PV as plain Python; it comes as a number, an array, or bytes for booleans."""
+    items = list(value) if isinstance(value, bytes) else np.atleast_1d(value)
+    values = [float(item) for item in items]
     return values[0] if len(values) == 1 else values
 
 

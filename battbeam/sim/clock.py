@@ -192,9 +192,8 @@ def _text(value: Any) -> str:
 class ClockClient:
     """The clock as a simulated device sees it, through monitors; it never goes backwards.
 
-    When the clock freezes, a client learns of it a millisecond later and may have shown a time just
-        beyond: it shows
-    that time until the clock has caught up.
+    A client learns a millisecond late that the clock was frozen, and may have shown a time just
+    beyond; it goes on to show that time until the clock has caught up.
     """
 
     def __init__(self, prefix: str = PREFIX, *, timeout: float = 30.0) -> None:
@@ -204,24 +203,25 @@ class ClockClient:
             DeviceError: If no clock answers within ``timeout`` wall s.
         """
         self._context = Context()
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._state: ClockState | None = None
         self._latest = -float("inf")
         names = [prefix + name for name in ("State", "Rate", "Freeze", "Thaw")]
         pvs: list[PV] = self._context.get_pvs(*names, timeout=_TIMEOUT)
         self._state_pv, self._rate_pv, self._freeze_pv, self._thaw_pv = pvs
-        self._received = threading.Event()
         self._subscription = self._state_pv.subscribe()
         self._subscription.add_callback(self._take_state)
-        if not self._received.wait(timeout):
+        with self._changed:
+            answered = self._changed.wait_for(lambda: self._state is not None, timeout=timeout)
+        if not answered:
             self.close()
             raise DeviceError(f"clock {prefix}: no answer within {timeout} s; is it running?")
 
     def _take_state(self, _subscription: Any, response: Any) -> None:
         epoch, anchor, rate = (float(value) for value in response.data)
-        with self._lock:
+        with self._changed:
             self._state = ClockState(epoch=epoch, anchor=anchor, rate=rate)
-        self._received.set()
+            self._changed.notify_all()
 
     @property
     def state(self) -> ClockState:
@@ -237,7 +237,7 @@ class ClockClient:
 
     def now(self) -> float:
         """s since the Unix epoch, on this clock."""
-        with self._lock:
+        with self._changed:
             self._latest = max(self._latest, self.state.now())
             return self._latest
 
@@ -246,8 +246,16 @@ class ClockClient:
         self._rate_pv.write(rate, timeout=_TIMEOUT)
 
     def freeze(self, token: str) -> None:
-        """Stop the clock, or renew the lease; returns once it stands."""
+        """Stop the clock, or renew the lease; returns once it stands here too.
+
+        Raises:
+            DeviceError: If the clock does not say within 5 wall s that it stands.
+        """
         self._freeze_pv.write(token, timeout=_TIMEOUT)
+        # The put is answered before the monitor arrives; a time read in between would lie ahead.
+        with self._changed:
+            if not self._changed.wait_for(lambda: self.rate == 0.0, timeout=_TIMEOUT):
+                raise DeviceError(f"the clock runs on, although {token!r} froze it")
 
     def thaw(self, token: str) -> None:
         """Let it go on."""

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+
+from battbeam.sim.cell import HalfCell, full_capacity
+from battbeam.sim.run import HARD_LIMITS
+from battbeam.sim.scenario import Scenario
+
+SCENARIOS = sorted((Path(__file__).parents[2] / "sim").glob("*.toml"))
+
+
+def test_there_are_scenarios():
+    assert {path.stem for path in SCENARIOS} >= {
+        "lfp_coin_cell",
+        "lfp_solid_solution",
+        "nmc811_coin_cell",
+        "beam_dump",
+    }
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_a_scenario_is_named_like_its_file_and_says_what_it_is(path):
+    assert Scenario.read(path).name == path.stem
+    assert path.read_text().startswith("# ")
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_a_scenarios_cell_can_be_cycled_within_its_hard_limits(path):
+    for cell in Scenario.read(path).cells:
+        low, high, largest = HARD_LIMITS[cell.chemistry]
+        half = HalfCell(cell)
+        current = full_capacity(cell) / 2 * 1e-3
+        assert low < half.voltage < high
+        assert current < largest
+        half.step(60.0, current=current)
+        while half.voltage < high - 0.2:
+            half.step(5.0, current=current)
+        charged = half.charge / 3.6 / full_capacity(cell)
+        while half.voltage > low + 0.5:
+            half.step(5.0, current=-current)
+        assert charged > 0.65
+        assert half.charge / 3.6 / full_capacity(cell) < 0.2
+
+
+def test_the_default_scenario_is_the_lfp_coin_cell():
+    written = Scenario.read(Path(__file__).parents[2] / "sim" / "lfp_coin_cell.toml")
+    assert written.model_copy(update={"name": "coin_cell"}) == Scenario()
