@@ -51,11 +51,16 @@ class GeometryGuess:
 
     def geometry(self, shape: tuple[int, int]) -> PixelGeometry:
         """As a geometry of pixels."""
-        flat = geometry_of(np.array([self.distance, 0.0, 0.0, *self.rotation]), shape, self.pixel_size, self.energy)
+        flat = geometry_of(
+            np.array([self.distance, 0.0, 0.0, *self.rotation]), shape, self.pixel_size, self.energy
+        )
         normal = np.array(flat.rotation)
         # The beam runs along axis 3 and meets the plane at (centre); the plane's foot is elsewhere when tilted.
         along = normal.T @ np.array([0.0, 0.0, self.distance])
-        foot = (self.centre[0] * self.pixel_size[0] - along[0], self.centre[1] * self.pixel_size[1] - along[1])
+        foot = (
+            self.centre[0] * self.pixel_size[0] - along[0],
+            self.centre[1] * self.pixel_size[1] - along[1],
+        )
         return replace(flat, distance=float(along[2]), poni=(float(foot[0]), float(foot[1])))
 
 
@@ -93,7 +98,10 @@ class GeometryCalibration:
         """The geometry as a .poni of pyFAI, the shape of a line as .json."""
         geometry.unlink(missing_ok=True)  # pyFAI appends
         _integrator(
-            np.array([self.distance, *self.poni, *self.rotation]), self.shape, self.pixel_size, self.instrument.energy
+            np.array([self.distance, *self.poni, *self.rotation]),
+            self.shape,
+            self.pixel_size,
+            self.instrument.energy,
         ).save(str(geometry))
         self.instrument.write(instrument)
 
@@ -118,7 +126,9 @@ def geometry_of(
     parameters: FloatArray, shape: tuple[int, int], pixel_size: tuple[float, float], energy: float
 ) -> PixelGeometry:
     """Pixels at (distance, poni1, poni2, rot1, rot2), mm and radian."""
-    rotation = np.asarray(_integrator(parameters, shape, pixel_size, energy).rotation_matrix(), dtype=float)
+    rotation = np.asarray(
+        _integrator(parameters, shape, pixel_size, energy).rotation_matrix(), dtype=float
+    )
     return PixelGeometry(
         shape=shape,
         pixel_size=pixel_size,
@@ -161,7 +171,10 @@ def calibrate_geometry(
     signal = np.asarray(frame, dtype=float) - (0.0 if dark is None else dark)
     start = guess.geometry(shape)
     rings = rings_of(calibrant, guess.energy)
-    n_seen = int((rings.two_theta < start.two_theta.max()).sum() - (rings.two_theta < start.two_theta.min()).sum())
+    n_seen = int(
+        (rings.two_theta < start.two_theta.max()).sum()
+        - (rings.two_theta < start.two_theta.min()).sum()
+    )
     if n_seen < _LEAST_RINGS:
         raise ReductionError(
             f"{n_seen} rings of {calibrant} meet the detector (two theta {start.two_theta.min():.1f} to "
@@ -185,7 +198,9 @@ def _check(found: RingModel, rings: Rings, calibrant: str, guess: GeometryGuess)
     strong = found.amount[seen] > _FOUND * found.amount_error[seen]
     advice = "check calibrant, energy, distance and centre of the guess"
     if strong.sum() < _LEAST_RINGS:
-        raise ReductionError(f"no rings of {calibrant} found in the frame: is the standard in the beam? {advice}")
+        raise ReductionError(
+            f"no rings of {calibrant} found in the frame: is the standard in the beam? {advice}"
+        )
     ratio = found.amount[seen] / rings.strength[seen]
     scale = float(np.median(ratio[strong]))
     expected = scale * rings.strength[seen] > 2 * _FOUND * found.amount_error[seen]
@@ -215,7 +230,9 @@ def _calibration(
     centre = ((p[1] + meets[0]) / guess.pixel_size[0], (p[2] + meets[1]) / guess.pixel_size[1])
     seen = found.seen
     by_geometry = found.ring_derivatives
-    angle_error = np.sqrt(np.einsum("ri,ij,rj->r", by_geometry, found.covariance[:5, :5], by_geometry))
+    angle_error = np.sqrt(
+        np.einsum("ri,ij,rj->r", by_geometry, found.covariance[:5, :5], by_geometry)
+    )
     instrument = Instrument(
         width=tuple(float(v) for v in found.width),
         width_error=tuple(float(v) for v in errors[5:8]),

@@ -64,7 +64,9 @@ class Instrument:
     def full_width(self, two_theta: FloatArray) -> FloatArray:
         """Full width at half maximum at each angle, degree."""
         tangent = np.tan(np.radians(two_theta) / 2)
-        return np.asarray(sum(c * tangent**power for power, c in enumerate(self.width)) + 0 * tangent)
+        return np.asarray(
+            sum(c * tangent**power for power, c in enumerate(self.width)) + 0 * tangent
+        )
 
 
 def pseudo_voigt(distance: FloatArray, full_width: FloatArray, lorentzian: float) -> FloatArray:

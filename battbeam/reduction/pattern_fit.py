@@ -126,21 +126,30 @@ class PatternModel:
         groups: dict[int, list[int]] = {}
         for index, component in enumerate(self.components):
             groups.setdefault(id(component.shape), []).append(index)
-        sticks = [c.sticks(p, counts.optical_depth) for c, p in zip(self.components, parameters, strict=True)]
+        sticks = [
+            c.sticks(p, counts.optical_depth)
+            for c, p in zip(self.components, parameters, strict=True)
+        ]
         drawn = [np.empty(0)] * len(sticks)
         for members in groups.values():
-            together = self.components[members[0]].shape.draw(np.vstack([sticks[i] for i in members]))
+            together = self.components[members[0]].shape.draw(
+                np.vstack([sticks[i] for i in members])
+            )
             ends = np.cumsum([len(sticks[i]) for i in members])
             for index, columns in zip(members, np.split(together, ends[:-1], axis=1), strict=True):
                 drawn[index] = columns
         columns = np.column_stack([*(d[:, 0] for d in drawn), self.background])
         return _Point(parameters, columns, tuple(d[:, 1:] for d in drawn))
 
-    def _moved(self, parameters: tuple[FloatArray, ...], step: FloatArray) -> tuple[FloatArray, ...]:
+    def _moved(
+        self, parameters: tuple[FloatArray, ...], step: FloatArray
+    ) -> tuple[FloatArray, ...]:
         return tuple(p + step[part] for p, part in zip(parameters, self._slices, strict=True))
 
     def _first_variance(self, counts: CountsInBins) -> FloatArray:
-        smooth = np.convolve(np.maximum(counts.signal + counts.dark, 0), np.ones(5) / 5, mode="same")
+        smooth = np.convolve(
+            np.maximum(counts.signal + counts.dark, 0), np.ones(5) / 5, mode="same"
+        )
         return np.asarray(np.maximum(smooth, 1.0) + counts.dark_variance)
 
     def _variance(self, point: _Point, linear: FloatArray, counts: CountsInBins) -> FloatArray:
@@ -172,7 +181,9 @@ class PatternModel:
         normal, right = self._normal(point.columns, counts.signal, counts, variance)
         linear = _solve(normal + np.diag(prior), right + prior * mean)
         apart = counts.signal - point.columns @ linear
-        chi_squared = float((apart**2 / variance)[counts.used].sum() + (prior * (linear - mean) ** 2).sum())
+        chi_squared = float(
+            (apart**2 / variance)[counts.used].sum() + (prior * (linear - mean) ** 2).sum()
+        )
         flat = np.concatenate(point.parameters)
         return linear, chi_squared + float((((flat - self._centre) / self._sigma) ** 2).sum())
 
@@ -202,7 +213,9 @@ class PatternModel:
 
     def _shortening(self, point: _Point, step: FloatArray) -> float:
         longest = 0.0
-        for component, parameters, part in zip(self.components, point.parameters, self._slices, strict=True):
+        for component, parameters, part in zip(
+            self.components, point.parameters, self._slices, strict=True
+        ):
             if component.kind == "inactive":
                 slope = component.table.edges(float(parameters[0]))[1]
                 edges, moved = component.table.edges(float(parameters[0]))[0], slope * step[part][0]
@@ -213,7 +226,9 @@ class PatternModel:
             longest = max(longest, float(np.abs(move).max()))
         return min(1.0, _LONGEST_MOVE / longest) if longest > 0 else 1.0
 
-    def _outcome(self, point: _Point, linear: FloatArray, counts: CountsInBins, converged: bool) -> PatternFit:
+    def _outcome(
+        self, point: _Point, linear: FloatArray, counts: CountsInBins, converged: bool
+    ) -> PatternFit:
         variance = self._variance(point, linear, counts)
         normal, _ = self._joint(point, linear, counts, variance)
         covariance = _inverse(normal)

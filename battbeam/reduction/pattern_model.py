@@ -31,6 +31,10 @@ def line_matrix(
     distance = fine.two_theta[:, None] - sticks.two_theta[None, :]
     width = instrument.full_width(sticks.two_theta)[None, :]
     profile = pseudo_voigt(distance, width, instrument.lorentzian)
+    # What is spread in angle lies on a cone of that angle, so it is the power of the cone that is conserved.
+    profile *= (
+        np.sin(np.radians(sticks.two_theta))[None, :] / np.sin(np.radians(fine.two_theta))[:, None]
+    )
     # Strengths are per radian of two theta.
     return np.asarray(bins_response @ (profile * (180 / np.pi)))
 
@@ -218,4 +222,3 @@ class Component:
                 rows[0] = value + spread * widened
             rows.append(widened)
         return np.array(rows)
-

@@ -55,7 +55,9 @@ class PixelGeometry:
         try:
             integrator = pyFAI.load(str(path))
         except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as fault:
-            raise ReductionError(f"geometry {path} cannot be read: {fault}; make it with calibrate_geometry") from fault
+            raise ReductionError(
+                f"geometry {path} cannot be read: {fault}; make it with calibrate_geometry"
+            ) from fault
         if not integrator.wavelength:
             raise ReductionError(f"geometry {path} names no wavelength")
         detector = integrator.detector
@@ -81,7 +83,9 @@ class PixelGeometry:
         first = rows * self.pixel_size[0] - self.poni[0]
         second = columns * self.pixel_size[1] - self.poni[1]
         return np.asarray(
-            rotation[:, 0, None] * first + rotation[:, 1, None] * second + rotation[:, 2, None] * self.distance
+            rotation[:, 0, None] * first
+            + rotation[:, 1, None] * second
+            + rotation[:, 2, None] * self.distance
         )
 
     def centres(self) -> FloatArray:
@@ -89,7 +93,9 @@ class PixelGeometry:
         rows, columns = np.indices(self.shape, dtype=float).reshape(2, -1) + 0.5
         return self.positions(rows, columns)
 
-    def correction(self, positions: FloatArray, *, polarization: float | None, depth: float = 0.0) -> FloatArray:
+    def correction(
+        self, positions: FloatArray, *, polarization: float | None, depth: float = 0.0
+    ) -> FloatArray:
         """Solid angle (steradian) times polarization factor of a pixel at each position, seen from a depth."""
         seen = _seen_from(positions, depth)
         radius2 = (seen**2).sum(axis=0)
@@ -100,7 +106,9 @@ class PixelGeometry:
             return np.asarray(solid_angle)
         across = seen[1] ** 2 / radius2
         up = seen[0] ** 2 / radius2
-        return np.asarray(solid_angle * (1 - (1 + polarization) / 2 * across - (1 - polarization) / 2 * up))
+        return np.asarray(
+            solid_angle * (1 - (1 + polarization) / 2 * across - (1 - polarization) / 2 * up)
+        )
 
     @cached_property
     def two_theta(self) -> FloatArray:
@@ -187,7 +195,9 @@ class Bins:
 
     def sum(self, values: AnyArray) -> FloatArray:
         """Of values of the pixels over each bin, shape (n_bins,)."""
-        return np.bincount(self.index, weights=values.ravel(), minlength=self.n_bins + 1)[: self.n_bins]
+        return np.bincount(self.index, weights=values.ravel(), minlength=self.n_bins + 1)[
+            : self.n_bins
+        ]
 
 
 @dataclass(frozen=True)
@@ -238,7 +248,8 @@ def response(
         centre = geometry.positions(rows + 0.5, columns + 0.5)
         share = geometry.correction(centre, polarization=polarization, depth=depth)
         positions = geometry.positions(
-            (rows[:, None] + 0.5 + offsets[0]).ravel(), (columns[:, None] + 0.5 + offsets[1]).ravel()
+            (rows[:, None] + 0.5 + offsets[0]).ravel(),
+            (columns[:, None] + 0.5 + offsets[1]).ravel(),
         )
         first, weights = cubic_weights((angle_of(positions, depth) - grid.start) / grid.step)
         light = (share[:, None] * area).ravel()

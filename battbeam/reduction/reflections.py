@@ -82,7 +82,9 @@ def _families(phase: Structure, largest: float) -> tuple[FloatArray, FloatArray]
         representative = tuple(unit.to_asu(index, operations)[0])
         counted[representative] = counted.get(representative, 0) + 1
     indices = sorted(counted)
-    return np.array(indices, dtype=float), np.array([counted[index] for index in indices], dtype=float)
+    return np.array(indices, dtype=float), np.array(
+        [counted[index] for index in indices], dtype=float
+    )
 
 
 def _atoms(phase: Structure) -> list[tuple[str, float, float, FloatArray]]:
@@ -150,7 +152,10 @@ class Reflections:
     def _squares(self) -> CubicSpline:
         low, high = LITHIUM_RANGE[self.phase]
         contents = np.linspace(low, high, _N_CONTENTS)
-        values = [squared_structure_factors(structure(self.phase, x), self.hkl, self.energy) for x in contents]
+        values = [
+            squared_structure_factors(structure(self.phase, x), self.hkl, self.energy)
+            for x in contents
+        ]
         return CubicSpline(contents, np.array(values))
 
     @cached_property
@@ -173,7 +178,9 @@ class Reflections:
         by_edge = -self.metric / edges**3 / inverse_d[:, None]
         return 2 * np.arcsin(sine), 2 * half * by_edge / np.sqrt(1 - sine**2)[:, None]
 
-    def strength(self, edges: FloatArray, lithium_content: float | None) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def strength(
+        self, edges: FloatArray, lithium_content: float | None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Scattered power of each ring, per incident photon and areal mole of formula units.
 
         In cm2 per mol and steradian times radian of two theta (that is, of a profile that is normalised in
@@ -191,12 +198,19 @@ class Reflections:
         theta = two_theta / 2
         volume = volume_of(self.structure, edges)
         wavelength = wavelength_from_energy(self.energy)
-        constant = AVOGADRO * CLASSICAL_ELECTRON_RADIUS**2 * wavelength**3 / (16 * np.pi * self.structure.formula_units)
+        constant = (
+            AVOGADRO
+            * CLASSICAL_ELECTRON_RADIUS**2
+            * wavelength**3
+            / (16 * np.pi * self.structure.formula_units)
+        )
         squares, by_content = self.squares(lithium_content)
         common = constant * self.multiplicity / (volume * np.sin(theta) ** 2 * np.cos(theta))
         strength = common * squares
         logarithmic = (np.tan(theta) - 2 / np.tan(theta))[:, None] * by_edge / 2
-        power = {"a": 1 + ("b" not in self.structure.free_edges) + ("c" not in self.structure.free_edges)}
+        power = {
+            "a": 1 + ("b" not in self.structure.free_edges) + ("c" not in self.structure.free_edges)
+        }
         powers = np.array([power.get(edge, 1) for edge in self.structure.free_edges])
         return strength, strength[:, None] * (logarithmic - powers / edges), common * by_content
 
@@ -204,7 +218,9 @@ class Reflections:
         """Of the family that holds the reflection written "hkl" (single digits), or None."""
         wanted = np.array([[float(digit) for digit in name]])
         group = gemmi.SpaceGroup(self.structure.space_group)
-        found = gemmi.ReciprocalAsu(group).to_asu([int(v) for v in wanted[0]], group.operations())[0]
+        found = gemmi.ReciprocalAsu(group).to_asu([int(v) for v in wanted[0]], group.operations())[
+            0
+        ]
         matches = np.nonzero((self.hkl == np.array(found)).all(axis=1))[0]
         return int(matches[0]) if len(matches) else None
 

@@ -99,7 +99,10 @@ def best_guess(
         grid = np.arange(0.0, angles.max() + 0.1, width / 8)
         seen = rings.two_theta < angles.max() + 2 * width
         relative = np.sqrt(rings.strength[seen] * np.sin(np.radians(rings.two_theta[seen])))
-        lines = np.exp(-4 * np.log(2) * ((grid[:, None] - rings.two_theta[seen]) / width) ** 2) @ relative
+        lines = (
+            np.exp(-4 * np.log(2) * ((grid[:, None] - rings.two_theta[seen]) / width) ** 2)
+            @ relative
+        )
         drawn = np.interp(angles, grid, lines) * weight
         drawn = drawn - drawn[weight > 0].mean() * weight
         norm = np.sqrt((drawn**2).sum())
@@ -116,17 +119,26 @@ def best_guess(
         for across in offsets
     ]
     best = trials[int(np.argmin([score(trial, _SEARCH_WIDTHS[0]) for trial in trials]))]
-    scale = np.array([0.01 * first[0], 3 * max(geometry.pixel_size), 3 * max(geometry.pixel_size), 0.02, 0.02])
+    scale = np.array(
+        [0.01 * first[0], 3 * max(geometry.pixel_size), 3 * max(geometry.pixel_size), 0.02, 0.02]
+    )
     for width, n_free in ((_SEARCH_WIDTHS[0], 3), (_SEARCH_WIDTHS[1], 5), (_SEARCH_WIDTHS[2], 5)):
         start = best
 
-        def cost(moved: FloatArray, start: FloatArray = start, width: float = width, n_free: int = n_free) -> float:
-            tilt = float(((start[3:] + scale[3:] * np.append(moved, np.zeros(5 - n_free))[3:]) ** 2).sum())
+        def cost(
+            moved: FloatArray, start: FloatArray = start, width: float = width, n_free: int = n_free
+        ) -> float:
+            tilt = float(
+                ((start[3:] + scale[3:] * np.append(moved, np.zeros(5 - n_free))[3:]) ** 2).sum()
+            )
             parameters = start + scale * np.append(moved, np.zeros(5 - n_free))
             return score(parameters, width) * (1 - 0.05 * tilt)
 
         found = optimize.minimize(
-            cost, np.zeros(n_free), method="Nelder-Mead", options={"maxfev": 400, "xatol": 1e-3, "fatol": 1e-6}
+            cost,
+            np.zeros(n_free),
+            method="Nelder-Mead",
+            options={"maxfev": 400, "xatol": 1e-3, "fatol": 1e-6},
         )
         best = start + scale * np.append(found.x, np.zeros(5 - n_free))
         scale = scale / 2
@@ -185,7 +197,9 @@ def _sectors(
     edges = np.arange(low_high[0], low_high[1] + bin_width, bin_width)
     bins = Bins.of(geometry, edges, ~used)
     reach = geometry.pixel_width[1] + 4 * step
-    grid = FineGrid(edges[0] - reach, step, int(np.ceil((edges[-1] - edges[0] + 2 * reach) / step)) + 1)
+    grid = FineGrid(
+        edges[0] - reach, step, int(np.ceil((edges[-1] - edges[0] + 2 * reach) / step)) + 1
+    )
     n_sub = int(np.clip(2 + np.ceil(2 * geometry.pixel_width[1] / width), 3, 8))
     azimuth = np.arctan2(centres[0], centres[1])
     sector = np.minimum(((azimuth + np.pi) / (2 * np.pi) * _N_SECTORS).astype(int), _N_SECTORS - 1)
@@ -209,7 +223,15 @@ def _sectors(
             geometry, part, grid, polarization=polarization, depth=0.0, n_sub=n_sub, pixels=chosen
         )
         means = [part.sum(values * correction) / safe for values in (*moved, by_polarization)]
-        blocks.append((matrix[keep], norm[keep], part.centres[keep], part.sum(signal)[keep], np.array(means)[:, keep]))
+        blocks.append(
+            (
+                matrix[keep],
+                norm[keep],
+                part.centres[keep],
+                part.sum(signal)[keep],
+                np.array(means)[:, keep],
+            )
+        )
     means_all = np.concatenate([b[4] for b in blocks], axis=1)
     return _Sectors(
         grid=grid,
@@ -251,14 +273,22 @@ def fit_rings(
         low = max(rings.two_theta[0] - 1.2, float(angles.min()), 0.5)
         high = float(angles.max())
         seen = np.nonzero((rings.two_theta > low - 0.5) & (rings.two_theta < high + 0.3))[0]
-        narrow = float(np.polyval(state.width[::-1], np.tan(np.radians(np.array([low, high]) / 2))).min())
-        sectors = _sectors(signal, used, pixels, state.geometry, (low, high), narrow, state.polarization)
+        narrow = float(
+            np.polyval(state.width[::-1], np.tan(np.radians(np.array([low, high]) / 2))).min()
+        )
+        sectors = _sectors(
+            signal, used, pixels, state.geometry, (low, high), narrow, state.polarization
+        )
         for _ in range(3):
-            step, covariance, residual, amounts = _round(sectors, rings.two_theta[seen], state, free_polarization)
+            step, covariance, residual, amounts = _round(
+                sectors, rings.two_theta[seen], state, free_polarization
+            )
             _shape_moved(state, step, rings.two_theta[seen])
         errors = np.sqrt(np.diag(covariance))
         move = float(np.abs(sectors.by_geometry @ step[:5]).max())
-        state.geometry = state.geometry + step[:5] * min(1.0, _LONGEST_MOVE * state.width[0] / max(move, 1e-12))
+        state.geometry = state.geometry + step[:5] * min(
+            1.0, _LONGEST_MOVE * state.width[0] / max(move, 1e-12)
+        )
         if free_polarization and state.polarization is not None:
             state.polarization = float(np.clip(state.polarization + step[9], -1.0, 1.0))
         if move < _SETTLED and np.all(np.abs(step[5:]) < _SETTLED_SHAPE * errors[5:]):
@@ -281,8 +311,10 @@ def _shapes(
     width = np.polyval(state.width[::-1], np.tan(np.radians(rings) / 2))
     u = (grid[:, None] - rings) / width
     log2 = 4 * np.log(2)
-    gauss = np.sqrt(log2 / np.pi) * np.exp(-log2 * u**2) / width
-    lorentz = 2 / np.pi / (1 + 4 * u**2) / width
+    # As in the reduction: the power of a cone is conserved.
+    cone = np.sin(np.radians(rings)) / np.sin(np.radians(grid))[:, None] / width
+    gauss = np.sqrt(log2 / np.pi) * np.exp(-log2 * u**2) * cone
+    lorentz = 2 / np.pi / (1 + 4 * u**2) * cone
     eta = state.lorentzian
     line = eta * lorentz + (1 - eta) * gauss
     by_u = eta * lorentz * (-8 * u / (1 + 4 * u**2)) + (1 - eta) * gauss * (-2 * log2 * u)
@@ -332,7 +364,9 @@ def _round(
         right[index] -= value / sigma**2
     diagonal = np.sqrt(np.diag(normal))
     diagonal = np.where(diagonal > 0, diagonal, 1.0)
-    inverse = sl.inv(normal / np.outer(diagonal, diagonal) + 1e-11 * np.eye(len(normal))) / np.outer(diagonal, diagonal)
+    inverse = sl.inv(
+        normal / np.outer(diagonal, diagonal) + 1e-11 * np.eye(len(normal))
+    ) / np.outer(diagonal, diagonal)
     step = inverse @ right
     residual = float((apart**2 / variance).sum() / (len(apart) - len(normal)))
     keep = slice(n_linear, None)
@@ -344,7 +378,9 @@ def _least_squares(columns: FloatArray, target: FloatArray, variance: FloatArray
     normal = columns.T @ (columns / variance[:, None])
     diagonal = np.sqrt(np.maximum(np.diag(normal), 1e-300))
     scaled = normal / np.outer(diagonal, diagonal) + 1e-11 * np.eye(len(normal))
-    return np.asarray(sl.solve(scaled, columns.T @ (target / variance) / diagonal, assume_a="pos") / diagonal)
+    return np.asarray(
+        sl.solve(scaled, columns.T @ (target / variance) / diagonal, assume_a="pos") / diagonal
+    )
 
 
 def _outcome(

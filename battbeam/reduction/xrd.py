@@ -147,7 +147,12 @@ class XrdReducer:
         return hot[self._model.bins.index[hot] < self._model.bins.n_bins]
 
     def _counts(
-        self, frame: AnyArray, saturated: AnyArray, dark: Dark | None, exposure: float | None, depth: float
+        self,
+        frame: AnyArray,
+        saturated: AnyArray,
+        dark: Dark | None,
+        exposure: float | None,
+        depth: float,
     ) -> CountsInBins:
         bins, used = self._model.bins, self._model.used
         total = bins.sum(frame)
@@ -179,7 +184,9 @@ class XrdReducer:
     def _doubts(self, fit: PatternFit, n_saturated: int) -> str:
         reasons = []
         if self._model.pixels_per_width > _MOST_PIXELS_PER_WIDTH:
-            reasons.append(f"pixels {self._model.pixels_per_width:.1f} line widths wide: fractions not reliable")
+            reasons.append(
+                f"pixels {self._model.pixels_per_width:.1f} line widths wide: fractions not reliable"
+            )
         if n_saturated > _MOST_SATURATED * np.prod(self._shape):
             reasons.append(f"{100 * n_saturated / np.prod(self._shape):.0f} % of pixels saturated")
         if not fit.converged:
@@ -200,12 +207,21 @@ class XrdReducer:
         norm = np.sqrt(weight @ squares)
         angles = self._model.shape.sticks.two_theta[::_PEAK_STRIDE]
         inside = (angles > self.two_theta[0]) & (angles < self.two_theta[-1]) & (norm > 0)
-        height = np.where(inside, ((counts.signal - fit.model) * weight) @ lines / np.where(norm > 0, norm, 1), 0.0)
+        height = np.where(
+            inside,
+            ((counts.signal - fit.model) * weight) @ lines / np.where(norm > 0, norm, 1),
+            0.0,
+        )
         largest = int(np.argmax(np.abs(height)))
         return float(height[largest]), float(angles[largest])
 
     def _result(
-        self, counts: CountsInBins, fit: PatternFit | None, reason: str, n_saturated: int, **derived: Any
+        self,
+        counts: CountsInBins,
+        fit: PatternFit | None,
+        reason: str,
+        n_saturated: int,
+        **derived: Any,
     ) -> XrdResult:
         norm = np.where(self._model.norm > 0, self._model.norm, np.nan)
         nothing = np.full(len(norm), np.nan)

@@ -46,12 +46,15 @@ class _Quantities:
             population = _Population(index, model.slice_of(index), component.kind)
             self.phases.setdefault(component.phase, []).append(population)
         self.active = [p for p, members in self.phases.items() if members[0].kind == "grains"]
-        self.significant = {phase: self._is_significant(members) for phase, members in self.phases.items()}
+        self.significant = {
+            phase: self._is_significant(members) for phase, members in self.phases.items()
+        }
         self.followed = {
             phase: {
                 name: index
                 for name in (options.reflections if phase in self.active else ())
-                if (index := model.components[members[0].component].reflections.index_of(name)) is not None
+                if (index := model.components[members[0].component].reflections.index_of(name))
+                is not None
             }
             for phase, members in self.phases.items()
         }
@@ -67,7 +70,11 @@ class _Quantities:
         first = self.phases[phase][0]
         component = self.model.components[first.component]
         part = np.arange(first.parameters.start, first.parameters.start + component.n_edges)
-        table = np.linalg.inv(component.edge_weights) if not component.table.is_linear else np.eye(len(part)) * 1e-8
+        table = (
+            np.linalg.inv(component.edge_weights)
+            if not component.table.is_linear
+            else np.eye(len(part)) * 1e-8
+        )
         return np.asarray(np.linalg.inv(self.covariance[np.ix_(part, part)] + table))
 
     def phase(self, phase: str, theta: FloatArray) -> FloatArray:
@@ -92,7 +99,9 @@ class _Quantities:
             edges = parameters[: component.n_edges]
             if member.kind == "grains":
                 content = component.table.content(edges, self.votes[phase])[0]
-        angles = np.degrees(component.reflections.two_theta(edges)[0])[list(self.followed[phase].values())]
+        angles = np.degrees(component.reflections.two_theta(edges)[0])[
+            list(self.followed[phase].values())
+        ]
         return np.concatenate([edges, angles, [content]])
 
     def all(self, theta: FloatArray) -> FloatArray:
@@ -103,12 +112,17 @@ class _Quantities:
             amounts = amounts * np.array([structure(p).molar_mass for p in self.active])
         fractions = amounts / amounts.sum()
         contents = np.array([rows[p][-1] for p in self.active])
-        together = [np.append(rows[p], fractions[self.active.index(p)] if p in self.active else np.nan) for p in rows]
+        together = [
+            np.append(rows[p], fractions[self.active.index(p)] if p in self.active else np.nan)
+            for p in rows
+        ]
         total = sum(rows[p][0] for p in self.active)
         return np.concatenate([*together, [total, float(fractions @ contents)]])
 
 
-def derive(model: PatternModel, fit: PatternFit, options: XrdOptions, *, per_amount: float, relative: float) -> Derived:
+def derive(
+    model: PatternModel, fit: PatternFit, options: XrdOptions, *, per_amount: float, relative: float
+) -> Derived:
     """Fractions, lattices, angles and lithium contents with the errors that the fit's covariance implies.
 
     Args:

@@ -88,7 +88,9 @@ class XrdModel:
                 parameters[index] = self._best_composition(index, component, counts)
         return parameters
 
-    def _best_composition(self, index: int, component: Component, counts: CountsInBins) -> FloatArray:
+    def _best_composition(
+        self, index: int, component: Component, counts: CountsInBins
+    ) -> FloatArray:
         table = component.table
         low, high = table.range
         contents = np.linspace(low, high, 181)
@@ -96,7 +98,8 @@ class XrdModel:
         sticks = np.vstack([component.sticks(p, counts.optical_depth)[:1] for p in candidates])
         drawn = component.shape.draw(sticks)
         alone, joint = (
-            _improvement(drawn, self._others(index, counts, inactive), counts) for inactive in (False, True)
+            _improvement(drawn, self._others(index, counts, inactive), counts)
+            for inactive in (False, True)
         )
         best = int(np.argmax(alone[0]))
         if joint[0].max() - joint[0][best] > _BETTER_START:
@@ -112,9 +115,13 @@ class XrdModel:
         return np.column_stack(columns)
 
 
-def _improvement(candidates: FloatArray, others: FloatArray, counts: CountsInBins) -> tuple[FloatArray, FloatArray]:
+def _improvement(
+    candidates: FloatArray, others: FloatArray, counts: CountsInBins
+) -> tuple[FloatArray, FloatArray]:
     """Gain in chi squared by each candidate over the other columns alone, and its amount."""
-    variance = np.maximum(np.convolve(counts.signal + counts.dark, np.ones(5) / 5, mode="same"), 1.0)
+    variance = np.maximum(
+        np.convolve(counts.signal + counts.dark, np.ones(5) / 5, mode="same"), 1.0
+    )
     weight = np.where(counts.used, 1 / np.sqrt(variance), 0.0)
     basis, _ = np.linalg.qr(others * weight[:, None])
     left = counts.signal * weight
@@ -142,12 +149,22 @@ def build_model(
         ReductionError: If no phase is active, bins are wider than a pixel, or no line meets the detector.
     """
     if not any(phase.is_active for phase in phases):
-        raise ReductionError(f"no active phase among {[p.phase for p in phases]}; name the electrode's material")
+        raise ReductionError(
+            f"no active phase among {[p.phase for p in phases]}; name the electrode's material"
+        )
     geometry = PixelGeometry.read(geometry_path, shape)
-    polarization = instrument.polarization if options.polarization == "instrument" else options.polarization
-    seen = geometry.two_theta if mask is None else geometry.two_theta[~np.asarray(mask, dtype=bool).ravel()]
+    polarization = (
+        instrument.polarization if options.polarization == "instrument" else options.polarization
+    )
+    seen = (
+        geometry.two_theta
+        if mask is None
+        else geometry.two_theta[~np.asarray(mask, dtype=bool).ravel()]
+    )
     families = {
-        p.phase: reflections_of(p.phase, energy=geometry.energy, two_theta_max=float(seen.max()) + _MARGIN_LINES)
+        p.phase: reflections_of(
+            p.phase, energy=geometry.energy, two_theta_max=float(seen.max()) + _MARGIN_LINES
+        )
         for p in phases
     }
     edges, width = _bin_edges(geometry, instrument, list(families.values()), seen, options)
@@ -157,7 +174,11 @@ def build_model(
     norm = bins.sum(correction)
     used = bins.sum(np.ones(correction.size)) >= _LEAST_PIXELS
     step = width / _STEPS_PER_WIDTH
-    grid = _grid(edges[0] - geometry.pixel_width[1] - 4 * step, edges[-1] + geometry.pixel_width[1] + 4 * step, step)
+    grid = _grid(
+        edges[0] - geometry.pixel_width[1] - 4 * step,
+        edges[-1] + geometry.pixel_width[1] + 4 * step,
+        step,
+    )
     sticks = _grid(edges[0] - _MARGIN_LINES, edges[-1] + _MARGIN_LINES, step)
     n_sub = int(np.clip(2 + np.ceil(2 * geometry.pixel_width[1] / width), 3, 8))
     mask_key = "" if mask is None else np.packbits(np.asarray(mask, dtype=bool)).tobytes().hex()
@@ -165,13 +186,17 @@ def build_model(
     for depth in sorted({p.depth for p in phases} | {0.0}):
 
         def compute(depth: float = depth) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
-            return response(geometry, bins, grid, polarization=polarization, depth=depth, n_sub=n_sub)
+            return response(
+                geometry, bins, grid, polarization=polarization, depth=depth, n_sub=n_sub
+            )
 
         key = f"{geometry.fingerprint()} {edges.tolist()} {grid} {n_sub} {polarization} {depth} {mask_key}"
         matrix = cached_response(options.cache_directory, key, compute)
         shapes[depth] = LineShape(sticks, line_matrix(matrix, grid, sticks, instrument))
     components = _components(phases, families, shapes, options)
-    background = norm[:, None] * _splines(bins.centres, options.knot_spacing) * (instrument_scale(norm))
+    background = (
+        norm[:, None] * _splines(bins.centres, options.knot_spacing) * (instrument_scale(norm))
+    )
     return XrdModel(
         geometry=geometry,
         instrument=instrument,
@@ -206,7 +231,9 @@ def _bin_edges(
     """Edges of the bins, and the smallest width of a line, degree."""
     pixel = geometry.pixel_width[0]
     low, high = float(seen.min()), float(seen.max())
-    first = min(float(np.degrees(f.two_theta(free_edges_of(f.structure))[0].min())) for f in families)
+    first = min(
+        float(np.degrees(f.two_theta(free_edges_of(f.structure))[0].min())) for f in families
+    )
     if options.two_theta_range is not None:
         low, high = max(low, options.two_theta_range[0]), min(high, options.two_theta_range[1])
     else:
@@ -218,7 +245,9 @@ def _bin_edges(
     width = float(instrument.full_width(np.array([low, high])).min())
     bin_width = options.bin_width or min(pixel, max(pixel / 2, _BIN_PER_WIDTH * width))
     if bin_width > pixel * 1.0001:
-        raise ReductionError(f"bin_width {bin_width:.4f} degree is wider than a pixel ({pixel:.4f} degree)")
+        raise ReductionError(
+            f"bin_width {bin_width:.4f} degree is wider than a pixel ({pixel:.4f} degree)"
+        )
     n_bins = int(np.ceil((high - low) / bin_width))
     return low + bin_width * np.arange(n_bins + 1), width
 
@@ -246,7 +275,13 @@ def _components(
             near = shape.near(angles, _INERT_MOVE)
             components.append(
                 Component(
-                    phase.phase, reflections, near, phase.downstream, "inert", edges, _INERT_RELATIVE * edges
+                    phase.phase,
+                    reflections,
+                    near,
+                    phase.downstream,
+                    "inert",
+                    edges,
+                    _INERT_RELATIVE * edges,
                 )
             )
             continue

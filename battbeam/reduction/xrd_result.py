@@ -29,7 +29,9 @@ class ScatteringPhase:
         if self.phase not in PHASES:
             raise ValueError(f"unknown phase {self.phase!r}; known: {', '.join(PHASES)}")
         if not 0 <= self.downstream <= 1:
-            raise ValueError(f"downstream of {self.phase} must lie in 0 to 1, got {self.downstream}")
+            raise ValueError(
+                f"downstream of {self.phase} must lie in 0 to 1, got {self.downstream}"
+            )
 
     @property
     def is_active(self) -> bool:

@@ -115,7 +115,8 @@ class Bench:
                 power = power * np.exp(
                     -optical_depth * downstream.get(phase, 0.5) * (1 / np.cos(np.radians(middle)) - 1)
                 )
-                total += power * line / width * 180 / np.pi
+                cone = np.sin(np.radians(middle)) / np.sin(np.radians(angles))
+                total += power * line * cone / width * 180 / np.pi
         return total
 
     def expected(
