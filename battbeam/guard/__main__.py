@@ -18,7 +18,7 @@ from battbeam.guard.config import GuardConfig
 from battbeam.guard.core import Guard
 from battbeam.guard.drivers.eclab import EclabDriver
 from battbeam.guard.log import Log
-from battbeam.guard.record import GuardRecord
+from battbeam.guard.record import GuardRecord, Shown
 from battbeam.guard.restore import Past, restore
 from battbeam.guard.service import GuardService
 from battbeam.processes import end_with_parent, say_ready
@@ -42,13 +42,13 @@ async def serve(config: GuardConfig) -> None:
     restore(guard, Past.read(config.log), wall=time.monotonic())
     record: GuardRecord | None = None
 
-    def show(values: dict[str, Any]) -> None:
+    def show(shown: Shown) -> None:
         if record is not None and not loop.is_closed():
-            asyncio.run_coroutine_threadsafe(record.publish(values), loop)
+            asyncio.run_coroutine_threadsafe(record.publish(shown), loop)
 
     service = GuardService(guard, show)
     record = GuardRecord(config.prefix, service)
-    await record.publish(_constants(config, boot_id))
+    await record.publish(Shown(0, _constants(config, boot_id)))
     server = asyncio.ensure_future(_server(record, service))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.cancel)

@@ -6,6 +6,7 @@ read-only; positive current charges the cell.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from caproto import ChannelType
@@ -13,20 +14,34 @@ from caproto.server import PVGroup, pvproperty
 
 from battbeam.guard.limits import SoftLimit
 
-#: Characters of a JSON document, and of a short text.
+#: Characters of a protocol or passport, of another command, and of a short text.
 LONGEST_DOCUMENT = 65536
+LONGEST_COMMAND = 4096
 LONGEST_TEXT = 256
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the record is to show.
+
+    Attributes:
+        number: Rises; what comes late is not shown over what is newer.
+        values: By PV suffix.
+    """
+
+    number: int
+    values: Mapping[str, Any]
 
 
 class Service(Protocol):
     """What the record asks of the guard's loop."""
 
-    async def command(self, verb: str, text: str) -> None:
-        """Carry out what was put to a verb."""
+    async def command(self, verb: str, text: str) -> "Shown":
+        """Carry out what was put to a verb; what the record is to show then."""
         ...
 
-    async def soft_limit(self, name: SoftLimit, value: float) -> float:
-        """Set a soft limit; answers the one that holds."""
+    async def soft_limit(self, name: SoftLimit, value: float) -> "Shown":
+        """Set a soft limit; what the record is to show then."""
         ...
 
     def beat(self, text: str) -> None:
@@ -60,18 +75,19 @@ def _count(suffix: str, doc: str) -> Any:
     return pvproperty(name=suffix, value=0, read_only=True, doc=doc)
 
 
-def _verb(suffix: str, doc: str) -> Any:
+def _verb(suffix: str, doc: str, *, length: int = LONGEST_COMMAND) -> Any:
     async def put(group: "GuardRecord", _instance: Any, value: Any) -> str:
-        await group.service.command(suffix, as_text(value))
-        return group.readback(suffix)
+        await group.publish(await group.service.command(suffix, as_text(value)))
+        return str(group.readback(suffix))
 
-    return _text(suffix, LONGEST_DOCUMENT, doc, put=put)
+    return _text(suffix, length, doc, put=put)
 
 
 def _soft(suffix: str, name: SoftLimit, unit: str, doc: str) -> Any:
     async def put(group: "GuardRecord", _instance: Any, value: Any) -> float:
         number = value if isinstance(value, int | float) else value[0]
-        return await group.service.soft_limit(name, float(number))
+        await group.publish(await group.service.soft_limit(name, float(number)))
+        return float(group.readback(suffix))
 
     return pvproperty(name=suffix, value=float("nan"), units=unit, precision=6, put=put, doc=doc)
 
@@ -90,15 +106,15 @@ class GuardRecord(PVGroup):  # type: ignore[misc]
     cell_run = _shown("CellRun", "uid of the cell run; empty without a cell")
     log_path = _shown("Log", "path of the append-only log", length=1024)
 
-    validate = _verb("Validate", "{id, protocol}: may it run? nothing changes")
-    load = _verb("Load", "{id, token, protocol}: check, compile, put on the cycler")
+    validate = _verb("Validate", "{id, protocol}: may it run?", length=LONGEST_DOCUMENT)
+    load = _verb("Load", "{id, token, protocol}: put it on the cycler", length=LONGEST_DOCUMENT)
     start = _verb("Start", "{id, token}: let the loaded protocol run")
     hold = _verb("Hold", "{id, token}: keep the voltage")
     proceed = _verb("Proceed", "{id, token}: go on with what is left")
     open_circuit = _verb("OpenCircuit", "{id, reason}: open the circuit; anyone may")
     reset = _verb("Reset", "{id, token}: take back a trip")
     owner = _verb("Owner", "{id, host, pid, session, token}, or {id, token, release: true}")
-    passport = _verb("Passport", "{id, token, passport}: mount; null dismounts")
+    passport = _verb("Passport", "{id, token, passport}; null dismounts", length=LONGEST_DOCUMENT)
     policies = _verb("Policies", "{id, token, policies: {occasion: policy}}")
     occasion = _verb("Occasion", "{id, token, occasion}")
     settings = _verb("Settings", "{id, token, heartbeat_timeout, hold_maximum}")
@@ -137,14 +153,18 @@ class GuardRecord(PVGroup):  # type: ignore[misc]
         super().__init__(prefix)
         self.service = service
         self._published: dict[str, Any] = {}
+        self._number = -1
 
-    def readback(self, suffix: str) -> str:
-        """What a verb shows after a put: what the guard last published for it, else nothing."""
-        return str(self._published.get(suffix, ""))
+    def readback(self, suffix: str) -> Any:
+        """What a PV shows after a put: what the guard last published for it, else nothing."""
+        return self._published.get(suffix, "")
 
-    async def publish(self, values: Mapping[str, Any]) -> None:
-        """Show what has changed, by PV suffix."""
-        for suffix, value in values.items():
+    async def publish(self, shown: Shown) -> None:
+        """Show what has changed, unless something newer is shown already."""
+        if shown.number < self._number:
+            return
+        self._number = shown.number
+        for suffix, value in shown.values.items():
             if self._published.get(suffix, _NEVER) != value:
                 self._published[suffix] = value
                 await self.pvdb[f"{self.prefix}{suffix}"].write(value, verify_value=False)

@@ -8,19 +8,26 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from types import MappingProxyType
 from typing import Any
 
 from battbeam.guard import commands
 from battbeam.guard.core import Guard
 from battbeam.guard.limits import SoftLimit
 from battbeam.guard.publish import published
+from battbeam.guard.record import Shown
 
 #: Wall s between looks at instrument and owner: a tenth of what a lost owner may cost.
 TICK_INTERVAL = 0.02
 #: Wall s between publications of changed values.
 PUBLISH_INTERVAL = 0.05
+#: What needs a cell at rest, and how long it waits for that, wall s; a cycler tells its state every
+#: second or so.
+NEED_REST = frozenset({"Load", "Passport", "Proceed", "Reset"})
+SETTLING_TIMEOUT = 5.0
 #: Wall s in which a command has to be answered.
 COMMAND_TIMEOUT = 60.0
 
@@ -28,16 +35,20 @@ COMMAND_TIMEOUT = 60.0
 class GuardService:
     """Runs one guard until it is told to stop."""
 
-    def __init__(self, guard: Guard, show: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, guard: Guard, show: Callable[[Shown], None]) -> None:
         """A service.
 
         Args:
             guard: Only this service's thread touches it from now on.
-            show: Called on that thread with what the record is to show, by PV suffix.
+            show: Called on that thread with what the record is to show.
         """
         self._guard = guard
         self._show = show
-        self._asked: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[tuple[Callable[[], Shown], Future[Shown]]] = (
+            queue.SimpleQueue()
+        )
+        self._beats: deque[tuple[str, float]] = deque()
+        self._number = 0
         self._is_open = True
         self._thread = threading.Thread(target=self._run, name="guard", daemon=True)
 
@@ -56,43 +67,56 @@ class GuardService:
         """Whether the loop still runs; it never ends by itself."""
         return self._thread.is_alive()
 
-    async def command(self, verb: str, text: str) -> None:
-        """Carry out what was put to a verb, and publish the answer."""
+    async def command(self, verb: str, text: str) -> Shown:
+        """Carry out what was put to a verb; what the record is to show then."""
 
-        def act() -> None:
+        def act() -> Shown:
+            if verb in NEED_REST:
+                self._settle()
             result = commands.carry_out(self._guard, verb, text, wall=time.monotonic())
-            self._publish({"CommandResult": result.to_json()})
+            return self._shown({"CommandResult": result.to_json()})
 
-        await self._ask(act)
+        return await self._ask(act)
 
-    async def soft_limit(self, name: SoftLimit, value: float) -> float:
-        """Set a soft limit; answers the one that holds."""
+    async def soft_limit(self, name: SoftLimit, value: float) -> Shown:
+        """Set a soft limit; what the record is to show then."""
 
-        def act() -> float:
+        def act() -> Shown:
             result = commands.set_soft_limit(self._guard, name, value)
-            self._publish({"CommandResult": result.to_json()})
-            return float(getattr(self._guard.limits.soft, name))
+            return self._shown({"CommandResult": result.to_json()})
 
-        return float(await self._ask(act))
+        return await self._ask(act)
 
     def beat(self, text: str) -> None:
         """Take a heartbeat, with the time at which it came."""
-        wall = time.monotonic()
-        self._asked.put((lambda: self._guard.ownership.beat(text, wall=wall), Future()))
+        self._beats.append((text, time.monotonic()))
 
-    async def _ask(self, act: Callable[[], Any]) -> Any:
-        future: Future[Any] = Future()
+    async def _ask(self, act: Callable[[], Shown]) -> Shown:
+        future: Future[Shown] = Future()
         self._asked.put((act, future))
         return await asyncio.wait_for(asyncio.wrap_future(future), COMMAND_TIMEOUT)
 
     def _run(self) -> None:
-        next_show = 0.0
+        next_show, shown = 0.0, ""
         while self._is_open:
             self._answer(until=time.monotonic() + TICK_INTERVAL)
-            self._guard.tick(wall=time.monotonic())
-            if time.monotonic() >= next_show:
-                next_show = time.monotonic() + PUBLISH_INTERVAL
-                self._publish({})
+            self._tick()
+            if time.monotonic() >= next_show or self._guard.shown_state != shown:
+                next_show, shown = time.monotonic() + PUBLISH_INTERVAL, self._guard.shown_state
+                self._show(self._shown())
+
+    def _tick(self) -> None:
+        while self._beats:
+            text, wall = self._beats.popleft()
+            self._guard.ownership.beat(text, wall=wall)
+        self._guard.tick(wall=time.monotonic())
+
+    def _settle(self) -> None:
+        """Wait for the last record of a segment that was interrupted just before."""
+        deadline, pause = time.monotonic() + SETTLING_TIMEOUT, threading.Event()
+        while self._guard.runner.is_interrupted and time.monotonic() < deadline and self._is_open:
+            pause.wait(TICK_INTERVAL / 2)
+            self._tick()
 
     def _answer(self, *, until: float) -> None:
         """Do what was asked, until it is time for the next look."""
@@ -104,5 +128,6 @@ class GuardService:
             if future.set_running_or_notify_cancel():
                 future.set_result(act())
 
-    def _publish(self, more: dict[str, Any]) -> None:
-        self._show({**published(self._guard), **more})
+    def _shown(self, more: Mapping[str, Any] = MappingProxyType({})) -> Shown:
+        self._number += 1
+        return Shown(self._number, {**published(self._guard), **more})

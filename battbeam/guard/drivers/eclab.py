@@ -57,7 +57,7 @@ class EclabDriver:
         self._find_now = False
         self._last_find = -math.inf
         self._is_answering = False
-        self._is_open = True
+        self._is_closed = threading.Event()
         names = [self._prefix + name for name in (*_MONITORED, *_COMMANDS)]
         self._pvs: dict[str, PV] = dict(
             zip((*_MONITORED, *_COMMANDS), self._context.get_pvs(*names), strict=True)
@@ -128,14 +128,12 @@ class EclabDriver:
 
     def _probe(self) -> None:
         """An instrument that is connected and does not answer is lost, too."""
-        pause = threading.Event()
-        while self._is_open:
+        while not self._is_closed.wait(PROBE_INTERVAL if self._is_answering else 0.1):
             try:
                 self._pvs["STATE"].read(timeout=self._config.timeout)
                 self._is_answering = True
             except (CaprotoError, TimeoutError):
                 self._is_answering = False
-            pause.wait(PROBE_INTERVAL)
 
     # What the guard asks.
 
@@ -229,7 +227,7 @@ class EclabDriver:
 
     def close(self) -> None:
         """Let go of the instrument, as it is."""
-        self._is_open = False
+        self._is_closed.set()
         self._prober.join()
         self._context.disconnect()
 

@@ -1,0 +1,345 @@
+"""The guard as a process, on the simulated cycler, over Channel Access."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from caproto.threading.client import Context
+
+from battbeam.experiment.cell import EXAMPLE
+from battbeam.guard.config import EclabConfig, GuardConfig, HardLimits
+from battbeam.guard.log import read_lines
+from battbeam.processes import Supervisor, free_port, server_environment, wait_for
+from battbeam.sim.run import SimulatedBeamline
+from battbeam.sim.scenario import Scenario
+
+pytestmark = pytest.mark.ioc
+
+RATE = 300.0
+PREFIX = "SIM:CELL1:"
+HARD = HardLimits(voltage_min=2.0, voltage_max=4.2, current_max=0.05)
+
+REST = {"step": "open_circuit_voltage", "until_time_s": 60}
+CHARGE = {"step": "constant_current", "rate_C": 2, "until_time_s": 500, "until_voltage_V": 3.8}
+HOLD = {"step": "constant_voltage", "voltage_V": 3.55, "until_time_s": 200}
+DISCHARGE = {"step": "constant_current", "rate_C": -2, "until_time_s": 400, "until_voltage_V": 2.6}
+LONG = {"step": "constant_current", "rate_C": 0.05, "until_time_s": 36_000}
+
+SESSION = """
+import json, os, sys, time
+from caproto.threading.client import Context
+owner, beat = Context().get_pvs("SIM:CELL1:Owner", "SIM:CELL1:Heartbeat")
+owner.wait_for_connection(timeout=10), beat.wait_for_connection(timeout=10)
+token = {"id": "own", "token": "killed-session", "host": "here", "pid": os.getpid(), "session": "s"}
+owner.write(list(json.dumps(token).encode()), timeout=10)
+print("beating", flush=True)
+for count in range(100_000):
+    beat.write(list(f"killed-session {count}".encode()), timeout=10)
+    time.sleep(0.1)
+"""
+
+
+class Cell:
+    """A simulated cell with its guard, and a client of both."""
+
+    def __init__(self, directory):
+        scenario = Scenario(name="guard", rate=RATE)
+        self.directory = directory
+        self.sim = SimulatedBeamline(scenario, directory, with_beamline=False, with_guard=False)
+        self.connection = self.sim.start()
+        self.port = free_port()
+        self.connection.ca_addresses.append(f"127.0.0.1:{self.port}")
+        self.connection.use()
+        self.log = directory / "guard" / "log.jsonl"
+        data = directory / "sim" / "eclab"
+        config = GuardConfig(
+            prefix=PREFIX,
+            log=self.log,
+            clock="SIM:CLOCK:",
+            simulated=True,
+            hard_limits=HARD,
+            heartbeat_timeout=1.0,
+            driver=EclabConfig(
+                prefix="SIM:ECLAB:", file_prefix=str(data / "cell1"), data_directory=data
+            ),
+        )
+        self.config = directory / "guard" / "guard.json"
+        self.config.parent.mkdir()
+        self.config.write_text(config.model_dump_json())
+        self.supervisor = Supervisor(directory / "log")
+        self.context = None
+        self.start_guard()
+        self._beating = threading.Event()
+        self._count = 0
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def start_guard(self):
+        environment = server_environment(self.port) | self.connection.environment()
+        self.guard = self.supervisor.start(
+            "guard", ["battbeam.guard", "--config", str(self.config)], environment=environment
+        )
+        self.supervisor.wait_ready([self.guard])
+        if self.context is not None:
+            self.context.disconnect()
+        self.context = Context(timeout=10)
+        self.pvs = {}
+
+    def kill_guard(self):
+        self.guard.process.kill()
+        self.guard.process.wait()
+        self.supervisor.children.clear()
+
+    def pv(self, name):
+        if name not in self.pvs:
+            (self.pvs[name],) = self.context.get_pvs(name)
+            self.pvs[name].wait_for_connection(timeout=10)
+        return self.pvs[name]
+
+    def text(self, suffix):
+        return bytes(self.pv(PREFIX + suffix).read(timeout=10).data).split(b"\0")[0].decode()
+
+    def number(self, suffix):
+        return float(self.pv(PREFIX + suffix).read(timeout=10).data[0])
+
+    def command(self, verb, **content):
+        document = {"id": verb, "token": "the-token-of-tests", **content}
+        self.pv(PREFIX + verb).write(list(json.dumps(document).encode()), timeout=30)
+        return json.loads(self.text("CommandResult"))
+
+    def done(self, verb, **content):
+        answer = self.command(verb, **content)
+        assert answer["ok"], answer
+        return answer
+
+    def acquire(self):
+        self.done("Owner", host="here", pid=os.getpid(), session="tests")
+        self._beating.set()
+
+    def release(self):
+        self._beating.clear()
+        self.done("Owner", release=True)
+
+    def _beat(self):
+        while True:
+            self._beating.wait()
+            self._count += 1
+            text = f"the-token-of-tests {self._count}"
+            pv = self.pvs.get(PREFIX + "Heartbeat")
+            if pv is not None and pv.connected:
+                pv.write(list(text.encode()), wait=False)
+            time.sleep(0.1)
+
+    def run(self, *method):
+        self.pv(PREFIX + "Heartbeat")
+        self.acquire()
+        if not self.text("CellRun"):
+            self.done("Passport", passport=dict(EXAMPLE))
+        self.done("Load", protocol={"record": {"time_s": 10}, "method": list(method)})
+        self.done("Start")
+
+    def wait_state(self, state, timeout=30):
+        wait_for(lambda: self.text("State") == state, timeout=timeout, what=f"state {state}")
+
+    def cycler_state(self):
+        return int(self.pv("SIM:ECLAB:C1:STATE").read(timeout=10).data[0])
+
+    def lines(self, kind, *, after=0):
+        lines = [line for line in read_lines(self.log) if line["n"] >= after]
+        return [line for line in lines if line["kind"] == kind]
+
+    def next_line(self):
+        return sum(1 for _ in read_lines(self.log))
+
+    def names(self, after):
+        """Of the segments run since a line of the log."""
+        return [line["segment"]["name"] for line in self.lines("segment", after=after)]
+
+    def samples(self, after):
+        """Of the segments run since a line of the log."""
+        names, lines = self.names(after), self.lines("sample", after=after)
+        return [line for line in lines if any(name in line.get("key", "") for name in names)]
+
+    def rows(self, after):
+        """Records in the cycler's files of the segments run since a line of the log."""
+        names = self.names(after)
+        found = []
+        for name in names:
+            for path in (self.directory / "sim" / "eclab").glob(f"cell1_{name}*.csv"):
+                text = [line for line in path.read_text().splitlines() if line[0] != "#"]
+                found += list(csv.DictReader(text))
+        return found
+
+    def close(self):
+        self._beating.clear()
+        self.context.disconnect()
+        self.supervisor.stop()
+        self.sim.stop()
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory):
+    made = Cell(tmp_path_factory.mktemp("guard"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def at_rest(request):
+    yield
+    cell = request.getfixturevalue("cell")
+    cell.done("OpenCircuit")
+    cell.wait_state("OpenCircuit") if cell.text("State") != "Tripped" else None
+    if cell.text("OwnerState") == "owned":
+        cell.command("Owner", release=True)
+    cell._beating.clear()
+
+
+def test_a_protocol_runs_from_start_to_end_and_every_sample_is_there_once(cell):
+    first = cell.next_line()
+    cell.run(REST, CHARGE, HOLD, DISCHARGE)
+    cell.wait_state("Finished")
+    rows, samples = cell.rows(first), cell.samples(first)
+    assert len(samples) == len(rows) > 100
+    assert len({line["key"] for line in samples}) == len(samples)
+    times = [line["time"] for line in samples]
+    assert times == sorted(times)
+    assert [line["step_index"] for line in samples] == sorted(l["step_index"] for l in samples)
+    assert largest_charge_error(cell, samples) < 0.001 * EXAMPLE["nominal_capacity"]
+
+
+def largest_charge_error(cell, samples):
+    """Against the hidden truth, mAh; from the first sample on."""
+    history = [json.loads(line) for line in (cell.directory / "sim/history_C1.jsonl").open()]
+    cycler = Scenario().cycler
+    device = np.array([line["time"] for line in samples])
+    start = Scenario().start
+    session = start + (device - cycler.clock_offset - start) / (1 + cycler.clock_drift)
+    truth = np.interp(session, [h["time"] for h in history], [h["charge"] for h in history])
+    charge = np.array([line["charge"] for line in samples])
+    return float(np.abs(charge - charge[0] - (truth - truth[0])).max())
+
+
+def test_a_hold_and_what_is_left_go_over_the_wire(cell):
+    first = cell.next_line()
+    cell.run(CHARGE, DISCHARGE)
+    wait_for(lambda: cell.number("StepCount") > 0, timeout=10, what="a step")
+    cell.done("Hold")
+    wait_for(lambda: cell.number("StepIndex") == -1, timeout=10, what="the hold")
+    cell.done("Proceed")
+    cell.wait_state("Finished")
+    samples, rows = cell.samples(first), cell.rows(first)
+    assert len(samples) == len(rows)
+    assert largest_charge_error(cell, samples) < 0.001 * EXAMPLE["nominal_capacity"]
+
+
+def killed_session_leaves(cell, policy, state):
+    """s from the kill until the cell is in its declared state; the cycler then obeys."""
+    cell.run(LONG)
+    cell.done("Policies", policies={"client_loss": policy})
+    cell.release()
+    session = subprocess.Popen([sys.executable, "-c", SESSION], stdout=subprocess.PIPE)
+    assert session.stdout.readline() == b"beating\n"
+    cell.pv(PREFIX + "State")
+    killed = time.monotonic()
+    os.kill(session.pid, signal.SIGKILL)
+    session.wait()
+    session.stdout.close()
+    wait_for(lambda: cell.text("State") == state, timeout=5, what=state, interval=0.005)
+    took = time.monotonic() - killed
+    running = state != "OpenCircuit"
+    wait_for(lambda: bool(cell.cycler_state()) == running, timeout=2, what="the cycler to obey")
+    return took
+
+
+@pytest.mark.parametrize(
+    ("policy", "state"), [("open_circuit", "OpenCircuit"), ("hold", "Holding")]
+)
+def test_a_killed_session_leaves_the_cell_in_its_declared_state(cell, policy, state):
+    assert killed_session_leaves(cell, policy, state) < 1.0 + 0.2
+
+
+@pytest.mark.acceptance
+def test_ten_of_ten_killed_sessions_leave_the_cell_in_its_declared_state(cell):
+    took = [killed_session_leaves(cell, "open_circuit", "OpenCircuit") for _ in range(10)]
+    assert max(took) < 1.0 + 0.2
+
+
+def test_a_guard_that_was_killed_takes_up_its_cell_again_and_no_sample_is_lost(cell):
+    first = cell.next_line()
+    cell.run(CHARGE, HOLD, DISCHARGE)
+    wait_for(lambda: cell.number("Charge") > 0.1, timeout=10, what="charge")
+    cell_run, boot_id = cell.text("CellRun"), cell.text("BootId")
+    cell.kill_guard()
+    cell.start_guard()
+    cell.pv(PREFIX + "Heartbeat")
+    cell.acquire()
+    assert cell.text("CellRun") == cell_run
+    assert cell.text("BootId") != boot_id
+    cell.wait_state("Finished")
+    samples, rows = cell.samples(first), cell.rows(first)
+    assert len(samples) == len(rows)
+    assert len({line["key"] for line in samples}) == len(samples)
+    numbers = [line["sequence"] for line in samples]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert [line["n"] for line in read_lines(cell.log)] == list(range(cell.next_line()))
+    assert largest_charge_error(cell, samples) < 0.001 * EXAMPLE["nominal_capacity"]
+
+
+def random_puts(cell, n):
+    """Nonsense and near-sense, put to every PV that takes something."""
+    rng = random.Random(1)
+    limits = ["HardVoltageMax", "HardCurrentMax", "SoftVoltageMax", "SoftVoltageMin"]
+    verbs = ["Load", "Start", "Hold", "Proceed", "Reset", "Passport", "Owner", "Policies"]
+    verbs += ["Occasion", "Settings", "Validate", "Heartbeat"]
+    for _ in range(n):
+        if rng.random() < 0.5:
+            value = rng.choice([float("nan"), float("inf"), -1e9, rng.uniform(-10, 10)])
+            cell.pv(PREFIX + rng.choice(limits)).write([value], wait=False)
+        else:
+            step = {"step": "constant_current", "rate_C": rng.uniform(-50, 50)}
+            protocol = {"record": {"time_s": 1}, "method": [{**step, "until_time_s": 100}]}
+            texts = ["", "{", "[]", "null", '{"id": 1}', json.dumps({"protocol": protocol})]
+            owned = {"token": "the-token-of-tests", "protocol": protocol, "policies": 3}
+            texts += [json.dumps({**owned, "heartbeat_timeout": rng.uniform(-1, 1e9)})]
+            verb = rng.choice(verbs)
+            cell.pv(PREFIX + verb).write(list(rng.choice(texts).encode()) or [0], wait=False)
+
+
+def no_put_escapes(cell, n):
+    cell.run(LONG)
+    random_puts(cell, n)
+    cell.done("Validate", protocol={"record": {"time_s": 1}, "method": [REST]})
+    assert cell.number("HardVoltageMax") == HARD.voltage_max
+    assert cell.number("HardCurrentMax") == HARD.current_max
+    assert HARD.voltage_min <= cell.number("SoftVoltageMin") < cell.number("SoftVoltageMax")
+    assert cell.number("SoftVoltageMax") <= HARD.voltage_max
+    assert cell.guard.is_alive
+    currents = [abs(line["current"]) for line in cell.lines("sample")]
+    assert max(currents) <= EXAMPLE["limits"]["current_max"]
+
+
+def test_no_put_escapes_the_limits(cell):
+    no_put_escapes(cell, 300)
+
+
+@pytest.mark.acceptance
+def test_ten_thousand_puts_do_not_escape_the_limits(cell):
+    no_put_escapes(cell, 10_000)
+
+
+def test_a_second_session_is_refused_over_the_wire(cell):
+    cell.pv(PREFIX + "Heartbeat")
+    cell.acquire()
+    second = {"token": "another-token", "host": "there", "pid": 2, "session": "second"}
+    answer = cell.command("Owner", **second)
+    assert not answer["ok"]
+    assert f"owned by session tests (process {os.getpid()} on here)" in answer["error"]
+    assert "owned by" in cell.text("LastError")
