@@ -119,6 +119,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
         super().__init__(prefix)
         self.scenario, self.clock, self.camera, self.beam_log = scenario, clock, camera, beam_log
         self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="frames")
+        self.preparer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scenes")
         self.x = Motor(f"{prefix}SAMPLE:X", units="mm", limits=(-20, 20), velocity=20)
         self.y = Motor(f"{prefix}SAMPLE:Y", units="mm", limits=(-20, 20), velocity=20)
         self.rotation = Motor(f"{prefix}ROT", units="deg", limits=(-360, 360), velocity=90)
@@ -140,7 +141,8 @@ class Beamline(PVGroup):  # type: ignore[misc]
             clock=clock,
             writer=self.writer,
             executor=self.executor,
-            setup=lambda: (self.x.position, self.y.position, self.true_energy),
+            preparer=self.preparer,
+            setup=self._setup,
             show_counters=self._show_counters,
         )
         self._rng = np.random.default_rng([scenario.seed, _LIVE_STREAM])
@@ -161,6 +163,9 @@ class Beamline(PVGroup):  # type: ignore[misc]
         """eV."""
         return self.energy + self.scenario.beam.energy_offset
 
+    def _setup(self) -> tuple[float, float, float]:
+        return self.x.position, self.y.position, self.true_energy
+
     async def prepare(self) -> None:
         """Fill in what clients may read at once."""
         await self.BootId.write(uuid.uuid4().hex)
@@ -170,9 +175,10 @@ class Beamline(PVGroup):  # type: ignore[misc]
         await self._show_live()
 
     async def run(self) -> None:
-        """Work out the first scene, and keep the live values going."""
+        """Work out the first scenes, and keep the live values going."""
         loop = asyncio.get_running_loop()
-        loop.run_in_executor(self.executor, self.camera.prepare, self.true_energy)
+        for place in (self._setup(), (*self.scenario.standard_position, self.true_energy)):
+            loop.run_in_executor(self.preparer, self.camera.prepare, *place)
         while True:
             await self._show_live()
             await asyncio.sleep(_LIVE_INTERVAL)
@@ -230,4 +236,5 @@ def main(directory: Path) -> None:
     (directory / "frames").mkdir(parents=True, exist_ok=True)
     beamline = Beamline(PREFIX, scenario=scenario, clock=clock, camera=camera, beam_log=beam_log)
     serve(beamline.database, prepare=beamline.prepare, background=beamline.run)
-    beamline.executor.shutdown(wait=False, cancel_futures=True)
+    for executor in (beamline.executor, beamline.preparer):
+        executor.shutdown(wait=False, cancel_futures=True)

@@ -7,6 +7,7 @@ goes back to 0, and its put completes, once everything is written and counted.
 """
 
 import asyncio
+import itertools
 import uuid
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
@@ -76,7 +77,8 @@ class Detector(PVGroup):  # type: ignore[misc]
     ReverseX, ReverseX_RBV = choice("No", "Yes")
     ReverseY, ReverseY_RBV = choice("No", "Yes")
     ColorMode, ColorMode_RBV = choice("Mono")
-    DataType, DataType_RBV = choice("UInt32")
+    # A record with fields: ophyd asks for DataType_RBV.DISA.
+    DataType, DataType_RBV = choice("UInt32", record="mbbi")
     FrameType, FrameType_RBV = choice("Normal", "Background", "FlatField")
     Gain, Gain_RBV = setting(1.0)
     Temperature, Temperature_RBV = setting(25.0, units="degC")
@@ -101,13 +103,15 @@ class Detector(PVGroup):  # type: ignore[misc]
         clock: Clock,
         writer: Writer,
         executor: Executor,
+        preparer: Executor,
         setup: Setup,
         show_counters: ShowCounters,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._scenario, self._camera, self._clock, self._writer = scenario, camera, clock, writer
-        self._executor, self._setup, self._show_counters = executor, setup, show_counters
+        self._executor, self._preparer = executor, preparer
+        self._setup, self._show_counters = setup, show_counters
         self._train: asyncio.Task[None] | None = None
         self._n_taken = 0
         self._rate = scenario.rate
@@ -130,15 +134,7 @@ class Detector(PVGroup):  # type: ignore[misc]
     async def acquire(self) -> None:
         """Expose a train, and come back when it is over; a train that runs goes on."""
         if self._train is None or self._train.done():
-            start = self._clock.now()
-            for record in (
-                self.Acquire,
-                self.Acquire_RBV,
-                self.AcquireBusy,
-                self.DetectorState_RBV,
-            ):
-                await record.write(1, verify_value=False)
-            self._train = asyncio.ensure_future(self._run_train(start))
+            self._train = asyncio.ensure_future(self._run_train(self._clock.now()))
         await asyncio.wait([self._train])
 
     async def abort(self) -> None:
@@ -157,15 +153,15 @@ class Detector(PVGroup):  # type: ignore[misc]
         exposure = float(self.AcquireTime.value)
         period = max(float(self.AcquirePeriod.value), exposure)
         n_frames, state, message = self._n_frames(), "Idle", "Idle"
-        await self.NumImagesCounter_RBV.write(0)
-        await self.StatusMessage_RBV.write("exposing")
         try:
-            index = 0
-            while n_frames is None or index < n_frames:
+            await self._show_busy(True)
+            await self.DetectorState_RBV.write("Acquire")
+            await self.NumImagesCounter_RBV.write(0)
+            await self.StatusMessage_RBV.write("exposing")
+            for index in itertools.count() if n_frames is None else range(n_frames):
                 begin = start + index * period
                 await self._expose(begin, begin + exposure)
-                index += 1
-                await self.NumImagesCounter_RBV.write(index)
+                await self.NumImagesCounter_RBV.write(index + 1)
         except asyncio.CancelledError:
             message = "aborted"
         except (BattbeamError, OSError, RuntimeError, ValueError) as error:
@@ -174,13 +170,19 @@ class Detector(PVGroup):  # type: ignore[misc]
             await self._writer.failed(error)
         await self.StatusMessage_RBV.write(message)
         await self.DetectorState_RBV.write(state)
-        for record in (self.AcquireBusy, self.Acquire_RBV, self.Acquire):
-            await record.write(0, verify_value=False)
+        await self._show_busy(False)
+
+    async def _show_busy(self, is_busy: bool) -> None:
+        # Acquire last: it tells a client that everything else is there.
+        await self.AcquireBusy.write("Acquiring" if is_busy else "Done")
+        for record in (self.Acquire_RBV, self.Acquire):
+            await record.write("Acquire" if is_busy else "Done", verify_value=False)
 
     async def _expose(self, start: float, end: float) -> None:
         await self._until(start)
         x, y, energy = self._setup()
-        await self._in_worker(lambda: self._camera.prepare(energy))
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._preparer, self._camera.prepare, x, y, energy)
         await self._until(end)
         number = self._n_taken + 1
         stamp = end + self._scenario.detector.readout_delay * self._rate

@@ -103,6 +103,17 @@ class FrameModel:
         self._scenes.move_to_end(key)
         return self._scenes[key]
 
+    def prepare(self, x: float, y: float, energy: float) -> None:
+        """Make what frames at a place of the stage and an energy share; seconds, once."""
+        scene = self.scene(energy)
+        images = {
+            "cell": ("air", "upstream", "downstream"),
+            "standard": ("standard",),
+            "nothing": ("air",),
+        }
+        for name in images[self.in_beam(x, y)]:
+            getattr(scene, name)
+
     def in_beam(self, x: float, y: float) -> InBeam:
         """What the beam meets with the stage at (x, y), mm."""
         standard_x, standard_y = self.scenario.standard_position

@@ -18,7 +18,7 @@ from battbeam.sim.scenario import Detector
 from battbeam.units import FloatArray
 
 #: Rays sampled at once, to bound memory.
-_RAYS_AT_ONCE = 2_000_000
+_RAYS_AT_ONCE = 1_000_000
 #: No ray of the simulation leaves at a larger angle, degree: it is a transmission experiment.
 HIGHEST_TWO_THETA = 80.0
 
@@ -163,7 +163,7 @@ def samples_per_edge(flat: FlatDetector, *, line_width: float) -> int:
     """Gauss-Legendre points per pixel edge that integrate a line of this width (degree) to 1e-4 or
     better.
     """
-    return max(4, 2 + int(np.ceil(2.5 * flat.pixel_angle() / line_width)))
+    return max(3, 2 + int(np.ceil(2.5 * flat.pixel_angle() / line_width)))
 
 
 def _sampled(

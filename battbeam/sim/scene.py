@@ -5,6 +5,7 @@ patterns of the active phases at the nodes of a grid of lithium contents, and ea
 angle and polarization.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -97,12 +98,9 @@ class Scene:
     Attributes:
         slabs: Of cell 1, in the beam's order.
         electrode: Index of the slab that holds the active material.
-        upstream: Counts per photon of the slabs before the electrode, seen through it at
-            `REFERENCE_LITHIUM`.
-        downstream: The same for those behind it.
-        standard: Counts per photon of the powder standard and the air behind it.
-        air: Counts per photon of the air alone.
         standard_transmission: Of the direct beam.
+
+    Images are made on first use.
     """
 
     def __init__(self, scenario: Scenario, optics: Optics, energy: float) -> None:
@@ -110,16 +108,35 @@ class Scene:
         self.slabs = cell_slabs(scenario)
         self.electrode = next(i for i, slab in enumerate(self.slabs) if slab.has_active)
         self._nodes: dict[tuple[str, int], FloatArray] = {}
-        self.air = self._image(self._air_pattern(), depth=0.0, has_lines=False)
-        empty = np.zeros(optics.flat.shape)
+        self._standard_slabs = standard_slabs(scenario.standard)
+        self._standard_absorption = self._absorption_of(self._standard_slabs, REFERENCE_LITHIUM)
+        self.standard_transmission = self._standard_absorption.transmission
+
+    @functools.cached_property
+    def air(self) -> FloatArray:
+        """Counts per photon of the air alone."""
+        return self._image(self._air_pattern(), depth=0.0, has_lines=False)
+
+    @functools.cached_property
+    def standard(self) -> FloatArray:
+        """Counts per photon of the powder standard and the air behind it."""
+        powder = self._slab_image(self._standard_slabs, 0, self._standard_absorption)
+        return np.asarray(powder + self.air * self.standard_transmission)
+
+    @functools.cached_property
+    def upstream(self) -> FloatArray:
+        """Counts per photon of the slabs before the electrode, through it at the reference."""
+        return self._inert_image(range(self.electrode))
+
+    @functools.cached_property
+    def downstream(self) -> FloatArray:
+        """The same for the slabs behind it."""
+        return self._inert_image(range(self.electrode + 1, len(self.slabs)))
+
+    def _inert_image(self, indices: range) -> FloatArray:
         absorption = self.absorption(REFERENCE_LITHIUM)
-        images = [self._slab_image(self.slabs, i, absorption) for i in range(len(self.slabs))]
-        self.upstream = sum(images[: self.electrode], start=empty)
-        self.downstream = sum(images[self.electrode + 1 :], start=empty)
-        slabs = standard_slabs(scenario.standard)
-        through = self._absorption_of(slabs, REFERENCE_LITHIUM)
-        self.standard_transmission = through.transmission
-        self.standard = self._slab_image(slabs, 0, through) + self.air * through.transmission
+        images = [self._slab_image(self.slabs, index, absorption) for index in indices]
+        return np.asarray(sum(images, start=np.zeros(self.optics.flat.shape)))
 
     def absorption(self, lithium_content: float) -> Absorption:
         """Of cell 1 at the active material's mean lithium content."""

@@ -94,9 +94,9 @@ class Camera:
         self.model = FrameModel(scenario)
         self._history = history
 
-    def prepare(self, energy: float) -> None:
-        """Work out what all frames at an energy share; seconds, once."""
-        self.model.scene(energy)
+    def prepare(self, x: float, y: float, energy: float) -> None:
+        """Work out what frames at a place and an energy share; seconds, once, in its own thread."""
+        self.model.prepare(x, y, energy)
 
     def take(self, request: Request, keep: Callable[[Shot], tuple[str, int]]) -> Shot:
         """Take the frame of an exposure that is over, and have it kept while the clock stands.

@@ -33,8 +33,8 @@ async def _put_text(group: "Writer", instance: Any, value: Any) -> str:
     return str(await follow(group, instance, as_text(value)))
 
 
-async def _put_capture(group: "Writer", _instance: Any, value: Any) -> int:
-    return await group.capture(str(value) in ("1", "Capture"))
+async def _put_capture(group: "Writer", _instance: Any, value: Any) -> str:
+    return "Capture" if await group.capture(str(value) in ("1", "Capture")) else "Done"
 
 
 class Writer(PVGroup):  # type: ignore[misc]
@@ -132,17 +132,17 @@ class Writer(PVGroup):  # type: ignore[misc]
                 await self._tell(f"no directory {directory}: {error}")
         await self.FilePathExists_RBV.write("Yes" if path and directory.is_dir() else "No")
 
-    async def capture(self, wanted: bool) -> int:
+    async def capture(self, wanted: bool) -> bool:
         """Open or close a file; whether one is open then."""
         await self._close()
         if not wanted:
-            return 0
+            return False
         path = Path(self._next_name())
         try:
             self._file = await self._run(lambda: FrameFile(path, shape=self._shape))
         except _FILE_ERRORS as error:
             await self._tell(f"cannot open {path}: {error}")
-            return 0
+            return False
         await self._tell("")
         await self.NumCaptured_RBV.write(0)
         await self.FullFileName_RBV.write(str(path))
@@ -150,7 +150,7 @@ class Writer(PVGroup):  # type: ignore[misc]
             await self.FileNumber.write(self.FileNumber.value + 1)
         await self.SWMRActive_RBV.write("Active")
         await self.Capture_RBV.write(1)
-        return 1
+        return True
 
     def _next_name(self) -> str:
         directory = as_text(self.FilePath.value)

@@ -1,10 +1,19 @@
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import h5py
 import numpy as np
 import pytest
 
+from battbeam.sim.detector import Detector
 from battbeam.sim.frame_file import ATTRIBUTES, DATASET, FLOAT_ATTRIBUTES, FrameFile
+from battbeam.sim.scenario import Detector as ScenarioDetector
+from battbeam.sim.scenario import Scenario
+from battbeam.sim.shots import Camera, Request, Shot
+from battbeam.sim.writer import Writer
 
 
 def attributes(number: int) -> dict[str, float]:
@@ -42,3 +51,113 @@ def test_a_reader_follows_while_the_file_grows(tmp_path: Path) -> None:
 def test_a_missing_directory_is_an_error_of_the_operating_system(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nowhere"):
         FrameFile(tmp_path / "nowhere" / "frames.h5", shape=(8, 8))
+
+
+class RunningClock:
+    """A clock that is always beyond what is waited for."""
+
+    rate = 60.0
+
+    def __init__(self) -> None:
+        self._now = 1000.0
+
+    def now(self) -> float:
+        self._now += 100.0
+        return self._now
+
+
+class BlankCamera:
+    """Takes empty frames."""
+
+    def prepare(self, x: float, y: float, energy: float) -> None:
+        pass
+
+    def take(self, request: Request, keep: Callable[[Shot], tuple[str, int]]) -> Shot:
+        frame = np.zeros((8, 8), dtype=np.uint32)
+        shot = Shot(request, frame, 1.0, 2.0, 100.0, True, {})
+        keep(shot)
+        return shot
+
+
+async def no_counters(_shot: Shot, _stamp: float) -> None:
+    pass
+
+
+def detector_of(executor: Executor) -> Detector:
+    scenario = Scenario(detector=ScenarioDetector(n_rows=16, n_columns=16))
+    writer = Writer("T:HDF1:", executor=executor, shape=(8, 8))
+    return Detector(
+        "T:cam1:",
+        scenario=scenario,
+        camera=cast(Camera, BlankCamera()),
+        clock=RunningClock(),
+        writer=writer,
+        executor=executor,
+        preparer=executor,
+        setup=lambda: (0.0, 0.0, 22163.0),
+        show_counters=no_counters,
+    )
+
+
+def test_a_full_disk_is_told_and_the_detector_serves_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_self: FrameFile, _frame: object, _attributes: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    async def scene(executor: Executor) -> None:
+        detector = detector_of(executor)
+        writer = detector._writer
+        await detector.prepare()
+        await writer.FilePath.write(str(tmp_path))
+        await writer.Capture.write(1)
+        assert writer.Capture_RBV.value == "Capture"
+        with monkeypatch.context() as patch:
+            patch.setattr(FrameFile, "add", full)
+            await detector.acquire()
+        assert detector.DetectorState_RBV.value == "Error"
+        assert detector.Acquire.value == "Done"
+        assert writer.WriteStatus.value == "Write error"
+        assert "No space left on device" in writer.WriteMessage.value
+        assert writer.Capture_RBV.value == "Done"
+        assert detector.ArrayCounter.value == 0
+        await writer.Capture.write(1)
+        await detector.acquire()
+        assert detector.DetectorState_RBV.value == "Idle"
+        assert writer.NumCaptured_RBV.value == 1
+        assert detector.ArrayCounter_RBV.value == 1
+        await writer.Capture.write(0)
+
+    with ThreadPoolExecutor(1) as executor:
+        asyncio.run(scene(executor))
+
+
+def test_files_are_numbered_by_the_template(tmp_path: Path) -> None:
+    async def scene(executor: Executor) -> list[str]:
+        writer = Writer("T:HDF1:", executor=executor, shape=(8, 8))
+        await writer.prepare()
+        await writer.FilePath.write(str(tmp_path))
+        await writer.FileName.write("scan")
+        names = []
+        for template in ("%s%s_%3.3d.h5", "%s%s_%3.3d.h5", "%s%s.h5"):
+            await writer.FileTemplate.write(template)
+            await writer.Capture.write(1)
+            names.append(Path(writer.FullFileName_RBV.value).name)
+            await writer.Capture.write(0)
+        return names
+
+    with ThreadPoolExecutor(1) as executor:
+        assert asyncio.run(scene(executor)) == ["scan_000.h5", "scan_001.h5", "scan.h5"]
+
+
+def test_a_directory_is_made_when_that_is_asked_for(tmp_path: Path) -> None:
+    async def scene(executor: Executor) -> tuple[str, str]:
+        writer = Writer("T:HDF1:", executor=executor, shape=(8, 8))
+        await writer.FilePath.write(str(tmp_path / "a" / "b"))
+        before = writer.FilePathExists_RBV.value
+        await writer.CreateDirectory.write(-3)
+        await writer.FilePath.write(str(tmp_path / "a" / "b"))
+        return before, writer.FilePathExists_RBV.value
+
+    with ThreadPoolExecutor(1) as executor:
+        assert asyncio.run(scene(executor)) == ("No", "Yes")
