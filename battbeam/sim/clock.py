@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from caproto import ChannelType
+from caproto import CaprotoError, ChannelType
 from caproto.server import PVGroup, pvproperty
 from caproto.threading.client import PV, Context
 
@@ -267,8 +267,9 @@ class ClockClient:
         done = threading.Event()
 
         def renew() -> None:
-            while not done.wait(LEASE / 3):
-                self.freeze(token)
+            with contextlib.suppress(CaprotoError, DeviceError):
+                while not done.wait(LEASE / 3):
+                    self.freeze(token)
 
         self.freeze(token)
         renewer = threading.Thread(target=renew, name=f"renew {token}", daemon=True)
