@@ -38,11 +38,37 @@ class Camera(Device):  # type: ignore[misc]
     """What exposes."""
 
     acquire = Cpt(Setting, "Acquire", dtype="integer", kind="omitted", doc="1 while exposing")
-    exposure = Cpt(Setting, "AcquireTime_RBV", write_pv="AcquireTime", units="s", kind="config")
-    period = Cpt(Setting, "AcquirePeriod_RBV", write_pv="AcquirePeriod", units="s", kind="config")
-    n_images = Cpt(Setting, "NumImages_RBV", write_pv="NumImages", dtype="integer", kind="config")
+    exposure = Cpt(
+        Setting,
+        "AcquireTime_RBV",
+        write_pv="AcquireTime",
+        units="s",
+        kind="config",
+        doc="of one frame",
+    )
+    period = Cpt(
+        Setting,
+        "AcquirePeriod_RBV",
+        write_pv="AcquirePeriod",
+        units="s",
+        kind="config",
+        doc="start to start",
+    )
+    n_images = Cpt(
+        Setting,
+        "NumImages_RBV",
+        write_pv="NumImages",
+        dtype="integer",
+        kind="config",
+        doc="frames of a train",
+    )
     image_mode = Cpt(
-        Setting, "ImageMode_RBV", write_pv="ImageMode", dtype="integer", kind="omitted"
+        Setting,
+        "ImageMode_RBV",
+        write_pv="ImageMode",
+        dtype="integer",
+        kind="omitted",
+        doc="1: counted",
     )
     counter = Cpt(
         Readback, "ArrayCounter_RBV", dtype="integer", kind="omitted", doc="frames so far"
@@ -138,9 +164,7 @@ class AreaDetector(Device):  # type: ignore[misc]
             DeviceError: If the camera is busy, the disk is full or the server cannot write.
         """
         if self.cam.acquire.value_now() != 0:
-            raise DeviceError(
-                f"{self.name}: already exposing; stop {self.cam.acquire.pvname} first"
-            )
+            raise DeviceError(f"{self.name}: already exposing; stop {self.cam.prefix}Acquire first")
         self.hdf.check_space(self.directory, MINIMUM_FREE)
         self._boot = str(self.boot_id.value_now())
         cam = self.cam
@@ -248,7 +272,8 @@ class AreaDetector(Device):  # type: ignore[misc]
         last_change, last_seen = time.monotonic(), dict(before)
         while not status.done:
             with self._changed:
-                self._changed.wait(0.25)
+                # What came before this loop waits is not announced again.
+                self._changed.wait_for(lambda known=last_seen: self._seen != known, timeout=0.25)  # type: ignore[misc]
                 seen = dict(self._seen)
             if seen != last_seen:
                 last_change, last_seen = time.monotonic(), seen

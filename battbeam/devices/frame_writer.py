@@ -29,7 +29,7 @@ STREAM = 2
 DATASET = "/entry/data/data"
 
 
-def wait_until(condition: Callable[[], bool], *, timeout: float, what: str) -> None:
+def wait_until(condition: Callable[[], bool], *, timeout: float, what: Callable[[], str]) -> None:
     """Wait for a record.
 
     Raises:
@@ -38,7 +38,7 @@ def wait_until(condition: Callable[[], bool], *, timeout: float, what: str) -> N
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
-            raise DeviceError(f"{what}: not within {timeout:g} s")
+            raise DeviceError(f"{what()}: not within {timeout:g} s")
         time.sleep(LOOK_INTERVAL)
 
 
@@ -63,26 +63,65 @@ def adjust(signal: Setting, value: Any) -> None:
     wait_until(
         lambda: same(signal.value_now(), value),
         timeout=FILE_TIMEOUT,
-        what=f"{signal.name}: {value!r} asked for, {signal.pvname} still {signal.value_now()!r}",
+        what=lambda: f"{signal.name}: {value!r} asked for, still {signal.value_now()!r}",
     )
 
 
 class FrameWriter(Device):  # type: ignore[misc]
     """What writes frames to a file."""
 
-    file_path = Cpt(Setting, "FilePath_RBV", write_pv="FilePath", dtype="string", kind="omitted")
-    file_name = Cpt(Setting, "FileName_RBV", write_pv="FileName", dtype="string", kind="omitted")
-    template = Cpt(
-        Setting, "FileTemplate_RBV", write_pv="FileTemplate", dtype="string", kind="omitted"
+    file_path = Cpt(
+        Setting,
+        "FilePath_RBV",
+        write_pv="FilePath",
+        dtype="string",
+        kind="omitted",
+        doc="directory",
     )
-    path_exists = Cpt(Readback, "FilePathExists_RBV", dtype="integer", kind="omitted")
+    file_name = Cpt(
+        Setting, "FileName_RBV", write_pv="FileName", dtype="string", kind="omitted", doc="stem"
+    )
+    template = Cpt(
+        Setting,
+        "FileTemplate_RBV",
+        write_pv="FileTemplate",
+        dtype="string",
+        kind="omitted",
+        doc="path and stem",
+    )
+    path_exists = Cpt(
+        Readback,
+        "FilePathExists_RBV",
+        dtype="integer",
+        kind="omitted",
+        doc="whether the server sees it",
+    )
     full_name = Cpt(Readback, "FullFileName_RBV", dtype="string", kind="omitted", doc="the file")
     write_mode = Cpt(
-        Setting, "FileWriteMode_RBV", write_pv="FileWriteMode", dtype="integer", kind="omitted"
+        Setting,
+        "FileWriteMode_RBV",
+        write_pv="FileWriteMode",
+        dtype="integer",
+        kind="omitted",
+        doc="2: as they come",
     )
-    n_asked = Cpt(Setting, "NumCapture_RBV", write_pv="NumCapture", dtype="integer", kind="omitted")
+    n_asked = Cpt(
+        Setting,
+        "NumCapture_RBV",
+        write_pv="NumCapture",
+        dtype="integer",
+        kind="omitted",
+        doc="0: without end",
+    )
     captured = Cpt(Readback, "NumCaptured_RBV", dtype="integer", kind="omitted", doc="in this file")
-    capture = Cpt(Setting, "Capture_RBV", write_pv="Capture", dtype="integer", kind="omitted")
+    capture = Cpt(
+        Setting,
+        "Capture_RBV",
+        write_pv="Capture",
+        dtype="integer",
+        kind="omitted",
+        doc="1 while a file is open",
+    )
     stamp = Cpt(
         Readback, "TimeStamp_RBV", units="s", kind="omitted", doc="of the last frame, s since 1990"
     )
@@ -126,7 +165,7 @@ class FrameWriter(Device):  # type: ignore[misc]
         wait_until(
             lambda: self.capture.value_now() == 1,
             timeout=FILE_TIMEOUT,
-            what=f"{self.name}: no file opened in {directory} ({self.message.value_now()!r})",
+            what=lambda: f"{self.name}: no file in {directory} ({self.message.value_now()!r})",
         )
         return Path(str(self.full_name.value_now()))
 
@@ -142,7 +181,7 @@ class FrameWriter(Device):  # type: ignore[misc]
         wait_until(
             lambda: self.capture.value_now() == 0,
             timeout=FILE_TIMEOUT,
-            what=f"{self.name}: file closed",
+            what=lambda: f"{self.name}: file closed",
         )
 
 

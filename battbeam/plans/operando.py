@@ -160,7 +160,14 @@ def _follow(agenda: Agenda, service: Service, watch: Watch, *, has_protocol: boo
                 return
         elif has_protocol or reading.state:
             _check(reading, watch)
-        yield from bps.sleep(SLICE)
+        yield from bps.sleep(_pause(agenda.next_time() - now, clock))
+
+
+def _pause(remaining: float, clock: Clock) -> float:
+    """Wall seconds to sleep when the clock alone makes something due in ``remaining`` s."""
+    if clock.rate <= 0 or remaining <= 0:
+        return SLICE
+    return min(SLICE, max(remaining / clock.rate, SLICE / 100))
 
 
 def over(reading: CellReading) -> bool:

@@ -1,0 +1,166 @@
+"""This file is where instruments without hardware are made, to test plans as messages.
+
+They are the real classes with signals that remember what was put; a motor is where it was sent, a
+shutter follows its command, and the guard says what the test lets it say.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ophyd import Device
+from ophyd.sim import FakeEpicsSignal, FakeEpicsSignalRO, fake_device_cache, make_fake_device
+
+from battbeam.devices.beam import Beam
+from battbeam.devices.beamline import Beamline
+from battbeam.devices.detector import AreaDetector
+from battbeam.devices.monochromator import Monochromator
+from battbeam.devices.motor import Motor
+from battbeam.devices.potentiostat import GuardState, Potentiostat
+from battbeam.devices.rotation_stage import RotationStage
+from battbeam.devices.sample_stage import SampleStage
+from battbeam.devices.signals import Described, Note, Readback, Setting
+
+#: Si 111, as in the declarations.
+_CRYSTAL: dict[str, Any] = {"d_spacing": 3.13560, "hkl": (1, 1, 1), "lattice_parameter": 5.43102}
+
+
+class FakeReadback(Described, FakeEpicsSignalRO):  # type: ignore[misc]
+    """Holds what the test puts with ``sim_put``."""
+
+
+class FakeSetting(Described, FakeEpicsSignal):  # type: ignore[misc]
+    """Holds what was put."""
+
+
+fake_device_cache.update({Readback: FakeReadback, Setting: FakeSetting, Note: Note})
+
+
+class ManualClock:
+    """A clock that a test turns by hand.
+
+    Attributes:
+        time: s since the Unix epoch.
+        rate: s per wall second.
+    """
+
+    def __init__(self, time: float = 1000.0, rate: float = 1.0) -> None:
+        self.time, self.rate = time, rate
+
+    def now(self) -> float:
+        """Time in s since the Unix epoch."""
+        return self.time
+
+
+def fake(cls: type[Device], prefix: str = "X:", **kwargs: Any) -> Any:
+    """One instrument of a class, with signals that only remember."""
+    return make_fake_device(cls)(prefix, **kwargs)
+
+
+def ready_motor(motor: Motor, *, limits: tuple[float, float] = (-20.0, 20.0)) -> Motor:
+    """Let a fake motor be at rest at 0 and arrive wherever it is sent."""
+    motor.velocity.sim_put(1.0)
+    motor.low_limit.sim_put(limits[0])
+    motor.high_limit.sim_put(limits[1])
+    motor.readback.sim_put(0.0)
+    motor.setpoint.sim_put(0.0)
+    motor.is_done.sim_put(1)
+    motor.setpoint.sim_set_putter(lambda position, **_: motor.readback.sim_put(position))
+    return motor
+
+
+def ready_beam(beam: Beam, *, ring_current: float = 100.0) -> Beam:
+    """Let a fake beam be up, with a shutter that follows its command."""
+    beam.ring_current.sim_put(ring_current)
+    for counter in (beam.i0, beam.transmission_counts, beam.i0_rate, beam.i0_dark_rate):
+        counter.sim_put(1.0)
+    beam.attenuator.transmission.sim_put(1.0)
+    beam.shutter.status.sim_put(0)
+    beam.shutter.command.sim_set_putter(lambda wanted, **_: beam.shutter.status.sim_put(wanted))
+    return beam
+
+
+def ready_detector(detector: AreaDetector) -> AreaDetector:
+    """Let a fake detector take every train at once, whole."""
+    cam, hdf = detector.cam, detector.hdf
+    for signal, value in ((cam.exposure, 1.0), (cam.period, 1.0), (hdf.stamp, 500.0)):
+        signal.sim_put(value)
+    for signal in (cam.acquire, cam.counter, cam.image_mode, hdf.captured, hdf.capture):
+        signal.sim_put(0)
+    for signal in (cam.n_images, hdf.path_exists, hdf.write_mode):
+        signal.sim_put(1)
+    for signal in (cam.n_rows, cam.n_columns):
+        signal.sim_put(8)
+    hdf.n_asked.sim_put(0)
+    for signal in (hdf.file_path, hdf.file_name, hdf.template, hdf.message):
+        signal.sim_put("")
+    hdf.full_name.sim_put("/frames/one.h5")
+    detector.boot_id.sim_put("boot 1")
+
+    def acquire(value: int, **_: Any) -> None:
+        if value:
+            n = cam.n_images.get()
+            cam.counter.sim_put(cam.counter.get() + n)
+            hdf.captured.sim_put(hdf.captured.get() + n)
+        cam.acquire.sim_put(0)
+
+    def capture(value: int, **_: Any) -> None:
+        if value:
+            hdf.captured.sim_put(0)
+        hdf.capture.sim_put(value)
+
+    cam.acquire.sim_set_putter(acquire)
+    hdf.capture.sim_set_putter(capture)
+    return detector
+
+
+def ready_potentiostat(potentiostat: Potentiostat, passport: Any = None) -> Potentiostat:
+    """Let a fake guard do at once whatever it is told."""
+    for walk in potentiostat.walk_signals():
+        unknown = {"number": 0.0, "integer": 0, "string": ""}[walk.item.declared_dtype]
+        walk.item.sim_put(unknown)
+    potentiostat.state.sim_put(GuardState.OPEN_CIRCUIT.value)
+    potentiostat.hard_voltage_min.sim_put(2.0)
+    potentiostat.hard_voltage_max.sim_put(4.4)
+    potentiostat.hard_current_max.sim_put(0.05)
+    potentiostat.passport.sim_put("" if passport is None else json.dumps(passport))
+    follows = {"load_command": GuardState.LOADED, "start_command": GuardState.RUNNING}
+    for attribute in potentiostat.component_names:
+        if attribute.endswith("_command") or attribute in ("passport", "policies"):
+            signal = getattr(potentiostat, attribute)
+            signal.sim_set_putter(_answering(potentiostat, attribute, follows.get(attribute)))
+    return potentiostat
+
+
+def _answering(potentiostat: Potentiostat, attribute: str, state: GuardState | None) -> Any:
+    def put(text: str, **_: Any) -> None:
+        command = json.loads(text)
+        if attribute == "passport":
+            potentiostat.passport.sim_put(json.dumps(command["passport"]))
+        if state is not None:
+            potentiostat.state.sim_put(state.value)
+        answer = {"id": command["id"], "verb": attribute, "ok": True, "error": "", "faults": []}
+        potentiostat.result.sim_put(json.dumps(answer))
+
+    return put
+
+
+def fake_beamline(directory: Path, *, passport: Any = None) -> Beamline:
+    """A whole beamline that obeys at once."""
+    stage = fake(SampleStage, name="sample_stage")
+    for axis in (stage.x, stage.y):
+        ready_motor(axis)
+    monochromator = fake(Monochromator, name="monochromator", **_CRYSTAL)
+    ready_motor(monochromator.bragg, limits=(1.0, 60.0)).readback.sim_put(5.0)
+    detector = fake(AreaDetector, name="detector", directory=directory, boot_id_pv="X:BOOT")
+    return Beamline(
+        potentiostat=ready_potentiostat(fake(Potentiostat, name="potentiostat"), passport),
+        sample_stage=stage,
+        rotation_stage=ready_motor(fake(RotationStage, name="rotation_stage"), limits=(-180, 180)),
+        monochromator=monochromator,
+        beam=ready_beam(fake(Beam, name="beam")),
+        detector=ready_detector(detector),
+        clock=ManualClock(),
+        calibration=directory / "calibration",
+        standard_position=(12.0, 0.0),
+    )

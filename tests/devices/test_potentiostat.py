@@ -1,0 +1,90 @@
+import json
+import math
+
+import pytest
+
+from battbeam.devices.fakes import fake, ready_potentiostat
+from battbeam.devices.potentiostat import Potentiostat
+from battbeam.errors import GuardError
+
+
+@pytest.fixture
+def potentiostat():
+    return ready_potentiostat(fake(Potentiostat, name="potentiostat"))
+
+
+def refuse(potentiostat, attribute, **answer):
+    def put(text, **_):
+        command = json.loads(text)
+        potentiostat.result.sim_put(json.dumps({"id": command["id"], "ok": False, **answer}))
+
+    getattr(potentiostat, attribute).sim_set_putter(put)
+
+
+def test_a_verb_succeeds_when_the_guard_says_so(potentiostat):
+    potentiostat.acquire({"session": "s"}).wait(timeout=1)
+    potentiostat.load({"method": []}).wait(timeout=1)
+    assert potentiostat.is_owned
+
+
+def test_a_refusal_carries_the_words_of_the_guard(potentiostat):
+    refuse(potentiostat, "load_command", verb="Load", error="protocol", faults=["4.9 V", "9 A"])
+    with pytest.raises(GuardError, match=r"Load: protocol\n  - 4.9 V\n  - 9 A"):
+        potentiostat.load({"method": []}).wait(timeout=1)
+
+
+def test_the_answer_to_another_command_is_not_taken_for_ones_own(potentiostat):
+    potentiostat.start_command.sim_set_putter(lambda _text, **_: None)
+    status = potentiostat.start()
+    potentiostat.result.sim_put(json.dumps({"id": "somebody's", "ok": True}))
+    assert not status.done
+    status.finish()
+
+
+def test_a_silent_guard_is_named(potentiostat):
+    potentiostat.hold_command.sim_set_putter(lambda _text, **_: None)
+    status = potentiostat._command(potentiostat.hold_command, "hold", {}, timeout=0.1)
+    with pytest.raises(GuardError, match=r"potentiostat \(X:\): hold: no answer within 0.1 s"):
+        status.wait(timeout=1)
+
+
+def test_every_command_carries_the_token_that_was_made(potentiostat):
+    potentiostat.acquire({"session": "s"}).wait(timeout=1)
+    sent = []
+    potentiostat.start_command.sim_set_putter(lambda text, **_: sent.append(json.loads(text)))
+    potentiostat.start().finish()
+    assert len(sent[0]["token"]) == 32
+    potentiostat.beat(3)
+    assert potentiostat.heartbeat.get() == f"{sent[0]['token']} 3"
+
+
+def test_without_ownership_the_heart_does_not_beat(potentiostat):
+    potentiostat.beat(1)
+    assert potentiostat.heartbeat.get() == ""
+
+
+def test_the_runengine_finds_nothing_to_move_and_nothing_of_ours_to_stop():
+    assert not hasattr(Potentiostat, "set")
+    for reserved in ("pause", "resume", "stop"):
+        assert reserved not in vars(Potentiostat)
+
+
+def test_a_guard_that_is_not_heard_knows_nothing_of_the_cell(potentiostat):
+    potentiostat.voltage.sim_put(3.7)
+    assert potentiostat.cell_reading(5.0).voltage == 3.7
+    potentiostat.result._metadata["connected"] = False
+    assert math.isnan(potentiostat.cell_reading(5.0).voltage)
+
+
+def test_a_disconnected_reading_is_not_a_number(potentiostat):
+    potentiostat.voltage._metadata["connected"] = False
+    assert math.isnan(potentiostat.read()["potentiostat_voltage"]["value"])
+
+
+def test_voltage_current_and_charge_are_hinted():
+    made = ready_potentiostat(fake(Potentiostat, name="potentiostat"))
+    assert made.hints["fields"][:3] == [
+        "potentiostat_voltage",
+        "potentiostat_current",
+        "potentiostat_charge",
+    ]
