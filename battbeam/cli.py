@@ -29,7 +29,9 @@ Directory = Annotated[Path, typer.Argument(help="Directory of the beamline.")]
 @app.command()
 def demo(
     chemistry: Annotated[str, typer.Option(help="lfp or nmc811.")] = "lfp",
-    solid_solution: Annotated[bool, typer.Option("--solid-solution", help="LiFePO4 as one phase.")] = False,
+    solid_solution: Annotated[
+        bool, typer.Option("--solid-solution", help="LiFePO4 as one phase.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the hidden truth.")] = 1,
     frame_size: Annotated[int, typer.Option(help="Pixels along each side of the detector.")] = 512,
     distance: Annotated[float, typer.Option(help="From cell to detector, mm.")] = 130.0,
@@ -60,7 +62,9 @@ def _chemistry(name: str) -> Literal["lfp", "nmc811"]:
 
 @app.command()
 def sim(
-    scenario: Annotated[Path | None, typer.Argument(help="A .toml file; the default is a LiFePO4 coin cell.")] = None,
+    scenario: Annotated[
+        Path | None, typer.Argument(help="A .toml file; the default is a LiFePO4 coin cell.")
+    ] = None,
     directory: Annotated[Path, typer.Option(help="Where its processes write.")] = DEFAULT_DIRECTORY,
 ) -> None:
     """Run the simulated beamline and its cell guard until Ctrl-C."""
@@ -70,13 +74,19 @@ def sim(
     chosen = Scenario.read(scenario) if scenario else Scenario()
     with SimulatedBeamline(chosen, directory.resolve()) as beamline:
         connection = beamline.start()
-        typer.echo(f"simulated beamline {chosen.name!r} at {chosen.rate:g}x, addresses in {connection.directory}")
-        typer.echo(f"next: battbeam serve {directory}   and   battbeam session {directory}   (Ctrl-C ends it)")
+        typer.echo(
+            f"simulated beamline {chosen.name!r} at {chosen.rate:g}x, addresses in {connection.directory}"
+        )
+        typer.echo(
+            f"next: battbeam serve {directory}   and   battbeam session {directory}   (Ctrl-C ends it)"
+        )
         _until_signal()
 
 
 @app.command()
-def guard(config: Annotated[Path, typer.Argument(help="The guard's own configuration file.")]) -> None:
+def guard(
+    config: Annotated[Path, typer.Argument(help="The guard's own configuration file.")],
+) -> None:
     """Guard one cell until Ctrl-C; one process a cell."""
     from battbeam.guard.__main__ import main as guard_main
 
@@ -90,14 +100,17 @@ def serve(directory: Directory = DEFAULT_DIRECTORY) -> None:
     from battbeam.serve import Services
 
     with Services(Connection.read(directory.resolve())) as services:
-        typer.echo(f"catalogue at {services.connection.catalog_uri} (key in {services.connection.catalog_key_file})")
+        typer.echo(
+            f"catalogue at {services.connection.catalog_uri} (key in {services.connection.catalog_key_file})"
+        )
         _until_signal()
 
 
 @app.command()
 def session(
     directory: Annotated[
-        Path | None, typer.Argument(help="Of a running beamline; without it a simulated one is started.")
+        Path | None,
+        typer.Argument(help="Of a running beamline; without it a simulated one is started."),
     ] = None,
 ) -> None:
     """An IPython session on a beamline, the simulated one if none is named."""
@@ -111,7 +124,8 @@ def session(
 def run(
     recipe: Annotated[Path, typer.Argument(help="A file of plans/.")],
     directory: Annotated[
-        Path | None, typer.Option(help="Of a running beamline; without it a simulated one is started.")
+        Path | None,
+        typer.Option(help="Of a running beamline; without it a simulated one is started."),
     ] = None,
 ) -> None:
     """Run one recipe and end."""

@@ -58,7 +58,9 @@ class Lattice:
     def volume(self) -> float:
         """Of the unit cell, cubic angstrom."""
         ca, cb, cg = np.cos(np.radians([self.alpha, self.beta, self.gamma]))
-        return float(self.a * self.b * self.c * np.sqrt(1 - ca**2 - cb**2 - cg**2 + 2 * ca * cb * cg))
+        return float(
+            self.a * self.b * self.c * np.sqrt(1 - ca**2 - cb**2 - cg**2 + 2 * ca * cb * cg)
+        )
 
 
 @dataclass(frozen=True)
@@ -149,25 +151,63 @@ _NMC811 = Structure(
 
 
 def _cubic(
-    name: str, formula: dict[str, float], group: str, a: float, sites: tuple[Site, ...], z: int, source: str, trust: Trust
+    name: str,
+    formula: dict[str, float],
+    group: str,
+    a: float,
+    sites: tuple[Site, ...],
+    z: int,
+    source: str,
+    trust: Trust,
 ) -> Structure:
     return Structure(name, formula, group, Lattice(a, a, a), sites, z, ("a",), source, trust)
 
 
 _INERT = (
-    _cubic("Al", {"Al": 1}, "F m -3 m", 4.0495, (Site("Al", (0, 0, 0), 1, 0.0095),), 4, "ICDD 04-0787", "checked"),
-    _cubic("Cu", {"Cu": 1}, "F m -3 m", 3.6149, (Site("Cu", (0, 0, 0), 1, 0.0072),), 4, "ICDD 04-0836", "checked"),
+    _cubic(
+        "Al",
+        {"Al": 1},
+        "F m -3 m",
+        4.0495,
+        (Site("Al", (0, 0, 0), 1, 0.0095),),
+        4,
+        "ICDD 04-0787",
+        "checked",
+    ),
+    _cubic(
+        "Cu",
+        {"Cu": 1},
+        "F m -3 m",
+        3.6149,
+        (Site("Cu", (0, 0, 0), 1, 0.0072),),
+        4,
+        "ICDD 04-0836",
+        "checked",
+    ),
     _cubic(
         "steel",
         {"Fe": 0.70, "Cr": 0.19, "Ni": 0.11},
         "F m -3 m",
         3.595,
-        (Site("Fe", (0, 0, 0), 0.70, 0.005), Site("Cr", (0, 0, 0), 0.19, 0.005), Site("Ni", (0, 0, 0), 0.11, 0.005)),
+        (
+            Site("Fe", (0, 0, 0), 0.70, 0.005),
+            Site("Cr", (0, 0, 0), 0.19, 0.005),
+            Site("Ni", (0, 0, 0), 0.11, 0.005),
+        ),
         4,
         "AISI 304/316, typical 3.59 to 3.60",
         "read",
     ),
-    _cubic("Li", {"Li": 1}, "I m -3 m", 3.51, (Site("Li", (0, 0, 0), 1, 0.06),), 2, "Nadler & Kempter (1959)", "recalled"),
+    _cubic(
+        "Li",
+        {"Li": 1},
+        "I m -3 m",
+        3.51,
+        (Site("Li", (0, 0, 0), 1, 0.06),),
+        2,
+        "Nadler & Kempter (1959)",
+        "recalled",
+    ),
 )
 _CALIBRANTS = (
     _cubic(
@@ -204,12 +244,50 @@ MISCIBILITY_GAP = (0.05, 0.89)
 
 # Representative anchors in the shape of operando curves, joined by PCHIP; not a digitised data set.
 _NMC811_X = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-_NMC811_A = (2.8155, 2.8145, 2.8145, 2.8155, 2.8175, 2.82, 2.823, 2.831, 2.84, 2.849, 2.8575, 2.8655, 2.872)
-_NMC811_C = (13.88, 14.05, 14.22, 14.35, 14.43, 14.47, 14.48, 14.45, 14.39, 14.325, 14.265, 14.225, 14.2)
+_NMC811_A = (
+    2.8155,
+    2.8145,
+    2.8145,
+    2.8155,
+    2.8175,
+    2.82,
+    2.823,
+    2.831,
+    2.84,
+    2.849,
+    2.8575,
+    2.8655,
+    2.872,
+)
+_NMC811_C = (
+    13.88,
+    14.05,
+    14.22,
+    14.35,
+    14.43,
+    14.47,
+    14.48,
+    14.45,
+    14.39,
+    14.325,
+    14.265,
+    14.225,
+    14.2,
+)
 #: Lithium content over which each phase has a structure, lowest and highest.
-LITHIUM_RANGE = {"LiFePO4": (0.0, 1.0), "FePO4": (0.0, 1.0), "LixFePO4": (0.0, 1.0), "NMC811": (0.1, 1.0)}
+LITHIUM_RANGE = {
+    "LiFePO4": (0.0, 1.0),
+    "FePO4": (0.0, 1.0),
+    "LixFePO4": (0.0, 1.0),
+    "NMC811": (0.1, 1.0),
+}
 #: Lithium content assumed where none is given.
-_DEFAULT_LITHIUM = {"LiFePO4": MISCIBILITY_GAP[1], "FePO4": MISCIBILITY_GAP[0], "LixFePO4": 1.0, "NMC811": 1.0}
+_DEFAULT_LITHIUM = {
+    "LiFePO4": MISCIBILITY_GAP[1],
+    "FePO4": MISCIBILITY_GAP[0],
+    "LixFePO4": 1.0,
+    "NMC811": 1.0,
+}
 
 
 @functools.cache
@@ -227,7 +305,9 @@ def lattice_edges(phase: str, lithium_content: FloatArray) -> FloatArray:
     """
     content = np.atleast_1d(np.asarray(lithium_content, dtype=float))
     if phase not in LITHIUM_RANGE:
-        raise ValueError(f"phase {phase} holds no lithium; those that do: {', '.join(LITHIUM_RANGE)}")
+        raise ValueError(
+            f"phase {phase} holds no lithium; those that do: {', '.join(LITHIUM_RANGE)}"
+        )
     low, high = LITHIUM_RANGE[phase]
     if np.any(content < low) or np.any(content > high):
         raise ValueError(
@@ -261,8 +341,12 @@ def structure(phase: str, lithium_content: float | None = None) -> Structure:
     else:
         base = {"LiFePO4": _LIFEPO4, "FePO4": _FEPO4, "LixFePO4": _interpolated(content)}[phase]
         lattice = Lattice(*edges)
-    sites = tuple(replace(site, occupancy=content) if site.element == "Li" else site for site in base.sites)
-    return replace(base, name=phase, formula={**base.formula, "Li": content}, lattice=lattice, sites=sites)
+    sites = tuple(
+        replace(site, occupancy=content) if site.element == "Li" else site for site in base.sites
+    )
+    return replace(
+        base, name=phase, formula={**base.formula, "Li": content}, lattice=lattice, sites=sites
+    )
 
 
 def _interpolated(content: float) -> Structure:
@@ -282,7 +366,9 @@ def _interpolated(content: float) -> Structure:
     return replace(_LIFEPO4, sites=sites)
 
 
-def free_atom_scattering(element: str, *, sine_over_wavelength: FloatArray, energy: float) -> "np.typing.NDArray[np.complex128]":
+def free_atom_scattering(
+    element: str, *, sine_over_wavelength: FloatArray, energy: float
+) -> "np.typing.NDArray[np.complex128]":
     """Scattering factor of a free atom, f0 + f' + i f'', in electrons.
 
     Args:
@@ -296,7 +382,9 @@ def free_atom_scattering(element: str, *, sine_over_wavelength: FloatArray, ener
     import xraydb
 
     f0 = np.asarray(xraydb.f0(element, np.asarray(sine_over_wavelength, dtype=float)))
-    anomalous = complex(float(xraydb.f1_chantler(element, energy)), float(xraydb.f2_chantler(element, energy)))
+    anomalous = complex(
+        float(xraydb.f1_chantler(element, energy)), float(xraydb.f2_chantler(element, energy))
+    )
     return np.asarray(f0 + anomalous)
 
 
@@ -323,7 +411,10 @@ def molar_mass(formula: Mapping[str, float]) -> float:
 
 def molar_attenuation(formula: Mapping[str, float], energy: float) -> float:
     """Attenuation per areal amount, cm2 per mol of formula units, at an energy in eV."""
-    return sum(count * atomic_mass(element) * mass_attenuation(element, energy) for element, count in formula.items())
+    return sum(
+        count * atomic_mass(element) * mass_attenuation(element, energy)
+        for element, count in formula.items()
+    )
 
 
 #: Formulas and densities (g/cm3) of what a cell is built from besides; densities are handbook values, recalled.

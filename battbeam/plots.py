@@ -16,7 +16,12 @@ _BLUE, _ORANGE, _GREEN, _VERMILION, _GREY = "#0072B2", "#E69F00", "#009E73", "#D
 
 
 def operando_xrd(
-    *, results: "xarray.Dataset", cell: "xarray.Dataset", path: Path, title: str = "", truth: "xarray.Dataset | None" = None
+    *,
+    results: "xarray.Dataset",
+    cell: "xarray.Dataset",
+    path: Path,
+    title: str = "",
+    truth: "xarray.Dataset | None" = None,
 ) -> Path:
     """Voltage and current beside the waterfall of patterns, and what they say against capacity.
 
@@ -78,20 +83,30 @@ def _waterfall(axes: "Axes", results: "xarray.Dataset", start: float) -> None:
     half = _hours(results["time_end"].values - results["time_start"].values, 0.0) / 2
     # One strip an exposure, as long as the exposure and at least as high as a pixel of the picture.
     least = (hours.max() - hours.min()) / 900 if len(hours) > 1 else 0.01
-    scale = dict(vmin=float(np.nanpercentile(intensity, 5)), vmax=float(np.nanpercentile(intensity, 99.7)))
+    scale = dict(
+        vmin=float(np.nanpercentile(intensity, 5)), vmax=float(np.nanpercentile(intensity, 99.7))
+    )
     step = np.median(np.diff(hours)) if len(hours) > 2 else least
     for row, hour, length in zip(intensity, hours, half, strict=True):
         reach = max(length, least, min(step / 2, 2 * length))
         extent = (float(two_theta[0]), float(two_theta[-1]), hour - reach, hour + reach)
         axes.imshow(
-            row[None, :], aspect="auto", origin="lower", extent=extent, cmap="magma", interpolation="nearest", **scale
+            row[None, :],
+            aspect="auto",
+            origin="lower",
+            extent=extent,
+            cmap="magma",
+            interpolation="nearest",
+            **scale,
         )
     axes.set_xlim(float(two_theta[0]), float(two_theta[-1]))
     axes.set_xlabel(r"scattering angle $2\theta$ (degree)")
     axes.set_title("diffraction patterns", fontsize=10)
 
 
-def _against_capacity(axes: "Axes", results: "xarray.Dataset", truth: "xarray.Dataset | None") -> None:
+def _against_capacity(
+    axes: "Axes", results: "xarray.Dataset", truth: "xarray.Dataset | None"
+) -> None:
     names = [str(name) for name in results.data_vars]
     fractions = sorted(
         name for name in names if name.startswith("phase_fraction_") and not name.endswith("_error")
@@ -101,14 +116,23 @@ def _against_capacity(axes: "Axes", results: "xarray.Dataset", truth: "xarray.Da
         axes.set_ylabel("phase fraction (moles of formula units)")
         axes.set_ylim(-0.04, 1.04)
     else:
-        edges = sorted(name for name in names if name.startswith("lattice_") and name.endswith(("_a", "_c")))
-        edges = [name for name in edges if not name.startswith(("lattice_Al", "lattice_steel", "lattice_Li_"))]
+        edges = sorted(
+            name for name in names if name.startswith("lattice_") and name.endswith(("_a", "_c"))
+        )
+        edges = [
+            name
+            for name in edges
+            if not name.startswith(("lattice_Al", "lattice_steel", "lattice_Li_"))
+        ]
         _errorbars(axes, results, truth, edges[-1:], strip="lattice_")
         axes.set_ylabel(f"{edges[-1].removeprefix('lattice_').replace('_', ' ')} (angstrom)")
         if len(edges) > 1:
             twin = axes.twinx()
             _errorbars(twin, results, truth, edges[:1], strip="lattice_", colors=(_VERMILION,))
-            twin.set_ylabel(f"{edges[0].removeprefix('lattice_').replace('_', ' ')} (angstrom)", color=_VERMILION)
+            twin.set_ylabel(
+                f"{edges[0].removeprefix('lattice_').replace('_', ' ')} (angstrom)",
+                color=_VERMILION,
+            )
     axes.set_xlabel("capacity (mAh, charge passed)")
     axes.grid(alpha=0.25)
 
@@ -143,5 +167,7 @@ def _errorbars(
                 label=f"{name.removeprefix(strip)}, {when}",
             )
         if truth is not None and name in truth:
-            axes.plot(truth["capacity"].values, truth[name].values, color=_GREY, linewidth=1.0, zorder=0.5)
+            axes.plot(
+                truth["capacity"].values, truth[name].values, color=_GREY, linewidth=1.0, zorder=0.5
+            )
     axes.legend(fontsize=8, frameon=False, loc="best")

@@ -30,7 +30,10 @@ def free_port() -> int:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp:
             tcp.bind(("127.0.0.1", 0))
             port = int(tcp.getsockname()[1])
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, contextlib.suppress(OSError):
+            with (
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+                contextlib.suppress(OSError),
+            ):
                 udp.bind(("127.0.0.1", port))
                 return port
 
@@ -113,7 +116,9 @@ class Supervisor:
         self.log_directory = log_directory
         self.children: list[Child] = []
 
-    def start(self, name: str, arguments: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Child:
+    def start(
+        self, name: str, arguments: Sequence[str], *, environment: Mapping[str, str] | None = None
+    ) -> Child:
         """Start ``python -m arguments...``; it does not wait until the child serves.
 
         Raises:
@@ -165,7 +170,9 @@ class Supervisor:
         self.stop()
 
 
-def wait_for(condition: Callable[[], bool], *, timeout: float, what: str, interval: float = 0.02) -> None:
+def wait_for(
+    condition: Callable[[], bool], *, timeout: float, what: str, interval: float = 0.02
+) -> None:
     """Wait until ``condition`` holds.
 
     Raises:

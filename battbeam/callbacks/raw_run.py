@@ -127,6 +127,8 @@ class RawRun:
             i0=i0,
             transmission_counts=_known(beside["IT"], data.get("transmission_counts")),
             ring_current=ring,
+            file="" if raw.file is None else raw.file.path.name,
+            index=raw.index,
             positions={name: _number(data.get(name)) for name in self.position_units},
             faults=tuple(faults),
         )

@@ -18,6 +18,8 @@ _FRAME_COLUMNS = {
     "point": (_INTEGER, ""),
     "raw_seq_num": (_INTEGER, ""),
     "frame": (_INTEGER, ""),
+    "frame_file": (_STRING, ""),
+    "frame_index": (_INTEGER, ""),
     "time_start": (_NUMBER, "s"),
     "time_end": (_NUMBER, "s"),
     "exposure": (_NUMBER, "s"),
@@ -62,7 +64,7 @@ _RESULT_COLUMNS = {
     "n_saturated": (_INTEGER, ""),
 }
 #: One value a bin.
-PATTERNS = ("intensity", "intensity_error", "model", "background")
+PATTERNS = ("intensity", "intensity_error", "model")
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class FrameContext:
         point: Of the plan.
         seq_num: Of its event.
         frame: Index within its event.
+        file: Name of the file that it lies in; empty without one.
+        index: In that file.
         time_start: Of the exposure, s since the Unix epoch, session clock.
         time_end: s.
         exposure: s.
@@ -92,6 +96,8 @@ class FrameContext:
     i0: float
     transmission_counts: float
     ring_current: float
+    file: str = ""
+    index: int = -1
     positions: Mapping[str, float] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
 
@@ -188,6 +194,8 @@ class RowSchema:
             "point": context.point,
             "raw_seq_num": context.seq_num,
             "frame": context.frame,
+            "frame_file": context.file,
+            "frame_index": context.index,
             "time_start": context.time_start,
             "time_end": context.time_end,
             "exposure": context.exposure,

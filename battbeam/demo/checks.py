@@ -68,7 +68,13 @@ def z_for(n_comparisons: int, chance: float = CHANCE) -> float:
 
 
 def worst(
-    name: str, *, recovered: FloatArray, truth: FloatArray, error: FloatArray, promised: float, z: float
+    name: str,
+    *,
+    recovered: FloatArray,
+    truth: FloatArray,
+    error: FloatArray,
+    promised: float,
+    z: float,
 ) -> Check:
     """The value that is furthest outside its tolerance, max(promised, z error); a missing value fails."""
     if len(recovered) == 0:
@@ -77,12 +83,23 @@ def worst(
     ratio = np.nan_to_num(np.abs(recovered - truth) / tolerance, nan=np.inf)
     index = int(np.argmax(ratio))
     return Check(
-        name, float(recovered[index]), float(truth[index]), float(tolerance[index]), len(recovered), float(error[index])
+        name,
+        float(recovered[index]),
+        float(truth[index]),
+        float(tolerance[index]),
+        len(recovered),
+        float(error[index]),
     )
 
 
 def mean_error(
-    name: str, *, recovered: FloatArray, truth: FloatArray, error: FloatArray, promised: float, z: float
+    name: str,
+    *,
+    recovered: FloatArray,
+    truth: FloatArray,
+    error: FloatArray,
+    promised: float,
+    z: float,
 ) -> Check:
     """The mean difference over all values, against zero."""
     n = len(recovered)
@@ -92,17 +109,26 @@ def mean_error(
     return Check(name, float(np.mean(recovered - truth)), 0.0, max(promised, z * sigma), n, sigma)
 
 
-def constant(name: str, *, recovered: FloatArray, error: FloatArray, promised: float, z: float) -> Check:
+def constant(
+    name: str, *, recovered: FloatArray, error: FloatArray, promised: float, z: float
+) -> Check:
     """A quantity relative to its weighted mean, which must stay at 1 within max(promised, z error)."""
     if len(recovered) == 0:
         return Check(name, float("nan"), 1.0, promised, 0)
     mean = float(np.sum(recovered / error**2) / np.sum(1 / error**2))
     return worst(
-        name, recovered=recovered / mean, truth=np.ones(len(recovered)), error=error / abs(mean), promised=promised, z=z
+        name,
+        recovered=recovered / mean,
+        truth=np.ones(len(recovered)),
+        error=error / abs(mean),
+        promised=promised,
+        z=z,
     )
 
 
-def pulls(name: str, *, recovered: FloatArray, truth: FloatArray, error: FloatArray, z: float) -> list[Check]:
+def pulls(
+    name: str, *, recovered: FloatArray, truth: FloatArray, error: FloatArray, z: float
+) -> list[Check]:
     """Whether errors are honest: (recovered - truth) / error has mean 0 and standard deviation 1."""
     pull = (recovered - truth) / error
     n = len(pull)
@@ -111,7 +137,14 @@ def pulls(name: str, *, recovered: FloatArray, truth: FloatArray, error: FloatAr
     low, high = PULL_WIDTH
     # Of n normal pulls the mean scatters by 1/sqrt(n) and the deviation by 1/sqrt(2 n).
     return [
-        Check(f"{name}: mean pull", float(pull.mean()), 0.0, max(PULL_MEAN, z / np.sqrt(n)), n, 1 / np.sqrt(n)),
+        Check(
+            f"{name}: mean pull",
+            float(pull.mean()),
+            0.0,
+            max(PULL_MEAN, z / np.sqrt(n)),
+            n,
+            1 / np.sqrt(n),
+        ),
         Check(
             f"{name}: spread of pulls",
             float(pull.std(ddof=1)),
@@ -136,11 +169,29 @@ def straight_line(
     rms = float(np.sqrt(np.mean((recovered - truth) ** 2)))
     n = len(recovered)
     return [
-        Check(f"{name}: slope", float(slope), 1.0, max(MAP_SLOPE, z * slope_error), n, float(slope_error)),
         Check(
-            f"{name}: intercept", float(intercept), 0.0, max(MAP_INTERCEPT, z * intercept_error), n, float(intercept_error)
+            f"{name}: slope",
+            float(slope),
+            1.0,
+            max(MAP_SLOPE, z * slope_error),
+            n,
+            float(slope_error),
         ),
-        Check(f"{name}: rms difference", rms, 0.0, max(MAP_RMS, z * float(np.sqrt(np.mean(error**2)))), n),
+        Check(
+            f"{name}: intercept",
+            float(intercept),
+            0.0,
+            max(MAP_INTERCEPT, z * intercept_error),
+            n,
+            float(intercept_error),
+        ),
+        Check(
+            f"{name}: rms difference",
+            rms,
+            0.0,
+            max(MAP_RMS, z * float(np.sqrt(np.mean(error**2)))),
+            n,
+        ),
     ]
 
 

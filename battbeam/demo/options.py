@@ -95,7 +95,9 @@ def hidden_truth(options: DemoOptions) -> Scenario:
         gradient_x=float(rng.uniform(0.01, 0.03)),
         gradient_y=float(rng.uniform(-0.02, 0.02)),
         gradient_depth=float(rng.uniform(0.0, 0.03)),
-        dead_spot=DeadSpot(x=float(reach * np.cos(angle)), y=float(reach * np.sin(angle)), radius=0.45),
+        dead_spot=DeadSpot(
+            x=float(reach * np.cos(angle)), y=float(reach * np.sin(angle)), radius=0.45
+        ),
     )
     # NMC811's lines reach far out: the beam stands near a corner, so that the rest of the sensor is at high angles.
     corner = options.chemistry == "nmc811"
@@ -117,7 +119,9 @@ def hidden_truth(options: DemoOptions) -> Scenario:
         cells=(cell,),
         beam=Beam(lifetime=float(rng.uniform(25_000, 50_000))),
         detector=detector,
-        cycler=Cycler(clock_offset=float(rng.uniform(-5, 5)), clock_drift=float(rng.uniform(-30e-6, 30e-6))),
+        cycler=Cycler(
+            clock_offset=float(rng.uniform(-5, 5)), clock_drift=float(rng.uniform(-30e-6, 30e-6))
+        ),
     )
 
 
@@ -151,8 +155,18 @@ def protocol(options: DemoOptions) -> dict[str, Any]:
         "safety": {},
         "method": [
             rest,
-            {"step": "constant_current", "rate_C": C_RATE, "until_voltage_V": high, "until_time_s": 7200.0},
+            {
+                "step": "constant_current",
+                "rate_C": C_RATE,
+                "until_voltage_V": high,
+                "until_time_s": 7200.0,
+            },
             rest,
-            {"step": "constant_current", "rate_C": -C_RATE, "until_voltage_V": low, "until_time_s": 7200.0},
+            {
+                "step": "constant_current",
+                "rate_C": -C_RATE,
+                "until_voltage_V": low,
+                "until_time_s": 7200.0,
+            },
         ],
     }

@@ -1,0 +1,111 @@
+"""This file is where the demo speaks: progress while it runs, the table and the next steps at its end."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import xarray as xr
+from rich.console import Console
+from rich.table import Table
+
+from battbeam.demo.checks import Check
+from battbeam.demo.options import DemoOptions
+from battbeam.demo.verdict import Measured
+from battbeam.devices.beamline import Beamline
+from battbeam.experiment.watchers import CellReading
+
+#: Wall seconds between two lines of progress: on a terminal one line is renewed, elsewhere lines pile up.
+RENEWED, PRINTED = 0.5, 10.0
+_STEPS = {
+    "open_circuit_voltage": "rest",
+    "constant_current": "constant current",
+    "constant_voltage": "constant voltage",
+}
+
+
+@contextmanager
+def progress(beamline: Beamline, screen: Console) -> Iterator[None]:
+    """A line of what the cell does, renewed while the block runs."""
+    stop = threading.Event()
+
+    def renew() -> None:
+        with screen.status("calibrating") as status:
+            while not stop.wait(RENEWED if screen.is_terminal else PRINTED):
+                line = progress_line(beamline)
+                if screen.is_terminal:
+                    status.update(line)
+                else:
+                    screen.print(line)
+
+    thread = threading.Thread(target=renew, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def progress_line(beamline: Beamline) -> str:
+    """Cell step, voltage and when the protocol will be over, in one line."""
+    now = beamline.clock.now()
+    reading: CellReading = beamline.potentiostat.cell_reading(now)
+    if not reading.step_type:
+        return "calibrating: dark, standard, open beam"
+    step = _STEPS.get(str(reading.step_type), str(reading.step_type))
+    line = f"cell: {step}, {reading.voltage:.3f} V, {reading.charge:+.3f} mAh"
+    left = float(beamline.potentiostat.expected_end.value_now()) - now
+    if np.isfinite(left) and left > 0 and beamline.clock.rate > 0:
+        finish = time.localtime(time.time() + left / beamline.clock.rate)
+        line += f", {left / 60:.0f} min of cell time left, done about {time.strftime('%H:%M:%S', finish)}"
+    return line
+
+
+def table(found: Sequence[Check], screen: Console) -> None:
+    """Recovered against hidden truth."""
+    shown = Table(title="recovered against hidden truth", title_justify="left")
+    shown.add_column("check")
+    for heading in ("recovered", "truth", "tolerance", "values"):
+        shown.add_column(heading, justify="right")
+    shown.add_column("")
+    for check in found:
+        verdict = "[green]holds[/]" if check.passed else "[bold red]FAILS[/]"
+        numbers = [_short(value) for value in (check.recovered, check.truth, check.tolerance)]
+        shown.add_row(check.name, *numbers, str(check.n), verdict)
+    screen.print(shown)
+
+
+def _short(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e9 else f"{value:.4g}" if abs(value) < 1 else f"{value:.4f}"
+
+
+def closing(
+    options: DemoOptions, operando: str, picture: object, seconds: float, passed: bool, screen: Console
+) -> None:
+    """The verdict and the commands that look further."""
+    verdict = "[green]every check holds[/]" if passed else "[bold red]not every check holds[/]"
+    out = options.out
+    screen.print(f"{verdict}; {seconds:.0f} s; picture {picture}; numbers {out / 'result.json'}")
+    screen.print("look further:")
+    screen.print(f"  battbeam serve {out}          the catalogue again, with its address", highlight=False)
+    screen.print(f"  battbeam status {out}         runs, cell, catalogue", highlight=False)
+    screen.print(
+        "  python -c \"from pathlib import Path; from battbeam.storage.catalog import Catalog; "
+        f"c = Catalog(Path('{out}')); print(c.reduced(c.runs(operando='{operando}')[0]))\"",
+        highlight=False,
+    )
+
+
+def truth_lines(series: Measured, options: DemoOptions) -> xr.Dataset:
+    """The hidden truth along the patterns, as the picture draws it."""
+    valid = series.valid
+    truth = xr.Dataset({"capacity": ("time", valid.true("charge_middle"))})
+    if options.chemistry == "nmc811":
+        for edge in ("a", "c"):
+            truth[f"lattice_NMC811_{edge}"] = ("time", valid.true("lattice", "NMC811", edge))
+    elif len(options.phases) > 1:
+        for phase in options.phases:
+            truth[f"phase_fraction_{phase}"] = ("time", valid.true("phase_fraction", phase))
+    return truth
