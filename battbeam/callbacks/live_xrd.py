@@ -54,6 +54,7 @@ class LiveXrd:
     Attributes:
         n_skipped: Frames that could not be reduced for a reason that nobody foresaw.
         uid: Of the reduced run; empty before its start.
+        is_finished: Whether the reduced run is closed.
     """
 
     def __init__(
@@ -79,7 +80,8 @@ class LiveXrd:
     @staticmethod
     def wants(start: Mapping[str, Any]) -> bool:
         """Whether a run asks for its diffraction frames to be reduced."""
-        return dict(start.get("reduction") or {}).get("method") == "xrd"
+        asked = dict(start.get("reduction") or {})
+        return bool(asked) and asked.get("method", "xrd") == "xrd"
 
     @property
     def n_pending(self) -> int:
@@ -123,8 +125,13 @@ class LiveXrd:
 
     def _start(self, doc: Mapping[str, Any]) -> None:
         self._raw = RawRun(doc)
-        self._request = XrdRequest.of_start(doc, self._choices)
-        self._run = ReducedRun(doc, self._request.parameters, self._publish)
+        try:
+            self._request = XrdRequest.of_start(doc, self._choices)
+            parameters = self._request.parameters
+        except ReductionError as fault:
+            self._fail(fault)
+            parameters = {"refused": self._fault}
+        self._run = ReducedRun(doc, parameters, self._publish)
         self.uid = self._run.uid
         guard = doc.get("guard") or {}
         if not guard or doc.get("kind") == "calibration":
@@ -134,6 +141,10 @@ class LiveXrd:
             return
         self._log_file = self._cell_logs(Path(guard["log"]))
         self._timeline = CellTimeline(self._log_file)
+
+    def _fail(self, fault: Exception) -> None:
+        self._fault = str(fault)
+        _log.error("run %s cannot be reduced: %s", self._raw.start["uid"], fault)
 
     def _work(self, wall: float) -> int:
         if self.is_finished:
@@ -157,6 +168,8 @@ class LiveXrd:
     def _deal_with(self, waiting: _Waiting, wall: float) -> bool:
         """Whether the frame is done with."""
         raw, age = waiting.raw, wall - waiting.since
+        if self._fault:
+            return True
         if raw.file is not None and age < FRAME_DEADLINE and not raw.file.holds(raw.index):
             return False
         end = self._raw.time_end(raw)
@@ -174,7 +187,7 @@ class LiveXrd:
 
     def _reduce(self, raw: RawFrame) -> None:
         context = self._raw.context(raw, minimum_i0=self._request.minimum_i0)
-        if not self._fault and not self._run.is_described:
+        if not self._run.is_described:
             self._describe()
         if self._fault:
             return
@@ -204,8 +217,7 @@ class LiveXrd:
             self._reducer = self._make_reducer(self._request, self._raw.shape)
             self._dark = self._request.read_dark()
         except (ReductionError, OSError) as fault:
-            self._fault = str(fault)
-            _log.error("run %s cannot be reduced: %s", self._raw.start["uid"], fault)
+            self._fail(fault)
             return
         two_theta = self._reducer.two_theta
         self._schema = RowSchema(

@@ -486,6 +486,17 @@ def test_a_geometry_that_cannot_be_read_fails_the_reduced_run_with_its_reason(be
     assert "x.poni" in documents[-1][1]["reason"]
 
 
+def test_a_request_that_makes_no_sense_fails_the_reduced_run_with_its_reason(beamline):
+    beamline.write_frame()
+    beamline.event(50.5)
+    beamline.stop()
+    nothing = Choices(overrides={"geometry": ""})
+    documents = replay(beamline, choices=nothing)
+    assert [name for name, _ in documents] == ["start", "stop"]
+    assert "missing in `reduction`: geometry" in documents[-1][1]["reason"]
+    assert documents[-1][1]["exit_status"] == "fail"
+
+
 def test_other_parameters_have_another_uid_and_the_same_have_the_same(beamline):
     beamline.stop()
     same, again = replay(beamline)[0][1]["uid"], replay(beamline)[0][1]["uid"]
