@@ -19,6 +19,7 @@ from pathlib import Path
 from caproto import ChannelData, ChannelType
 from caproto.server import PVGroup, pvproperty
 
+from battbeam.errors import DeviceError
 from battbeam.sim.cell import HalfCell
 from battbeam.sim.channel import Channel, DeviceClock
 from battbeam.sim.channel_pvs import ChannelGroup
@@ -51,6 +52,7 @@ class SimulatedCycler:
         self._data = directory / "sim" / "eclab"
         self._data.mkdir(parents=True, exist_ok=True)
         self._instrument = CyclerGroup(PREFIX)
+        self._clock: ClockClient | None = None
         self.channels = [
             self._channel(number, directory) for number in range(1, len(scenario.cells) + 1)
         ]
@@ -83,16 +85,18 @@ class SimulatedCycler:
         return pvs
 
     async def prepare(self) -> None:
-        """Fill in what a client may read at once."""
+        """Connect to the clock, and fill in what a client may read at once."""
+        clock = self._clock = await asyncio.to_thread(ClockClient)
         await self._instrument.n_channels.write(len(self.channels))
         for number, group in enumerate(self.channels, start=1):
+            group.now = clock.now
             await group.prepare(self._data / f"C{number}")
 
     async def run(self) -> None:
         """Keep every channel up to date."""
-        clock = await asyncio.to_thread(ClockClient)
-        for group in self.channels:
-            group.now = clock.now
+        clock = self._clock
+        if clock is None:
+            raise DeviceError("the cycler is not connected to the clock yet: prepare() comes first")
         shortest, longest = UPDATE_INTERVALS
         while True:
             began = wall.monotonic()

@@ -147,6 +147,9 @@ class SimulatedBeamline:
         for name in names:
             arguments = ["battbeam.sim", name, "--directory", str(self.directory)]
             self._start(name, arguments, ports[name], connection)
+            # A client that searches before its server answers tries again only seconds later.
+            if name in ("clock", "cycler"):
+                self._supervisor.wait_ready(timeout=START_TIMEOUT)
         for number, name in enumerate(guards, start=1):
             config = self._write_guard_config(number, name, guards[name])
             arguments = ["battbeam.guard", "--config", str(config)]
