@@ -88,9 +88,9 @@ class Beamline:
 def missing_records(name: str, device: Device) -> str:
     """One sentence that names the records of a device that do not answer."""
     missing = [
-        walk.item.pvname
+        getattr(walk.item, "pvname", walk.dotted_name)
         for walk in device.walk_signals()
-        if not walk.item.connected and hasattr(walk.item, "pvname")
+        if not walk.item.connected
     ]
     shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
     return f"{name} is not connected: no answer from {shown}; is its server running?"
