@@ -1,7 +1,7 @@
 """This file is where the cell passport is: what is believed about a cell before any current flows.
 
-Positive current and positive charge oxidise the working electrode: they charge a full cell, and take lithium
-out of the electrode that the X-rays look at.
+Positive current and positive charge oxidise the working electrode: they charge a full cell, and
+take lithium out of the electrode that the X-rays look at.
 """
 
 import functools
@@ -20,7 +20,8 @@ from battbeam.units import FloatArray
 #: float in, float out; array in, array out.
 Number = TypeVar("Number", float, FloatArray)
 
-#: Phases of the active material by chemistry, lithium-rich first. A chemistry that is not here needs `molar_mass`.
+#: Phases of the active material by chemistry, lithium-rich first. A chemistry that is not here
+#: needs `molar_mass`.
 CHEMISTRIES: Mapping[str, tuple[str, ...]] = {
     "LiFePO4": ("LiFePO4", "FePO4"),
     "LiFePO4 solid solution": ("LixFePO4",),
@@ -134,12 +135,14 @@ class CellPassport(_Part):
     Attributes:
         cell: Its name.
         sample_uid: Where the laboratory keeps the sample's history.
-        chemistry: Of the working electrode; one of `CHEMISTRIES`, or another with ``molar_mass`` given.
+        chemistry: Of the working electrode; one of `CHEMISTRIES`, or another with ``molar_mass``
+            given.
         active_mass: mg of active material, without binder and carbon.
         electrode_area: cm2.
         nominal_capacity: mAh; what C-rates and the state of charge count by.
         nominal_capacity_definition: How that number was found.
-        initial_state_of_charge: When it is mounted, 1; the reference that charge passed is added to.
+        initial_state_of_charge: When it is mounted, 1; the reference that charge passed is added
+            to.
         initial_lithium_content: x when it is mounted, as believed.
         limits: What the cell stands.
         stack: Its layers, in the beam's order.
@@ -191,7 +194,7 @@ class CellPassport(_Part):
 
     @property
     def phases(self) -> tuple[str, ...]:
-        """Phases of the active material, lithium-rich first; empty for a chemistry that is not known."""
+        """Of the active material, lithium-rich first; empty for a chemistry not known here."""
         return CHEMISTRIES.get(self.chemistry, ())
 
     @property
@@ -201,16 +204,16 @@ class CellPassport(_Part):
 
     @functools.cached_property
     def theoretical_capacity(self) -> float:
-        """Charge that moves lithium content by 1, mAh: Faraday's law, one lithium a formula unit."""
+        """Charge that moves x by 1, mAh: Faraday's law, one lithium a formula unit."""
         molar_mass = self.molar_mass or materials.structure(self.phases[0], 1.0).molar_mass
         return self.active_mass * 1e-3 / molar_mass * materials.FARADAY / 3.6
 
     def lithium_content_from_charge(self, charge: Number) -> Number:
-        """x by charge balance alone, after ``charge`` mAh since mounting; positive charge takes lithium out."""
+        """x by charge balance alone, ``charge`` mAh after mounting; charging takes lithium out."""
         return self.initial_lithium_content - charge / self.theoretical_capacity
 
     def state_of_charge_from_charge(self, charge: Number) -> Number:
-        """Charge passed since mounting (mAh) over the nominal capacity, from the declared reference on."""
+        """Charge passed since mounting, mAh, over the nominal capacity, from the reference on."""
         return self.initial_state_of_charge + charge / self.nominal_capacity
 
     def c_rate_from_current(self, current: Number) -> Number:

@@ -1,8 +1,10 @@
-"""This file is where a protocol says how a cell is cycled, and is checked as a whole before anything flows.
+"""This file is where a protocol says how a cell is cycled, and is checked as a whole before
+anything flows.
 
-The language is aurora-unicycler's (`aurora_unicycler.CyclingProtocol`): open_circuit_voltage, constant_current,
-constant_voltage, loop and tag. Positive current oxidises the working electrode. Here loops are unrolled and
-C-rates become amperes, once, from the passport's nominal capacity; what runs is a plain sequence of `Step`.
+The language is aurora-unicycler's (`aurora_unicycler.CyclingProtocol`): open_circuit_voltage,
+constant_current, constant_voltage, loop and tag. Positive current oxidises the working electrode.
+Here loops are unrolled and C-rates become amperes, once, from the passport's nominal capacity; what
+runs is a plain sequence of `Step`.
 """
 
 import copy
@@ -14,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from aurora_unicycler import (
+from aurora_unicycler import (  # type: ignore[import-untyped]
     ConstantCurrent,
     ConstantVoltage,
     CyclingProtocol,
@@ -46,13 +48,16 @@ class Step:
     """One step as it will run.
 
     Attributes:
-        index: Of the step in the protocol's method, from 0; -1 for a hold that no protocol asked for.
+        index: Of the step in the protocol's method, from 0; -1 for a hold that no protocol asked
+            for.
         type: What is controlled.
-        cycle_number: From 1; rises with each current of the first current's sign after one of the other sign.
+        cycle_number: From 1; rises with each current of the first current's sign after one of the
+            other sign.
         current: A, of a constant current; None otherwise.
         voltage: V, of a constant voltage; None otherwise.
         duration: Longest duration, s of cell time; None when it ends by voltage or current alone.
-        until_voltage: V at which a constant current ends, from below for a positive current; None if it does not.
+        until_voltage: V at which a constant current ends, from below for a positive current; None
+            if it does not.
         until_current: Magnitude in A below which a constant voltage ends; None if it does not.
         direction: Sign of the current to expect: 1, -1, 0 at rest or where it is not known.
     """
@@ -115,10 +120,12 @@ class Protocol:
 
     @classmethod
     def read(cls, source: "Path | str | Mapping[str, Any] | CyclingProtocol") -> "Protocol":
-        """A protocol from a unicycler .json file, from what such a file holds, or from unicycler's own object.
+        """A protocol from a unicycler .json file, from what such a file holds, or from unicycler's
+        own object.
 
         Raises:
-            PreflightError: If there is no such file or it holds no JSON object. Faults inside are left to `faults`.
+            PreflightError: If there is no such file or it holds no JSON object. Faults inside are
+                left to `faults`.
         """
         if isinstance(source, CyclingProtocol):
             return cls(source.to_dict(mode="json"))
@@ -138,15 +145,13 @@ class Protocol:
         return cls(document)
 
     def faults(self, passport: CellPassport, window: Window | None = None) -> list[str]:
-        """Every fault of the protocol for this cell, inside ``window`` too where it is given; empty when it may run."""
+        """Every fault of the protocol for this cell, inside ``window`` too where it is given."""
         allowed = passport.window if window is None else passport.window.within(window)
         faults = protocol_faults(self.document, passport, allowed)
         if not faults:
-            n_steps = _unrolled_length(parsed_steps(self.document)[0])
+            n_steps = len(_order(parsed_steps(self.document)[0]))
             if n_steps > MAX_STEPS:
-                faults.append(
-                    f"loops unroll to {n_steps} steps, more than {MAX_STEPS}: correct a cycle_count"
-                )
+                faults.append(f"loops unroll to more than {MAX_STEPS} steps: correct a cycle_count")
         return faults
 
     def compile(self, passport: CellPassport, window: Window | None = None) -> CompiledProtocol:
@@ -186,7 +191,8 @@ class Protocol:
 def expected_duration(
     steps: Sequence[Step], *, passport: CellPassport, state_of_charge: float
 ) -> float:
-    """How long steps will take, s of cell time, starting at a state of charge: an estimate for people.
+    """How long steps will take, s of cell time, starting at a state of charge: an estimate for
+    people.
 
     A current is taken to run until the cell is full or empty, unless its duration ends it before.
     """
@@ -213,7 +219,8 @@ def _expected(step: Step, passport: CellPassport, content: float) -> tuple[float
 
 def _order(method: Sequence[UnicyclerStep]) -> list[int]:
     """Indices of the steps that do something, in the order in which they run. Loops nest."""
-    targets, done, order = targets_of_loops(method), dict.fromkeys(range(len(method)), 1), []
+    targets, done = targets_of_loops(method), dict.fromkeys(range(len(method)), 1)
+    order: list[int] = []
     position = 0
     while position < len(method) and len(order) <= MAX_STEPS:
         step = method[position]
@@ -223,14 +230,10 @@ def _order(method: Sequence[UnicyclerStep]) -> list[int]:
             continue
         if isinstance(step, Loop):
             done[position] = 1
-        elif step.step != "tag":  # type: ignore[attr-defined]
+        elif step.step != "tag":
             order.append(position)
         position += 1
     return order
-
-
-def _unrolled_length(method: Sequence[UnicyclerStep]) -> int:
-    return len(_order(method))
 
 
 def _steps(method: Sequence[UnicyclerStep], passport: CellPassport) -> tuple[Step, ...]:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aurora_unicycler import (
+from aurora_unicycler import (  # type: ignore[import-untyped]
     ConstantCurrent,
     ConstantVoltage,
     CyclingProtocol,
@@ -30,7 +30,8 @@ _KINDS: Mapping[str, type[UnicyclerStep]] = {
     "tag": Tag,
 }
 _UNSUPPORTED = ("impedance_spectroscopy", "voltage_scan")
-#: Relative difference between the protocol's own capacity and the passport's that is let pass (rounding).
+#: Relative difference between the protocol's own capacity and the passport's that is let pass
+#: (rounding).
 _CAPACITY_TOLERANCE = 0.01
 
 
@@ -50,17 +51,18 @@ def protocol_faults(
         isinstance(step, OpenCircuitVoltage | ConstantCurrent | ConstantVoltage) for step in steps
     ):
         faults.append(
-            "method holds no step that does anything: give a rest, a constant current or a constant voltage"
+            "method holds no step that does anything: give a rest, a current or a voltage"
         )
     return faults
 
 
 def parsed_steps(document: Mapping[str, Any]) -> tuple[list[UnicyclerStep], list[str]]:
-    """The steps of the method, each by itself (a bare `Step` where one cannot be read), and what is wrong with them."""
+    """The steps of the method, a bare `Step` where one cannot be read, and what is wrong."""
     method = document.get("method")
     if not isinstance(method, Sequence) or isinstance(method, str):
         return [], [
-            'method is missing: a list of steps, for example [{"step": "open_circuit_voltage", "until_time_s": 60}]'
+            'method is missing: a list of steps, for example [{"step": "open_circuit_voltage",'
+            ' "until_time_s": 60}]'
         ]
     steps, faults = [], []
     for index, entry in enumerate(method):
@@ -76,7 +78,7 @@ def _parsed_step(entry: object) -> tuple[UnicyclerStep, list[str]]:
     kind = str(entry["step"])
     if kind in _UNSUPPORTED:
         return UnicyclerStep(), [
-            f"{kind} is not supported yet: this guard runs rest, constant current, constant voltage, loops"
+            f"{kind} is not supported yet: rest, constant current and constant voltage are"
         ]
     if kind not in _KINDS:
         return UnicyclerStep(), [f"unknown step type {kind!r}; known: {', '.join(_KINDS)}"]
@@ -125,7 +127,8 @@ def _current_faults(current: float, window: Window) -> list[str]:
     if abs(current) <= window.current_max:
         return []
     return [
-        f"current {current * 1e3:.4g} mA is beyond the largest allowed, {window.current_max * 1e3:.4g} mA"
+        f"current {current * 1e3:.4g} mA is beyond the largest allowed,"
+        f" {window.current_max * 1e3:.4g} mA"
     ]
 
 
@@ -133,12 +136,13 @@ def _voltage_faults(name: str, voltage: float | None, window: Window) -> list[st
     if voltage is None or window.voltage_min <= voltage <= window.voltage_max:
         return []
     return [
-        f"{name} {voltage:.4g} V is outside the cell's window, {window.voltage_min:.4g} to {window.voltage_max:.4g} V"
+        f"{name} {voltage:.4g} V is outside the cell's window,"
+        f" {window.voltage_min:.4g} to {window.voltage_max:.4g} V"
     ]
 
 
 def targets_of_loops(method: Sequence[UnicyclerStep]) -> dict[int, int]:
-    """Index of the step that each loop goes back to, by the loop's own index; loops that go nowhere are left out."""
+    """Where each loop goes back to, by the loop's own index; without those that go nowhere."""
     tags = {step.tag: index for index, step in enumerate(method) if isinstance(step, Tag)}
     found = {}
     for index, step in enumerate(method):
@@ -162,13 +166,15 @@ def _loop_faults(steps: Sequence[UnicyclerStep]) -> list[str]:
             continue
         if isinstance(step.loop_to, str) and step.loop_to not in tags:
             faults.append(
-                f"step {index} (loop): there is no tag {step.loop_to!r}; tags: {', '.join(tags) or 'none'}"
+                f"step {index} (loop): there is no tag {step.loop_to!r};"
+                f" tags: {', '.join(tags) or 'none'}"
             )
         elif index not in targets or all(
             isinstance(inner, Tag | Loop) for inner in steps[targets[index] : index]
         ):
             faults.append(
-                f"step {index} (loop): goes nowhere; it must go back over at least one step, got loop_to {step.loop_to!r}"
+                f"step {index} (loop): goes nowhere; it must go back over at least one step,"
+                f" got loop_to {step.loop_to!r}"
             )
     return faults
 
@@ -184,12 +190,13 @@ def _header_faults(document: Mapping[str, Any], passport: CellPassport) -> list[
     capacity = model.sample.capacity_mAh
     if capacity is not None and abs(capacity / passport.nominal_capacity - 1) > _CAPACITY_TOLERANCE:
         faults.append(
-            f"sample.capacity_mAh {capacity:.4g} is not the passport's nominal capacity, {passport.nominal_capacity:.4g} mAh,"
-            " by which C-rates count: leave it out, or correct one of the two"
+            f"sample.capacity_mAh {capacity:.4g} is not the passport's nominal capacity,"
+            f" {passport.nominal_capacity:.4g} mAh, by which C-rates count:"
+            " leave it out, or correct one of the two"
         )
     for name in ("delay_s", "max_capacity_mAh"):
         if getattr(model.safety, name):
             faults.append(
-                f"safety.{name} is not supported yet: leave it out (limits of voltage and current act at once)"
+                f"safety.{name} is not supported yet: leave it out (the other limits act at once)"
             )
     return faults

@@ -73,6 +73,8 @@ def set_soft_limit(guard: Guard, name: SoftLimit, value: float) -> Result:
     """Change one soft limit, inside the hard ones."""
     try:
         guard.limits.set_soft(name, float(value))
+        soft = guard.limits.soft
+        guard.change(soft=[soft.voltage_min, soft.voltage_max, soft.current_max])
         result = Result("", name)
     except (GuardError, ValueError, TypeError) as error:
         result = Result("", name, ok=False, error=str(error))

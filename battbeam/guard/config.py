@@ -1,9 +1,9 @@
-"""This file is where a cell guard's own configuration is read: the only place that can widen its hard limits."""
+"""This file is where a guard's own configuration is read: only there its hard limits are set."""
 
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from battbeam.errors import PreflightError
 from battbeam.experiment.cell import Window
@@ -48,7 +48,8 @@ class EclabConfig(_Part):
         kind: ``eclab``.
         prefix: Of the IOC's PVs, with the closing colon.
         channel: Number in ``C<channel>:``.
-        file_prefix: What FILEPREFIX is set to, as the instrument's computer sees it: directory and start of the name.
+        file_prefix: What FILEPREFIX is set to, as the instrument's computer sees it: directory and
+            start of the name.
         data_directory: Where the same files are seen from here; none when they cannot be read.
         timeout: Wall s for one PV to answer.
     """
@@ -87,6 +88,11 @@ class GuardConfig(_Part):
     heartbeat_timeout: float = Field(default=2.0, ge=0.2, le=60)
     hold_maximum: float = Field(default=3600.0, gt=0)
     policies: dict[Occasion, Policy] = Field(default_factory=lambda: dict(DEFAULT_POLICIES))
+
+    @field_validator("policies")
+    @classmethod
+    def _complete(cls, policies: dict[Occasion, Policy]) -> dict[Occasion, Policy]:
+        return {**DEFAULT_POLICIES, **policies}
 
     @classmethod
     def read(cls, path: Path) -> "GuardConfig":

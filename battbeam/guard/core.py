@@ -5,7 +5,7 @@ in, the session's clock and the instrument are objects given to it; tests use ot
 """
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 from uuid import uuid4
@@ -18,16 +18,13 @@ from battbeam.guard.config import GuardConfig
 from battbeam.guard.driver import Driver, Readings
 from battbeam.guard.limits import Limits
 from battbeam.guard.log import Log
-from battbeam.guard.ownership import Owner, Ownership, OwnerState
+from battbeam.guard.ownership import Owner, Ownership
 from battbeam.guard.policy import Occasion, Policy
+from battbeam.guard.preflight import cell_faults
 from battbeam.guard.runner import Ending, Runner, Terms
 from battbeam.guard.samples import Samples
+from battbeam.guard.watch import START_TIMEOUT, Watch
 from battbeam.guard.writer import Writer
-
-#: Wall s for the cycler to say that it runs after it was started.
-START_TIMEOUT = 5.0
-#: Wall s between attempts to stop a cycler that should not run.
-STOP_INTERVAL = 0.3
 
 
 class GuardState(StrEnum):
@@ -64,9 +61,8 @@ class Guard:
         self.last_error = ""
         self.is_reachable = True
         self.terms: Terms | None = None
-        self._start_deadline: float | None = None
-        self._last_stop = -math.inf
-        self._owner_deadline = math.inf
+        self._watch = Watch(driver, self.runner)
+        self.owner_deadline = math.inf
 
     # What a client may ask. Each raises GuardError or PreflightError when it refuses.
 
@@ -85,7 +81,7 @@ class Guard:
         self.writer.line("mount", cell_run=self.cell_run, passport=passport.model_dump(mode="json"))
         self.writer.assume_clock()
         if self.state is not GuardState.TRIPPED:
-            self._enter(GuardState.OPEN_CIRCUIT, "mounted")
+            self.enter(GuardState.OPEN_CIRCUIT, "mounted")
 
     def set_passport(self, passport: CellPassport | None, cell_run: str) -> None:
         """Whose cell it is, without a word in the log."""
@@ -101,7 +97,7 @@ class Guard:
         self.set_passport(None, "")
         self.runner.clear()
         if self.state is not GuardState.TRIPPED:
-            self._enter(GuardState.OPEN_CIRCUIT, "dismounted")
+            self.enter(GuardState.OPEN_CIRCUIT, "dismounted")
 
     def faults(self, protocol: Protocol) -> list[str]:
         """Every reason why a protocol may not run on the cell as it is."""
@@ -126,7 +122,7 @@ class Guard:
         )
         self.runner.queue(compiled.steps, self.terms)
         self.runner.load()
-        self._enter(GuardState.LOADED, "loaded")
+        self.enter(GuardState.LOADED, "loaded")
 
     def start(self) -> None:
         """Let the loaded protocol run."""
@@ -142,8 +138,8 @@ class Guard:
             return
         if self.state is not GuardState.RUNNING:
             raise GuardError(f"only a running cell can be held, it is {self.state}")
-        self._enter(GuardState.HOLDING, reason)
-        self.runner.interrupt(self._begin_hold)
+        self.enter(GuardState.HOLDING, reason)
+        self.runner.interrupt(self.begin_hold)
 
     def proceed(self) -> None:
         """Go on with what is left of the interrupted protocol."""
@@ -155,13 +151,13 @@ class Guard:
             raise GuardError("no protocol was interrupted: load one")
         if self.state is GuardState.OPEN_CIRCUIT and (faults := self._cell_faults()):
             raise PreflightError("cell", faults)
-        self._enter(GuardState.RUNNING, "proceeds")
-        self.runner.interrupt(self._begin_remainder)
+        self.enter(GuardState.RUNNING, "proceeds")
+        self.runner.interrupt(self.begin_remainder)
 
     def open_circuit(self, reason: str = "asked") -> None:
         """Open the circuit. Anyone may, always."""
         if self.state is not GuardState.TRIPPED:
-            self._enter(GuardState.OPEN_CIRCUIT, reason)
+            self.enter(GuardState.OPEN_CIRCUIT, reason)
         self.runner.interrupt()
         self.driver.stop()
 
@@ -177,12 +173,12 @@ class Guard:
         if not math.isfinite(live.voltage):
             raise GuardError("the trip stays: the voltage is not known")
         self.trip = {}
-        self._enter(GuardState.OPEN_CIRCUIT, "trip reset")
+        self.enter(GuardState.OPEN_CIRCUIT, "trip reset")
 
     def acquire(self, owner: Owner, *, wall: float) -> None:
         """Take the cell."""
         self.ownership.acquire(owner, wall=wall)
-        self._owner_deadline = math.inf
+        self.owner_deadline = math.inf
         self.writer.line("owner", state=self.ownership.state, **owner.to_document())
 
     def release(self, token: object) -> None:
@@ -208,8 +204,8 @@ class Guard:
 
     def tick(self, *, wall: float) -> None:
         """Look after owner and instrument; to be called at least every 0.1 s of wall time."""
-        if self.ownership.has_lapsed(wall=wall) or wall > self._owner_deadline:
-            self._owner_deadline = math.inf
+        if self.ownership.has_lapsed(wall=wall) or wall > self.owner_deadline:
+            self.owner_deadline = math.inf
             self.writer.line("owner", state=self.ownership.state)
             self._carefully(lambda: self.carry_out(Occasion.CLIENT_LOSS))
         readings = self.driver.poll()
@@ -232,7 +228,7 @@ class Guard:
             is_new = runner.notice(record.step)
             self.samples.step_to(record.step, record.elapsed)
             if is_new:
-                self._enter(self.state, "step")
+                self.enter(self.state, "step")
             self.writer.record(record, runner.step, runner.step_count)
             self._judge(record.voltage, record.current, flows=flows)
         for live in readings.lives:
@@ -254,7 +250,7 @@ class Guard:
             "current": current,
         }
         self.writer.line("trip", **{k: v for k, v in self.trip.items() if k != "time"})
-        self._enter(GuardState.TRIPPED, reason)
+        self.enter(GuardState.TRIPPED, reason)
         self.runner.clear()
         self._carefully(self.runner.interrupt)
         self._carefully(self.driver.stop)
@@ -265,24 +261,14 @@ class Guard:
         self.is_reachable = readings.is_reachable
         text = f"cycler {self.driver.name} {'answers again' if self.is_reachable else 'is lost'}"
         self._report(text)
-        self._enter(self.state, text)
+        self.enter(self.state, text)
 
     def _reconcile(self, readings: Readings, *, wall: float) -> None:
         """See that the cycler does what the guard wants it to do."""
-        runner = self.runner
-        is_wanted = runner.is_active and not runner.is_interrupted
-        if readings.is_running and not is_wanted and self.cell_run:
-            if wall - self._last_stop >= STOP_INTERVAL:
-                self._last_stop = wall
-                if not runner.is_active and not readings.has_ended:
-                    self._report(f"cycler {self.driver.name} ran without being started: stopped")
-                self.driver.stop()
-        if readings.is_running or readings.records or not runner.is_active:
-            self._start_deadline = None
-        elif self._start_deadline is not None and self._start_deadline < 0:
-            self._start_deadline = wall + START_TIMEOUT
-        elif self._start_deadline is not None and wall > self._start_deadline:
-            self._start_deadline, runner.is_active = None, False
+        if self.cell_run and (fault := self._watch.stop_if_unwanted(readings, wall=wall)):
+            self._report(fault)
+        if self._watch.has_failed_to_start(readings, wall=wall):
+            self.runner.is_active = False
             name = self.driver.name
             self._report(f"protocol started, cycler {name} still Stopped after {START_TIMEOUT:g} s")
             self.open_circuit("the cycler did not start")
@@ -291,9 +277,9 @@ class Guard:
 
     def _run_next(self, reason: str) -> None:
         self.writer.begin_segment()
-        self._start_deadline = -1.0
+        self._watch.expect_start()
         self.runner.run_next()
-        self._enter(self.state if self.state is GuardState.HOLDING else GuardState.RUNNING, reason)
+        self.enter(self.state if self.state is GuardState.HOLDING else GuardState.RUNNING, reason)
 
     def _segment_ended(self) -> None:
         """The segment's last record is in, and the circuit is open."""
@@ -308,19 +294,20 @@ class Guard:
             return
         elif is_hold:
             reason = f"held for {self.hold_maximum:g} s, the longest allowed"
-            self._enter(GuardState.OPEN_CIRCUIT, reason)
+            self.enter(GuardState.OPEN_CIRCUIT, reason)
         elif ending is Ending.CUT_SHORT:
             self._report(f"cycler {self.driver.name} stopped in the middle of a segment")
-            self._enter(GuardState.OPEN_CIRCUIT, "the cycler stopped by itself")
+            self.enter(GuardState.OPEN_CIRCUIT, "the cycler stopped by itself")
         elif ending is Ending.MORE:
             self._run_next("next segment")
         else:
-            self._enter(GuardState.FINISHED, "end of protocol")
+            self.enter(GuardState.FINISHED, "end of protocol")
 
-    def _begin_hold(self) -> None:
+    def begin_hold(self) -> None:
+        """Start the hold: the cell is at rest by now."""
         voltage, soft = self.samples.recent_voltage, self.limits.soft
         if voltage is None or self.terms is None:
-            self._enter(GuardState.OPEN_CIRCUIT, "no voltage is known to hold at")
+            self.enter(GuardState.OPEN_CIRCUIT, "no voltage is known to hold at")
             return
         step = Step(
             index=-1,
@@ -332,41 +319,14 @@ class Guard:
         self.runner.queue([step], self.terms)
         self._run_next(f"held at {step.voltage:.4f} V")
 
-    def _begin_remainder(self) -> None:
+    def begin_remainder(self) -> None:
+        """Start what is left of the interrupted protocol."""
         steps = self.runner.remainder
         if not steps or self.terms is None:
-            self._enter(GuardState.FINISHED, "nothing was left of the protocol")
+            self.enter(GuardState.FINISHED, "nothing was left of the protocol")
             return
         self.runner.queue(steps, self.terms)
         self._run_next("proceeds")
-
-    # After a restart.
-
-    def expect_owner(self, *, wall: float) -> None:
-        """Whoever owned the cell before a restart must come back in time, or is lost."""
-        self.ownership.state = OwnerState.LAPSED
-        self._owner_deadline = wall + self.ownership.timeout
-
-    def resume(self, state: GuardState, keys: Collection[str], *, has_ended: bool) -> None:
-        """Take up what an earlier guard left: ``state``, and a segment that may still run."""
-        runner, segment = self.runner, self.runner.segment
-        if segment is None or has_ended:
-            runner.is_active = False
-            if state in (GuardState.HOLDING, GuardState.LOADED):
-                state = GuardState.OPEN_CIRCUIT
-            self._enter(state, "guard started again")
-            if state is GuardState.RUNNING and not runner.waiting:
-                self._enter(GuardState.FINISHED, "end of protocol")
-            return
-        self.driver.attach(segment, keys)
-        runner.is_active = True
-        if state is GuardState.HOLDING and not runner.is_hold:
-            runner.interrupt_again(self._begin_hold)
-        elif state is GuardState.RUNNING and runner.is_hold:
-            runner.interrupt_again(self._begin_remainder)
-        elif state not in (GuardState.RUNNING, GuardState.HOLDING):
-            runner.interrupt_again(None)
-        self._enter(state, "guard started again")
 
     # Small change.
 
@@ -381,17 +341,11 @@ class Guard:
 
     def _cell_faults(self) -> list[str]:
         """Why no current may flow through the cell as it is now."""
-        live, soft = self.writer.live, self.limits.soft
-        if not self.is_reachable or live is None:
-            return [f"cycler {self.driver.name} does not answer: the cell's voltage is not known"]
-        if live.voltage < 0 <= soft.voltage_min:
-            return [f"open-circuit voltage {live.voltage:.4f} V: the polarity is wrong"]
-        if not soft.voltage_min <= live.voltage <= soft.voltage_max:
-            window = f"{soft.voltage_min:.4f} to {soft.voltage_max:.4f} V"
-            return [f"open-circuit voltage {live.voltage:.4f} V is outside {window}"]
-        return []
+        live = self.writer.live if self.is_reachable else None
+        return cell_faults(live, self.limits.soft, cycler=self.driver.name)
 
-    def _enter(self, state: GuardState, reason: str) -> None:
+    def enter(self, state: GuardState, reason: str) -> None:
+        """Change the state, or the step, and write it down."""
         self.state = state
         step, step_count = self.runner.step, self.runner.step_count
         self.writer.state(self.shown_state, reason, step, step_count, kept=state)
@@ -417,4 +371,4 @@ class Guard:
             flows = self.state in (GuardState.RUNNING, GuardState.HOLDING)
             if flows and not self.runner.is_active:
                 self.runner.put_back()
-                self._enter(GuardState.OPEN_CIRCUIT, "the cycler did not do what was asked")
+                self.enter(GuardState.OPEN_CIRCUIT, "the cycler did not do what was asked")

@@ -1,4 +1,4 @@
-"""This file is where it is said what a guard asks of any make of cycler; each make answers in `drivers/`."""
+"""This file is where it is said what a guard asks of any make of cycler."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -79,7 +79,8 @@ class Live:
 
     Attributes:
         session_time: When it was read, on the session's clock.
-        time: The same on the cycler's clock, s since the Unix epoch; NaN while nothing was ever started.
+        time: The same on the cycler's clock, s since the Unix epoch; NaN while nothing was ever
+            started.
         elapsed: s since the segment was started; NaN when nothing runs.
         voltage: V.
         current: A.
@@ -114,7 +115,8 @@ class Readings:
     Attributes:
         is_reachable: Whether the cycler answers.
         is_running: Whether current may flow, as the cycler says.
-        has_ended: The segment started last is over and all its records have been handed over. Stays true.
+        has_ended: The segment started last is over and all its records have been handed over. Stays
+            true.
         records: New ones, in order.
         lives: New ones, in order.
         comparison: The newest, if there is one.

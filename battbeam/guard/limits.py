@@ -1,7 +1,7 @@
 """This file is where the limits of one cell are kept and every reading is held against them.
 
-Hard limits are the guard's own and cannot be changed while it runs; soft limits lie inside them; the
-passport's window and the protocol's own safety limits narrow both.
+Hard limits are the guard's own and cannot be changed while it runs; soft limits lie inside them;
+the passport's window and the protocol's own safety limits narrow both.
 """
 
 import math
@@ -13,10 +13,12 @@ from battbeam.experiment.cell import Window
 
 SoftLimit = Literal["voltage_min", "voltage_max", "current_max"]
 
-#: How far a reading may leave the window in which the protocol must lie before it trips: a cycler overshoots
-#: when it closes the circuit and reads with noise. Half of what cell makers allow in their own safety circuits.
+#: How far a reading may leave the window in which the protocol must lie before it trips: a cycler
+#: overshoots when it closes the circuit and reads with noise. Half of what cell makers allow in
+#: their own safety circuits.
 VOLTAGE_MARGIN = 0.025
-#: The same for the current, relative; a range of a cycler overshoots by a few per cent when it switches.
+#: The same for the current, relative; a range of a cycler overshoots by a few per cent when it
+#: switches.
 CURRENT_MARGIN = 0.05
 #: Readings in a row that are no numbers before the cell counts as unobserved.
 N_UNREADABLE = 3
@@ -31,7 +33,7 @@ class Limits:
         self._n_unreadable = 0
 
     def narrow(self, window: Window | None) -> None:
-        """Set the soft limits about a cell's window, with margins; None puts them back to the hard ones."""
+        """Set the soft limits about a cell's window, with margins; to the hard ones for None."""
         self.soft = self.hard
         if window is not None:
             self.soft = self.hard.within(

@@ -1,6 +1,8 @@
-"""This file is where a guard writes down everything that happened to its cell: one JSON line each, append-only.
+"""This file is where a guard writes down everything that happened to its cell: one JSON line each,
+append-only.
 
-A line is written at once and synced by a thread of its own every 100 ms. Lines are numbered without gaps.
+A line is written at once and synced by a thread of its own every 100 ms. Lines are numbered without
+gaps.
 """
 
 import contextlib
@@ -10,7 +12,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from battbeam.errors import GuardError
 
@@ -75,7 +77,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def mend(path: Path) -> Path | None:
-    """Cut a torn last line off a log and keep it beside it; returns where, or None if nothing was torn."""
+    """Cut a torn last line off a log and keep it aside; returns where, None if none was torn."""
     if not path.exists():
         return None
     with path.open("r+b") as file:
@@ -92,7 +94,7 @@ def mend(path: Path) -> Path | None:
     return aside
 
 
-def _start_of_last_line(file: Any, size: int) -> int:
+def _start_of_last_line(file: BinaryIO, size: int) -> int:
     """Offset of the last line, whether or not it is closed by a newline."""
     block, position, kept = 65536, size, b""
     while position > 0:
@@ -118,7 +120,8 @@ def _last_number(path: Path) -> int:
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(_start_of_last_line(file, size))
-        return int(json.loads(file.read())["n"])
+        number: int = json.loads(file.read())["n"]
+        return number
 
 
 def _finite(value: Any) -> Any:

@@ -80,7 +80,7 @@ class Ownership:
         """
         if self.owner is not None and self.owner.token != owner.token:
             raise GuardError(
-                f"the cell is owned by {self.owner}; end that session, or wait until its heartbeat lapses"
+                f"the cell is owned by {self.owner}; end that session, or wait for it to lapse"
             )
         self.owner, self.state, self._last_beat = owner, OwnerState.OWNED, wall
 
@@ -101,7 +101,7 @@ class Ownership:
             raise GuardError(f"the cell is owned by {self.owner}, not by who sent this")
 
     def beat(self, text: str, *, wall: float) -> None:
-        """Take a heartbeat ``<token> <count>``; another's, or one whose count stands still, is none."""
+        """Take a heartbeat ``<token> <count>``; a count that stands still is none."""
         token, _, count = text.strip().rpartition(" ")
         if self.owner is not None and token == self.owner.token and count != self._count:
             self._count, self._last_beat = count, wall

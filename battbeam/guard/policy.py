@@ -1,4 +1,4 @@
-"""This file is where it is said what happens to the cell when the experiment around it stops or fails."""
+"""This file is where it is said what happens to a cell when the experiment stops or fails."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -23,8 +23,9 @@ class Policy(StrEnum):
     OPEN_CIRCUIT = "open_circuit"
 
 
-#: Until an owner declares otherwise. A pause or a lost beam costs data, not the cell, so the protocol goes on;
-#: after a failure nobody watches what the protocol was for, so the cell is held, and later opened.
+#: Until an owner declares otherwise. A pause or a lost beam costs data, not the cell, so the
+#: protocol goes on; after a failure nobody watches what the protocol was for, so the cell is held,
+#: and later opened.
 DEFAULT_POLICIES: Mapping[Occasion, Policy] = MappingProxyType(
     {
         Occasion.PAUSE: Policy.CONTINUE,
@@ -58,6 +59,7 @@ def policies_from(document: object) -> dict[Occasion, Policy]:
     ]
     if faults:
         raise ValueError(
-            f"{'; '.join(faults)}; occasions: {', '.join(occasions)}; policies: {', '.join(policies)}"
+            f"{'; '.join(faults)}; occasions: {', '.join(occasions)};"
+            f" policies: {', '.join(policies)}"
         )
     return {Occasion(name): Policy(value) for name, value in document.items()}

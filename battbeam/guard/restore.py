@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from battbeam.experiment.cell import CellPassport
+from battbeam.experiment.cell import CellPassport, Window
 from battbeam.experiment.protocol import Step
 from battbeam.guard.core import Guard, GuardState
 from battbeam.guard.driver import Segment
@@ -51,6 +51,7 @@ class Past:
     def _mount(self, line: dict[str, Any]) -> None:
         self.cell_run, self.passport = line["cell_run"], line["passport"]
         self.tally, self.run, self.has_ended = Tally(), None, True
+        self.settings.pop("soft", None)
 
     def _dismount(self, _line: dict[str, Any]) -> None:
         self.cell_run, self.passport, self.run = "", None, None
@@ -132,9 +133,31 @@ def restore(guard: Guard, past: Past, *, wall: float) -> None:
         guard.terms = Terms(
             segment.window, segment.record_interval, segment.record_voltage, segment.record_current
         )
-    guard.resume(past.state, past.keys, has_ended=past.has_ended)
+    _resume(guard, past)
     if past.was_owned:
-        guard.expect_owner(wall=wall)
+        guard.ownership.state = OwnerState.LAPSED
+        guard.owner_deadline = wall + guard.ownership.timeout
+
+
+def _resume(guard: Guard, past: Past) -> None:
+    """Take up the state, and a segment that may still run."""
+    runner, segment, state = guard.runner, guard.runner.segment, past.state
+    if segment is None or past.has_ended:
+        if state in (GuardState.HOLDING, GuardState.LOADED):
+            state = GuardState.OPEN_CIRCUIT
+        if state is GuardState.RUNNING and not runner.waiting:
+            state = GuardState.FINISHED
+        guard.enter(state, "guard started again")
+        return
+    guard.driver.attach(segment, past.keys)
+    runner.is_active = True
+    if state is GuardState.HOLDING and not runner.is_hold:
+        runner.interrupt_again(guard.begin_hold)
+    elif state is GuardState.RUNNING and runner.is_hold:
+        runner.interrupt_again(guard.begin_remainder)
+    elif state not in (GuardState.RUNNING, GuardState.HOLDING):
+        runner.interrupt_again(None)
+    guard.enter(state, "guard started again")
 
 
 def _restore_settings(guard: Guard, settings: dict[str, Any]) -> None:
@@ -142,3 +165,5 @@ def _restore_settings(guard: Guard, settings: dict[str, Any]) -> None:
         guard.policies |= policies_from(settings["policies"])
     guard.ownership.timeout = settings.get("heartbeat_timeout", guard.ownership.timeout)
     guard.hold_maximum = settings.get("hold_maximum", guard.hold_maximum)
+    if "soft" in settings and guard.passport is not None:
+        guard.limits.soft = Window(*settings["soft"]).within(guard.limits.hard)

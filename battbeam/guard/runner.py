@@ -143,7 +143,7 @@ class Runner:
             self.remainder = ()
 
     def interrupt(self, then: Callable[[], None] | None = None) -> None:
-        """Open the circuit now; ``then`` follows once the last record is in, at once if nothing runs."""
+        """Open the circuit now; ``then`` follows the last record, at once if nothing runs."""
         self._then = None
         if self.is_active:
             self._then, self.is_interrupted = then, True

@@ -1,7 +1,9 @@
-"""This file is where records become samples: numbered, with the charge passed since the cell was mounted.
+"""This file is where records become samples: numbered, with the charge passed since the cell was
+mounted.
 
-Charge is the trapezoidal integral of the current over the cycler's clock, within one segment; between two
-segments the circuit is open. Records count for good; live values reach on from the last record, until the next.
+Charge is the trapezoidal integral of the current over the cycler's clock, within one segment;
+between two segments the circuit is open. Records count for good; live values reach on from the last
+record, until the next.
 """
 
 import math

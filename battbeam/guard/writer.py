@@ -1,4 +1,5 @@
-"""This file is where what the guard sees is put into its log: samples, live values, watermarks, clocks.
+"""This file is where what the guard sees is put into its log: samples, live values, watermarks,
+clocks.
 
 A *sample* belongs to the cell run and counts once. A *live* line reaches on from the last sample
 until the next. A *watermark* says up to which time of the session's clock all is written.
@@ -162,7 +163,7 @@ class Writer:
         )
 
     def assume_clock(self) -> None:
-        """Until the cycler's clock was seen, take it for the session's, and say how far to trust."""
+        """Until the cycler's clock was seen, take it for the session's, and say how far."""
         now = self.clock.now()
         self.line("clock", device_time=now, session_time=now, uncertainty=UNSEEN_CLOCK)
 

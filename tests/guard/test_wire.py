@@ -211,7 +211,9 @@ def test_a_protocol_runs_from_start_to_end_and_every_sample_is_there_once(cell):
     assert len({line["key"] for line in samples}) == len(samples)
     times = [line["time"] for line in samples]
     assert times == sorted(times)
-    assert [line["step_index"] for line in samples] == sorted(l["step_index"] for l in samples)
+    assert [line["step_index"] for line in samples] == sorted(
+        line["step_index"] for line in samples
+    )
     assert largest_charge_error(cell, samples) < 0.001 * EXAMPLE["nominal_capacity"]
 
 

@@ -138,7 +138,7 @@ class EclabDriver:
     # What the guard asks.
 
     def wait(self, timeout: float) -> bool:
-        """Wait until the instrument has told its state; whether it did within ``timeout`` wall s."""
+        """Wait until the instrument has told its state; whether it did in ``timeout`` wall s."""
         deadline, pause = time.monotonic() + timeout, threading.Event()
         while time.monotonic() < deadline:
             if self._is_answering and {"STATE", "EWE"} <= self._values.keys():

@@ -2,8 +2,8 @@
 
 One CSV file a technique: lines that begin with ``#`` (a simulation's; ``# Started:`` is START by
 the cycler's own clock), a line of column names, then a line a record. The IOC writes ``AbsTime,
-Time,Loop,Ewe,I,Cycle`` (no ``I`` in OCV); ``Technique`` and ``Step`` are used where they are
-there. Without them the technique is in the file's name, and the step is told from the set values.
+Time,Loop,Ewe,I,Cycle`` (no ``I`` in OCV); ``Technique`` and ``Step`` are used where they are there.
+Without them the technique is in the file's name, and the step is told from the set values.
 """
 
 import math

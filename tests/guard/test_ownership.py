@@ -1,0 +1,61 @@
+import pytest
+
+from battbeam.errors import GuardError
+from battbeam.guard.ownership import Owner, Ownership, OwnerState
+
+
+def owner(token="a-long-token"):
+    return Owner("host", 7, "session", token)
+
+
+def test_a_token_that_is_not_random_is_refused():
+    with pytest.raises(GuardError, match="at least 8 characters"):
+        Owner.from_document({"token": "short"})
+    with pytest.raises(GuardError, match="at least 8 characters"):
+        Owner.from_document({"token": 12345678})
+
+
+def test_the_token_is_never_published():
+    document = {"host": "h", "pid": 3, "session": "s", "token": "a-long-token"}
+    assert Owner.from_document(document).to_document() == {"host": "h", "pid": 3, "session": "s"}
+
+
+def test_nobody_may_command_a_cell_that_is_not_owned():
+    with pytest.raises(GuardError, match="nobody owns the cell"):
+        Ownership(timeout=2).check("a-long-token")
+
+
+def test_asking_twice_is_no_fault():
+    ownership = Ownership(timeout=2)
+    ownership.acquire(owner(), wall=0)
+    ownership.acquire(owner(), wall=1)
+    assert ownership.state is OwnerState.OWNED
+
+
+def test_only_the_owner_releases():
+    ownership = Ownership(timeout=2)
+    ownership.acquire(owner(), wall=0)
+    with pytest.raises(GuardError, match="not by who sent this"):
+        ownership.release("another-token")
+    ownership.release("a-long-token")
+    assert ownership.state is OwnerState.NONE
+
+
+def test_acquiring_counts_as_a_beat_and_a_lapse_is_said_once():
+    ownership = Ownership(timeout=2)
+    ownership.acquire(owner(), wall=10)
+    assert not ownership.has_lapsed(wall=12)
+    assert ownership.has_lapsed(wall=12.01)
+    assert not ownership.has_lapsed(wall=13)
+    assert ownership.state is OwnerState.LAPSED
+
+
+@pytest.mark.parametrize(
+    ("beat", "lapses"),
+    [("a-long-token 1", False), ("another-token 1", True), ("", True), ("nonsense", True)],
+)
+def test_only_the_owners_beats_count(beat, lapses):
+    ownership = Ownership(timeout=2)
+    ownership.acquire(owner(), wall=0)
+    ownership.beat(beat, wall=1.9)
+    assert ownership.has_lapsed(wall=3) is lapses
