@@ -24,19 +24,17 @@ _FIRST = np.array([1, -8, 0, 8, -1]) / 12
 _SECOND = np.array([1, -2, 1])
 
 
-def line_matrix(
-    bins_response: sp.csr_matrix, fine: FineGrid, sticks: FineGrid, instrument: Instrument
+def line_profiles(
+    fine: FineGrid, sticks: FineGrid, instrument: Instrument, columns: AnyArray | None = None
 ) -> FloatArray:
-    """Counts in every bin of a line of unit strength at every stick, shape (n_bins, sticks.size)."""
-    distance = fine.two_theta[:, None] - sticks.two_theta[None, :]
-    width = instrument.full_width(sticks.two_theta)[None, :]
-    profile = pseudo_voigt(distance, width, instrument.lorentzian)
-    # What is spread in angle lies on a cone of that angle, so it is the power of the cone that is conserved.
-    profile *= (
-        np.sin(np.radians(sticks.two_theta))[None, :] / np.sin(np.radians(fine.two_theta))[:, None]
-    )
+    """Lines of unit strength at sticks (all or some), on a fine grid, shape (fine.size, n_sticks)."""
+    at = sticks.two_theta if columns is None else sticks.two_theta[columns]
+    distance = fine.two_theta[:, None] - at[None, :]
+    profile = pseudo_voigt(distance, instrument.full_width(at)[None, :], instrument.lorentzian)
+    # What is spread in angle lies on a cone of that angle: the power of the cone is conserved.
+    cone = np.sin(np.radians(at)) / np.sin(np.radians(fine.two_theta))[:, None]
     # Strengths are per radian of two theta.
-    return np.asarray(bins_response @ (profile * (180 / np.pi)))
+    return np.asarray(profile * cone * (180 / np.pi))
 
 
 @dataclass(frozen=True)
@@ -99,19 +97,13 @@ class LineShape:
 
     Attributes:
         sticks: The grid of positions.
-        matrix: See `line_matrix`; of all sticks or of some.
-        columns: Which, None for all.
+        matrix: Counts in every bin of a line of unit strength, shape (n_bins, n_sticks).
+        columns: The sticks it holds, None for all.
     """
 
     sticks: FineGrid
     matrix: FloatArray = field(repr=False)
     columns: AnyArray | None = field(default=None, repr=False)
-
-    def near(self, angles: FloatArray, within: float) -> "LineShape":
-        """The same, for lines that stay within an angle of these; both in degree."""
-        apart = np.abs(self.sticks.two_theta[:, None] - angles[None, :]).min(axis=1)
-        columns = np.nonzero(apart <= within)[0]
-        return LineShape(self.sticks, np.ascontiguousarray(self.matrix[:, columns]), columns)
 
     def draw(self, sticks: FloatArray) -> FloatArray:
         """Counts of several stick patterns (k, size), shape (n_bins, k)."""

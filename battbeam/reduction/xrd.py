@@ -12,7 +12,7 @@ from battbeam.errors import ReductionError
 from battbeam.reduction.instrument import Instrument
 from battbeam.reduction.pattern_fit import CountsInBins, PatternFit
 from battbeam.reduction.xrd_derive import derive
-from battbeam.reduction.xrd_model import XrdModel, build_model
+from battbeam.reduction.xrd_model import XrdModel
 from battbeam.reduction.xrd_result import (
     Dark,
     PhaseResult,
@@ -20,6 +20,7 @@ from battbeam.reduction.xrd_result import (
     XrdOptions,
     XrdResult,
 )
+from battbeam.reduction.xrd_setup import build_model
 from battbeam.units import AnyArray, FloatArray
 
 __all__ = ["Dark", "PhaseResult", "ScatteringPhase", "XrdOptions", "XrdReducer", "XrdResult"]

@@ -36,7 +36,9 @@ class Bench:
 
     @property
     def integrator(self) -> AzimuthalIntegrator:
-        detector = Detector(pixel1=self.pixel[0] / 1e3, pixel2=self.pixel[1] / 1e3, max_shape=self.shape)
+        detector = Detector(
+            pixel1=self.pixel[0] / 1e3, pixel2=self.pixel[1] / 1e3, max_shape=self.shape
+        )
         rot1, rot2 = np.radians(self.rotation)
         wavelength = wavelength_from_energy(self.energy) * 1e-10
         made = AzimuthalIntegrator(
@@ -89,22 +91,30 @@ class Bench:
                 a, b, d, e = (c[..., k] for k in range(4))
                 return (1 - s) * ((1 - t) * a + t * e) + s * ((1 - t) * b + t * d)
 
-            self._kept[depth] = np.degrees(np.arctan2(np.hypot(inside(x), inside(y)), inside(z) - depth)).astype(
-                np.float64
-            )
+            self._kept[depth] = np.degrees(
+                np.arctan2(np.hypot(inside(x), inside(y)), inside(z) - depth)
+            ).astype(np.float64)
         return self._kept[depth]
 
     def correction(self) -> np.ndarray:
         ai = self.integrator
-        solid = ai.solidAngleArray(self.shape) * self.pixel[0] * self.pixel[1] / (ai.dist * 1e3) ** 2
+        solid = (
+            ai.solidAngleArray(self.shape) * self.pixel[0] * self.pixel[1] / (ai.dist * 1e3) ** 2
+        )
         return solid * ai.polarization(self.shape, factor=self.polarization)
 
-    def curve(self, angles: np.ndarray, populations: list, optical_depth: float, downstream: dict) -> np.ndarray:
+    def curve(
+        self, angles: np.ndarray, populations: list, optical_depth: float, downstream: dict
+    ) -> np.ndarray:
         total = np.zeros_like(angles)
         for phase, content, edges, moles in populations:
             lines = reflections_of(phase, energy=self.energy, two_theta_max=angles[-1])
             if edges is None:
-                edges = free_edges_of(structure(phase)) if content is None else lattice_edges(phase, [content])[0]
+                edges = (
+                    free_edges_of(structure(phase))
+                    if content is None
+                    else lattice_edges(phase, [content])[0]
+                )
             strength = lines.strength(edges, content)[0] * moles
             middles = np.degrees(lines.two_theta(edges)[0])
             for middle, power in zip(middles, strength, strict=True):
@@ -113,7 +123,9 @@ class Bench:
                 gauss = 2 * np.sqrt(np.log(2) / np.pi) * 2.0 ** (-4 * d**2)
                 line = self.lorentzian * 2 / np.pi / (1 + 4 * d**2) + (1 - self.lorentzian) * gauss
                 power = power * np.exp(
-                    -optical_depth * downstream.get(phase, 0.5) * (1 / np.cos(np.radians(middle)) - 1)
+                    -optical_depth
+                    * downstream.get(phase, 0.5)
+                    * (1 / np.cos(np.radians(middle)) - 1)
                 )
                 cone = np.sin(np.radians(middle)) / np.sin(np.radians(angles))
                 total += power * line * cone / width * 180 / np.pi
@@ -136,7 +148,9 @@ class Bench:
             top = float(at.max()) + 1.0
             short = angles[angles < top]
             curve = self.curve(short, populations, optical_depth, downstream or {})
-            image += sum(area * np.interp(one, short, curve) for area, one in zip(AREA, at, strict=True))
+            image += sum(
+                area * np.interp(one, short, curve) for area, one in zip(AREA, at, strict=True)
+            )
             if depth == 0.0:
                 level = curve.mean() * background
                 middle = at[SAMPLES**2 // 2]
