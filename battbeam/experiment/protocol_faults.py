@@ -86,6 +86,9 @@ def _parsed_step(entry: object) -> tuple[UnicyclerStep, list[str]]:
         return _KINDS[kind].model_validate(dict(entry)), []
     except ValidationError as error:
         return UnicyclerStep(), [f"{kind}: {_sentence(dict(fault))}" for fault in error.errors()]
+    except (TypeError, ArithmeticError) as error:
+        # Unicycler's own reading of a C-rate lets these through, as for "C/0".
+        return UnicyclerStep(), [f"{kind}: {error}, got {dict(entry)}"]
 
 
 def _sentence(fault: Mapping[str, Any]) -> str:

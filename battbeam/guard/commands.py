@@ -23,6 +23,10 @@ HEARTBEAT_TIMEOUTS = (0.2, 60.0)
 #: Longest hold that an owner may ask for, s of cell time: a week.
 LONGEST_HOLD = 7 * 86400.0
 
+#: What a document of the right form and the wrong content can provoke on its way; a refusal, and
+#: never the end of a guard.
+CLIENTS_FAULTS = (GuardError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError)
+
 Document = Mapping[str, Any]
 
 
@@ -61,8 +65,8 @@ def carry_out(guard: Guard, verb: str, text: str, *, wall: float) -> Result:
         result = Result(name, verb)
     except PreflightError as error:
         result = Result(name, verb, ok=False, error=str(error), faults=error.faults)
-    except (GuardError, ValueError, TypeError) as error:
-        result = Result(name, verb, ok=False, error=str(error))
+    except CLIENTS_FAULTS as error:
+        result = Result(name, verb, ok=False, error=str(error) or type(error).__name__)
     guard.writer.line("command", verb=verb, id=name, ok=result.ok, error=result.error)
     if not result.ok:
         guard.last_error = f"{verb}: {result.error}"
@@ -76,7 +80,7 @@ def set_soft_limit(guard: Guard, name: SoftLimit, value: float) -> Result:
         soft = guard.limits.soft
         guard.change(soft=[soft.voltage_min, soft.voltage_max, soft.current_max])
         result = Result("", name)
-    except (GuardError, ValueError, TypeError) as error:
+    except CLIENTS_FAULTS as error:
         result = Result("", name, ok=False, error=str(error))
         guard.last_error = result.error
     guard.writer.line("command", verb=f"soft {name}", id="", ok=result.ok, error=result.error)

@@ -21,26 +21,47 @@ SYNC_INTERVAL = 0.1
 
 
 class Log:
-    """Writes one guard's log."""
+    """Writes one guard's log.
+
+    Attributes:
+        path: Of the file.
+        n: Number of the next line.
+        fault: Why lines are not on disk yet; empty when they are.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         mend(path)
         self.path = path
         self.n = _last_number(path) + 1
+        self.fault = ""
         self._file = path.open("ab", buffering=0)
+        self._pending = bytearray()
         self._dirty = threading.Event()
         self._is_open = True
         self._flusher = threading.Thread(target=self._sync_for_ever, name="log-sync", daemon=True)
         self._flusher.start()
 
     def write(self, kind: str, *, time: float, **fields: Any) -> int:
-        """Append one line and return its number."""
+        """Append one line and return its number.
+
+        A full disk keeps no guard from protecting its cell: lines wait in memory until they can be
+        written, and `fault` says so.
+        """
         line = {"n": self.n, "kind": kind, "time": time, **fields}
-        self._file.write(json.dumps(_finite(line), allow_nan=False).encode() + b"\n")
+        self._pending += json.dumps(_finite(line), allow_nan=False).encode() + b"\n"
         self.n += 1
+        self._write_pending()
         self._dirty.set()
         return self.n - 1
+
+    def _write_pending(self) -> None:
+        try:
+            while self._pending:
+                del self._pending[: os.write(self._file.fileno(), self._pending)]
+            self.fault = ""
+        except OSError as error:
+            self.fault = f"{self.path} cannot be written: {error}; lines wait in memory"
 
     def close(self) -> None:
         """Sync and close."""
@@ -54,7 +75,8 @@ class Log:
         while self._is_open:
             self._dirty.wait()
             self._dirty.clear()
-            os.fsync(self._file.fileno())
+            with contextlib.suppress(OSError):
+                os.fsync(self._file.fileno())
             pause.wait(SYNC_INTERVAL if self._is_open else 0)
 
 

@@ -45,7 +45,7 @@ def published(guard: Guard) -> dict[str, Any]:
         "SoftCurrentMax": limits.soft.current_max,
         "Trip": int(bool(guard.trip)),
         "TripReason": json.dumps(guard.trip) if guard.trip else "",
-        "LastError": guard.last_error[:8000],
+        "LastError": (guard.writer.log.fault or guard.last_error)[:8000],
     }
 
 

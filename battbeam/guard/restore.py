@@ -16,6 +16,11 @@ from battbeam.guard.runner import Terms
 from battbeam.guard.samples import Tally
 
 
+#: Wall s that a client may need to find a guard again that was started again: Channel Access
+#: searches at growing intervals.
+RECONNECTION = 10.0
+
+
 @dataclass
 class Past:
     """What the log says, up to its last line."""
@@ -112,8 +117,7 @@ _TAKES: dict[str, Callable[[Past, dict[str, Any]], None]] = {
 def restore(guard: Guard, past: Past, *, wall: float) -> None:
     """Put a new guard where an earlier one was; the instrument is left as it is.
 
-    Whoever owned the cell has as long as a heartbeat may take to acquire it again; then the
-    client counts as lost.
+    Whoever owned the cell has to acquire it again in time, or counts as lost.
     """
     if past.is_empty:
         return
@@ -136,7 +140,7 @@ def restore(guard: Guard, past: Past, *, wall: float) -> None:
     _resume(guard, past)
     if past.was_owned:
         guard.ownership.state = OwnerState.LAPSED
-        guard.owner_deadline = wall + guard.ownership.timeout
+        guard.owner_deadline = wall + guard.ownership.timeout + RECONNECTION
 
 
 def _resume(guard: Guard, past: Past) -> None:

@@ -64,7 +64,7 @@ def test_all_faults_come_at_once():
 
 def test_a_window_upside_down_is_refused():
     limits = {"voltage_min": 4.0, "voltage_max": 3.0, "current_max": 0.01}
-    with pytest.raises(PreflightError, match="voltage_min 4.0 V must be below voltage_max 3.0 V"):
+    with pytest.raises(PreflightError, match=r"voltage_min 4.0 V must be below voltage_max 3.0 V"):
         passport(limits=limits)
 
 

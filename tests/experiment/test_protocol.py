@@ -81,6 +81,8 @@ def test_a_protocol_that_fits_has_no_faults():
         ({"step": "voltage_scan"}, "voltage_scan is not supported yet"),
         ({"step": "impedance_spectroscopy"}, "impedance_spectroscopy is not supported yet"),
         ({"step": "magic"}, "unknown step type 'magic'"),
+        ({**CHARGE, "rate_C": "C/0"}, "division by zero"),
+        ({**CHARGE, "rate_C": {}}, "constant_current"),
         ({}, "needs a 'step' type"),
         (loop("nowhere", 2), "there is no tag 'nowhere'"),
         (loop(7, 2), "goes nowhere"),

@@ -253,6 +253,11 @@ def charge_and_discharge():
     return protocol(rest(60), current(1, until=3.6), voltage(3.6, 0.05, 1800), current(-1, 3.2))
 
 
+@pytest.fixture(scope="session")
+def bench_type():
+    return Bench
+
+
 @pytest.fixture
 def bench(tmp_path):
     made = Bench(tmp_path)

@@ -1,5 +1,6 @@
 import json
 import math
+import os
 
 import pytest
 
@@ -73,6 +74,26 @@ def test_damage_in_the_middle_is_not_passed_over(tmp_path):
     path.write_text(f"{line}\n{{broken\n{line}\n")
     with pytest.raises(GuardError, match="line 1 is damaged"):
         list(read_lines(path))
+
+
+def test_a_full_disk_keeps_the_lines_until_there_is_room(tmp_path, monkeypatch):
+    log = Log(tmp_path / "log.jsonl")
+    real, room = os.write, [7, 5]
+
+    def full(descriptor, lines):
+        if not room:
+            raise OSError(28, "No space left on device")
+        return real(descriptor, lines[: room.pop()])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        log.write("sample", time=1.0)
+        log.write("sample", time=2.0)
+        assert "cannot be written" in log.fault
+    log.write("sample", time=3.0)
+    assert log.fault == ""
+    log.close()
+    assert [line["n"] for line in read_lines(log.path)] == [0, 1, 2]
 
 
 def test_a_log_that_is_not_there_has_no_lines(tmp_path):

@@ -140,6 +140,10 @@ class Cell:
     def run(self, *method):
         self.pv(PREFIX + "Heartbeat")
         self.acquire()
+        if self.text("State") == "Tripped":
+            self.pv(PREFIX + "SoftVoltageMax").write([HARD.voltage_max], timeout=10)
+            self.pv(PREFIX + "SoftVoltageMin").write([HARD.voltage_min], timeout=10)
+            self.done("Reset")
         if not self.text("CellRun"):
             self.done("Passport", passport=dict(EXAMPLE))
         self.done("Load", protocol={"record": {"time_s": 10}, "method": list(method)})
@@ -295,6 +299,26 @@ def test_a_guard_that_was_killed_takes_up_its_cell_again_and_no_sample_is_lost(c
     assert largest_charge_error(cell, samples) < 0.001 * EXAMPLE["nominal_capacity"]
 
 
+def test_a_cycler_that_does_not_answer_is_shown_and_nothing_is_lost(cell):
+    first = cell.next_line()
+    cell.run(LONG)
+    cycler = cell.sim.child("cycler").pid
+    os.kill(cycler, signal.SIGSTOP)
+    try:
+        cell.wait_state("Unreachable")
+    finally:
+        os.kill(cycler, signal.SIGCONT)
+    cell.wait_state("Running")
+    cell.done("OpenCircuit")
+    wait_for(
+        lambda: len(cell.samples(first)) == len(cell.rows(first)),
+        timeout=10,
+        what="every record",
+        interval=0.2,
+    )
+    assert largest_charge_error(cell, cell.samples(first)) < 0.001 * EXAMPLE["nominal_capacity"]
+
+
 def random_puts(cell, n):
     """Nonsense and near-sense, put to every PV that takes something."""
     rng = random.Random(1)
@@ -318,7 +342,12 @@ def random_puts(cell, n):
 def no_put_escapes(cell, n):
     cell.run(LONG)
     random_puts(cell, n)
-    cell.done("Validate", protocol={"record": {"time_s": 1}, "method": [REST]})
+    rest = {"record": {"time_s": 1}, "method": [REST]}
+    wait_for(
+        lambda: cell.command("Validate", protocol=rest)["verb"] == "Validate",
+        timeout=60,
+        what="the puts to be answered",
+    )
     assert cell.number("HardVoltageMax") == HARD.voltage_max
     assert cell.number("HardCurrentMax") == HARD.current_max
     assert HARD.voltage_min <= cell.number("SoftVoltageMin") < cell.number("SoftVoltageMax")
