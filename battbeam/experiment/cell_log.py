@@ -18,6 +18,8 @@ from battbeam.units import FloatArray
 
 #: Bytes read at once, so that memory does not grow with the length of the log.
 BLOCK = 1 << 20
+#: A full table gets this many times its rows, and some more.
+GROWTH, SPARE_ROWS = 1.25, 64
 #: States of the guard in which no current flows.
 IDLE_STATES = frozenset({"Unmounted", "OpenCircuit", "Loaded", "Tripped", "Finished"})
 #: Currents below this are none, A: ten times the offset of a good potentiostat's lowest range.
@@ -26,7 +28,6 @@ NO_CURRENT = 1e-8
 _SAMPLE = (
     "line",
     "time",
-    "sequence",
     "voltage",
     "current",
     "step_index",
@@ -41,8 +42,7 @@ class Table:
     """Columns of floats that grow at the end; reading a column copies nothing."""
 
     def __init__(self, columns: Sequence[str]) -> None:
-        self._position = {name: position for position, name in enumerate(columns)}
-        self._values = np.empty((len(columns), 64))
+        self._columns = {name: np.empty(SPARE_ROWS) for name in columns}
         self._n = 0
 
     def __len__(self) -> int:
@@ -50,14 +50,19 @@ class Table:
 
     def append(self, *values: float) -> None:
         """One row, in the order of the columns."""
-        if self._n == self._values.shape[1]:
-            self._values = np.concatenate([self._values, np.empty_like(self._values)], axis=1)
-        self._values[:, self._n] = values
+        if self._n == len(next(iter(self._columns.values()))):
+            # One column after the other: a week of samples must not need room twice.
+            for name, column in self._columns.items():
+                room = np.empty(int(GROWTH * self._n) + SPARE_ROWS)
+                room[: self._n] = column
+                self._columns[name] = room
+        for column, value in zip(self._columns.values(), values, strict=True):
+            column[self._n] = value
         self._n += 1
 
     def __getitem__(self, column: str) -> FloatArray:
         """One column, shape (n,)."""
-        return self._values[self._position[column], : self._n]
+        return self._columns[column][: self._n]
 
 
 @dataclass(frozen=True)
@@ -186,7 +191,6 @@ class CellLog:
         self.samples.append(
             self._line,
             time,
-            _number(entry, "sequence"),
             _number(entry, "voltage"),
             current,
             _number(entry, "step_index"),
