@@ -20,7 +20,7 @@ from battbeam.guard.limits import Limits
 from battbeam.guard.log import Log
 from battbeam.guard.ownership import Owner, Ownership
 from battbeam.guard.policy import Occasion, Policy
-from battbeam.guard.preflight import cell_faults
+from battbeam.guard.preflight import cell_faults, window_faults
 from battbeam.guard.runner import Ending, Runner, Terms
 from battbeam.guard.samples import Samples
 from battbeam.guard.watch import START_TIMEOUT, Watch
@@ -71,10 +71,8 @@ class Guard:
         self._refuse_while_current_flows("a cell cannot be mounted")
         if self.passport is not None:
             raise GuardError(f"cell {self.passport.cell} is mounted: dismount it first")
-        both = passport.window.within(self.limits.hard)
-        if not both.voltage_min < both.voltage_max:
-            fault = f"its {passport.window} shares nothing with the hard limits, {self.limits.hard}"
-            raise PreflightError("cell passport", [fault])
+        if faults := window_faults(passport.window, self.limits.hard):
+            raise PreflightError("cell passport", faults)
         self.set_passport(passport, str(uuid4()))
         self.samples.mount()
         self.runner.clear()
@@ -114,12 +112,7 @@ class Guard:
         compiled = protocol.compile(passport, self.limits.soft)
         steps = [step.to_document() for step in compiled.steps]
         self.writer.line("protocol", protocol=dict(protocol.document), compiled=steps)
-        self.terms = Terms(
-            compiled.window,
-            compiled.record_interval,
-            compiled.record_voltage,
-            compiled.record_current,
-        )
+        self.terms = Terms.of(compiled)
         self.runner.queue(compiled.steps, self.terms)
         self.runner.load()
         self.enter(GuardState.LOADED, "loaded")

@@ -22,3 +22,11 @@ def cell_faults(live: Live | None, window: Window, *, cycler: str) -> list[str]:
             f"open-circuit voltage {live.voltage:.4f} V is outside {allowed}: wrong cell, or none"
         ]
     return []
+
+
+def window_faults(window: Window, hard: Window) -> list[str]:
+    """Why a cell of this window cannot be guarded within the hard limits."""
+    both = window.within(hard)
+    if both.voltage_min < both.voltage_max:
+        return []
+    return [f"its {window} shares nothing with the hard limits, {hard}"]

@@ -15,7 +15,6 @@ from battbeam.guard.policy import policies_from
 from battbeam.guard.runner import Terms
 from battbeam.guard.samples import Tally
 
-
 #: Wall s that a client may need to find a guard again that was started again: Channel Access
 #: searches at growing intervals.
 RECONNECTION = 10.0

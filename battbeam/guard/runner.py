@@ -12,7 +12,7 @@ from typing import Any
 
 from battbeam.errors import GuardError
 from battbeam.experiment.cell import Window
-from battbeam.experiment.protocol import Step
+from battbeam.experiment.protocol import CompiledProtocol, Step
 from battbeam.guard.driver import Driver, Segment
 from battbeam.guard.samples import Samples
 
@@ -41,6 +41,16 @@ class Terms:
     record_interval: float = 10.0
     record_voltage: float | None = None
     record_current: float | None = None
+
+    @classmethod
+    def of(cls, protocol: CompiledProtocol) -> "Terms":
+        """Those that a protocol asks for."""
+        return cls(
+            protocol.window,
+            protocol.record_interval,
+            protocol.record_voltage,
+            protocol.record_current,
+        )
 
 
 class Runner:
