@@ -1,8 +1,9 @@
-"""This file is where a standard's rings become the geometry of the detector and the shape of a line.
+"""This file is where a standard's rings become the geometry of the detector and the shape of a
+line.
 
-All rings in all azimuthal sectors are fitted together as counts, through the pixels' own areas: distance, foot of
-the normal and tilt, widths, Lorentzian share and, unless given, the beam's polarization. The energy is not fitted:
-with one distance the two cannot be told apart.
+All rings in all azimuthal sectors are fitted together as counts, through the pixels' own areas:
+distance, foot of the normal and tilt, widths, Lorentzian share and, unless given, the beam's
+polarization. The energy is not fitted: with one distance the two cannot be told apart.
 """
 
 from dataclasses import dataclass, field, replace
@@ -17,14 +18,16 @@ from battbeam.errors import ReductionError
 from battbeam.materials import CALIBRANTS
 from battbeam.reduction.instrument import Instrument
 from battbeam.reduction.pixels import PixelGeometry
-from battbeam.reduction.ring_fit import Rings, RingModel, best_guess, fit_rings, rings_of
+from battbeam.reduction.ring_fit import RingModel, fit_rings
+from battbeam.reduction.ring_search import Rings, best_guess, rings_of
 from battbeam.units import AnyArray, FloatArray, wavelength_from_energy
 
 # Rings needed for a distance, a centre and a tilt that can be checked.
 _LEAST_RINGS = 3
 # A ring counts as found at this many standard deviations.
 _FOUND = 8.0
-# Of the rings that should be strong enough, this share must be found and be of about the right strength.
+# Of the rings that should be strong enough, this share must be found and be of about the right
+# strength.
 _SHARE_FOUND = 0.7
 _STRENGTH_WITHIN = 3.0
 # Reduced chi squared from which on rings do not fit the calibrant.
@@ -37,7 +40,8 @@ class GeometryGuess:
 
     Attributes:
         distance: From the sample to where the beam meets the detector, mm, within 5 %.
-        centre: Where, in pixels along rows' and columns' index from the corner of pixel (0, 0), within 15 pixels.
+        centre: Where, in pixels along rows' and columns' index from the corner of pixel (0, 0),
+            within 15 pixels.
         pixel_size: Along rows' and columns' index, mm.
         energy: eV; it is taken as true.
         rotation: pyFAI's rot1 and rot2, radian.
@@ -55,7 +59,8 @@ class GeometryGuess:
             np.array([self.distance, 0.0, 0.0, *self.rotation]), shape, self.pixel_size, self.energy
         )
         normal = np.array(flat.rotation)
-        # The beam runs along axis 3 and meets the plane at (centre); the plane's foot is elsewhere when tilted.
+        # The beam runs along axis 3 and meets the plane at (centre); the plane's foot is
+        # elsewhere when tilted.
         along = normal.T @ np.array([0.0, 0.0, self.distance])
         foot = (
             self.centre[0] * self.pixel_size[0] - along[0],
@@ -74,7 +79,8 @@ class GeometryCalibration:
         rotation: rot1 and rot2, radian; rot3 is 0.
         covariance: Of (distance, poni1, poni2, rot1, rot2), mm and radian.
         centre: Where the beam meets the detector, pixels along rows' and columns' index.
-        two_theta_error: Standard deviation of an angle because of the geometry: at each ring, degree.
+        two_theta_error: Standard deviation of an angle because of the geometry: at each ring,
+            degree.
         rings: Angle of each ring on the detector, degree.
         instrument: Shape of a line.
         residual: Reduced chi squared.
@@ -156,12 +162,14 @@ def calibrate_geometry(
         calibrant: ``LaB6`` or ``CeO2``.
         guess: Where to begin.
         time: Of the frame, s since the Unix epoch; kept in the instrument file.
-        polarization: Horizontal degree of linear polarization; ``"fit"`` takes it from the rings, None ignores it.
+        polarization: Horizontal degree of linear polarization; ``"fit"`` takes it from the rings,
+            None ignores it.
         mask: True where a pixel is not used.
         dark: Expected counts without beam, shape of the frame.
 
     Raises:
-        ReductionError: If there are too few rings on the detector, none in the frame, or those of something else.
+        ReductionError: If there are too few rings on the detector, none in the frame, or those of
+            something else.
     """
     if calibrant not in CALIBRANTS:
         raise ReductionError(f"unknown calibrant {calibrant!r}; known: {', '.join(CALIBRANTS)}")
@@ -177,9 +185,9 @@ def calibrate_geometry(
     )
     if n_seen < _LEAST_RINGS:
         raise ReductionError(
-            f"{n_seen} rings of {calibrant} meet the detector (two theta {start.two_theta.min():.1f} to "
-            f"{start.two_theta.max():.1f} degree), {_LEAST_RINGS} are needed: move the detector closer, raise the "
-            f"energy, or use the standard with more rings"
+            f"{n_seen} rings of {calibrant} meet the detector (two theta "
+            f"{start.two_theta.min():.1f} to {start.two_theta.max():.1f} degree), {_LEAST_RINGS} "
+            f"are needed: move the detector closer or raise the energy"
         )
 
     def pixels(parameters: FloatArray) -> PixelGeometry:
@@ -208,8 +216,9 @@ def _check(found: RingModel, rings: Rings, calibrant: str, guess: GeometryGuess)
     share = float((right & expected).sum()) / max(1, int(expected.sum()))
     if share < _SHARE_FOUND or found.residual > _WORST_RESIDUAL:
         raise ReductionError(
-            f"the rings are not those of {calibrant} at {guess.energy:.0f} eV: {100 * share:.0f} % of them are found "
-            f"with their strength, residual {found.residual:.1f}; {advice}"
+            f"the rings are not those of {calibrant} at {guess.energy:.0f} eV: "
+            f"{100 * share:.0f} % of them are found with their strength, "
+            f"residual {found.residual:.1f}; {advice}"
         )
 
 
@@ -243,6 +252,7 @@ def _calibration(
         calibrant=calibrant,
         time=time,
         geometry_error=tuple(float(v) for v in errors[:5]),
+        spacing_error=found.spacing_error,
         residual=found.residual,
     )
     return GeometryCalibration(

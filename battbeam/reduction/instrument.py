@@ -25,7 +25,9 @@ class Instrument:
         energy: eV.
         calibrant: Name of the standard.
         time: Of the calibration, s since the Unix epoch.
-        geometry_error: Standard deviation of distance (mm), poni1 (mm), poni2 (mm), rot1, rot2 (radian).
+        geometry_error: Standard deviation of distance (mm), poni1 (mm), poni2 (mm), rot1, rot2
+            (radian).
+        spacing_error: Relative standard deviation of every lattice spacing because of the geometry.
         residual: Reduced chi squared of the calibration.
     """
 
@@ -38,6 +40,7 @@ class Instrument:
     calibrant: str
     time: float
     geometry_error: tuple[float, ...] = ()
+    spacing_error: float = 0.0
     residual: float = float("nan")
 
     @classmethod

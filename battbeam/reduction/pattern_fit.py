@@ -1,7 +1,7 @@
 """This file is where a whole pattern is fitted: amounts solved exactly, lattices by Gauss-Newton.
 
-Counts are compared with counts. The weights are the model's own expected variance, renewed every step,
-so that the answer is that of maximum likelihood and not drawn towards low counts.
+Counts are compared with counts. The weights are the model's own expected variance, renewed every
+step, so that the answer is that of maximum likelihood and not drawn towards low counts.
 """
 
 from collections.abc import Sequence
@@ -157,7 +157,9 @@ class PatternModel:
         return np.asarray(np.maximum(expected, _LEAST_VARIANCE) + counts.dark_variance)
 
     def _linear_prior(self, linear: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Means and inverse variances of the amounts of inactive grains, as shares of all active material."""
+        """Means and inverse variances of the amounts of inactive grains, as shares of all active
+        material.
+        """
         mean, prior = np.zeros(self._n_linear), np.zeros(self._n_linear)
         scale = abs(sum(linear[i] for i, c in enumerate(self.components) if c.kind != "inert"))
         for index, component in enumerate(self.components):

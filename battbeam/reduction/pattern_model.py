@@ -1,14 +1,13 @@
 """This file is where phases become columns of counts in bins, with derivatives by their lattices.
 
-Reflections are sticks on a fine grid of angles; one matrix, computed once, turns sticks into what the bins
-count of instrument-wide lines. So a pattern and all its derivatives cost one matrix product.
+Reflections are sticks on a fine grid of angles; one matrix, computed once, turns sticks into what
+the bins count of instrument-wide lines. So a pattern and all its derivatives cost one product.
 """
 
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import scipy.sparse as sp
 
 from battbeam.materials import LITHIUM_RANGE, lattice_edges
 from battbeam.reduction.instrument import Instrument, pseudo_voigt
@@ -27,7 +26,7 @@ _SECOND = np.array([1, -2, 1])
 def line_profiles(
     fine: FineGrid, sticks: FineGrid, instrument: Instrument, columns: AnyArray | None = None
 ) -> FloatArray:
-    """Lines of unit strength at sticks (all or some), on a fine grid, shape (fine.size, n_sticks)."""
+    """Lines of unit strength at all or some sticks, drawn on a fine grid, shape (fine.size, n)."""
     at = sticks.two_theta if columns is None else sticks.two_theta[columns]
     distance = fine.two_theta[:, None] - at[None, :]
     profile = pseudo_voigt(distance, instrument.full_width(at)[None, :], instrument.lorentzian)
@@ -39,7 +38,8 @@ def line_profiles(
 
 @dataclass(frozen=True)
 class CompositionTable:
-    """The lattice of an active phase against its lithium content, carried on straight beyond its ends.
+    """The lattice of an active phase against its lithium content, carried on straight beyond its
+    ends.
 
     Attributes:
         phase: Name.
@@ -155,7 +155,9 @@ class Component:
         return np.eye(self.n_edges)
 
     def sticks(self, parameters: FloatArray, optical_depth: float) -> FloatArray:
-        """Stick pattern per areal mole and its derivatives by the parameters, shape (1 + n_parameters, size)."""
+        """Stick pattern per areal mole and its derivatives by the parameters, shape (1 +
+        n_parameters, size).
+        """
         if self.kind == "inert":
             return self._drawn(parameters, None, np.zeros(self.n_edges), None, None, optical_depth)
         if self.kind == "inactive":
@@ -183,7 +185,8 @@ class Component:
         angle, by_edge = self.reflections.two_theta(edges)
         strength, strength_by_edge, by_content = self.reflections.strength(edges, content)
         strength_by_edge = strength_by_edge + by_content[:, None] * content_by_edge
-        # Light scattered behind its layer's middle leaves by a longer way; the transmission was divided out.
+        # Light scattered behind its layer's middle leaves by a longer way; the transmission was
+        # divided out.
         absorbed = np.exp(-optical_depth * self.downstream * (1 / np.cos(angle) - 1))
         strength, strength_by_edge = strength * absorbed, strength_by_edge * absorbed[:, None]
         at = (np.degrees(angle) - grid.start) / grid.step
@@ -201,7 +204,8 @@ class Component:
         index, weights = np.where(inside, index, 0).ravel(), np.where(inside, weights, 0.0)
 
         def deposit(values: FloatArray) -> FloatArray:
-            return np.bincount(index, weights=(weights * values).ravel(), minlength=grid.size)
+            light = (weights * values).ravel()
+            return np.asarray(np.bincount(index, weights=light, minlength=grid.size), dtype=float)
 
         value = deposit(strength)
         rows = [value]

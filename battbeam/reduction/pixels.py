@@ -1,7 +1,8 @@
-"""This file is where pixels become angles: geometry from a .poni, bins, and the response of bins to lines.
+"""This file is where pixels become angles: geometry from a .poni, bins, and the response of bins
+to lines.
 
-Lengths are mm. The frame of reference is pyFAI's: axis 1 along rows' index, axis 2 along columns' index, axis 3
-along the beam, the sample at the origin.
+Lengths are mm. The frame of reference is pyFAI's: axis 1 along rows' index, axis 2 along columns'
+index, axis 3 along the beam, the sample at the origin.
 """
 
 import hashlib
@@ -42,7 +43,7 @@ class PixelGeometry:
     pixel_size: tuple[float, float]
     distance: float
     poni: tuple[float, float]
-    rotation: tuple[tuple[float, float, float], ...]
+    rotation: tuple[tuple[float, ...], ...]
     energy: float
 
     @classmethod
@@ -50,7 +51,8 @@ class PixelGeometry:
         """From a .poni, for frames of this shape.
 
         Raises:
-            ReductionError: If the file is missing or malformed, names no wavelength, or is for another detector.
+            ReductionError: If the file is missing or malformed, names no wavelength, or is for
+                another detector.
         """
         try:
             integrator = pyFAI.load(str(path))
@@ -65,7 +67,8 @@ class PixelGeometry:
             raise ReductionError(f"geometry {path} names no pixel size")
         if detector.shape is not None and tuple(detector.shape) != tuple(shape):
             raise ReductionError(
-                f"geometry {path} is for a detector of {tuple(detector.shape)} pixels, the frame has {tuple(shape)}"
+                f"geometry {path} is for a detector of {tuple(detector.shape)} pixels, "
+                f"the frame has {tuple(shape)}"
             )
         rotation = np.asarray(integrator.rotation_matrix(), dtype=float)
         return cls(
@@ -96,7 +99,9 @@ class PixelGeometry:
     def correction(
         self, positions: FloatArray, *, polarization: float | None, depth: float = 0.0
     ) -> FloatArray:
-        """Solid angle (steradian) times polarization factor of a pixel at each position, seen from a depth."""
+        """Solid angle (steradian) times polarization factor of a pixel at each position, seen from
+        a depth.
+        """
         seen = _seen_from(positions, depth)
         radius2 = (seen**2).sum(axis=0)
         normal = np.array(self.rotation)[:, 2]
@@ -117,7 +122,9 @@ class PixelGeometry:
 
     @property
     def pixel_width(self) -> tuple[float, float]:
-        """Smallest and largest extent of a pixel in two theta over the detector, degree (along its longer side)."""
+        """Smallest and largest extent of a pixel in two theta over the detector, degree (along its
+        longer side).
+        """
         rows, columns = (np.linspace(0.5, n - 0.5, 33) for n in self.shape)
         at, along = (grid.ravel() for grid in np.meshgrid(rows, columns, indexing="ij"))
         middle = self.positions(at, along)
@@ -136,7 +143,7 @@ class PixelGeometry:
 def _seen_from(positions: FloatArray, depth: float) -> FloatArray:
     if depth == 0:
         return positions
-    return positions - np.array([0.0, 0.0, depth])[:, None]
+    return np.asarray(positions - np.array([0.0, 0.0, depth])[:, None])
 
 
 def angle_of(positions: FloatArray, depth: float = 0.0) -> FloatArray:
@@ -146,7 +153,9 @@ def angle_of(positions: FloatArray, depth: float = 0.0) -> FloatArray:
 
 
 def cubic_weights(position: FloatArray) -> tuple[AnyArray, FloatArray]:
-    """Index of the first of four grid points around each position, and Lagrange weights (4, n) of the four."""
+    """Index of the first of four grid points around each position, and Lagrange weights (4, n) of
+    the four.
+    """
     first = np.floor(position).astype(np.int64) - 1
     u = position - first
     weights = np.stack(
@@ -195,9 +204,8 @@ class Bins:
 
     def sum(self, values: AnyArray) -> FloatArray:
         """Of values of the pixels over each bin, shape (n_bins,)."""
-        return np.bincount(self.index, weights=values.ravel(), minlength=self.n_bins + 1)[
-            : self.n_bins
-        ]
+        summed = np.bincount(self.index, weights=values.ravel(), minlength=self.n_bins + 1)
+        return np.asarray(summed[: self.n_bins], dtype=float)
 
 
 @dataclass(frozen=True)
@@ -217,7 +225,7 @@ class FineGrid:
     @property
     def two_theta(self) -> FloatArray:
         """Degree, shape (size,)."""
-        return self.start + self.step * np.arange(self.size)
+        return np.asarray(self.start + self.step * np.arange(self.size), dtype=float)
 
 
 def response(
@@ -232,9 +240,9 @@ def response(
 ) -> sp.csr_matrix:
     """What each bin counts of light at each fine angle, shape (n_bins, grid.size).
 
-    Each pixel is sampled at n_sub x n_sub Gauss points of its area, so a line comes out as wide as the
-    pixels see it. The bin is that of the pixel's centre, as in the integration; the angle is that seen from
-    the layer's depth. ``pixels`` restricts it to some of them.
+    Each pixel is sampled at n_sub x n_sub Gauss points of its area, so a line comes out as wide
+    as the pixels see it. The bin is that of the pixel's centre, as in the integration; the angle
+    is that seen from the layer's depth. ``pixels`` restricts it to some of them.
     """
     nodes, node_weights = np.polynomial.legendre.leggauss(n_sub)
     offsets = np.stack(np.meshgrid(nodes, nodes, indexing="ij")).reshape(2, -1) / 2

@@ -1,7 +1,8 @@
-"""This file is where the reduction computes how strongly, and at which angle, a crystalline phase scatters.
+"""This file is where the reduction computes how strongly, and at which angle, a crystalline phase
+scatters.
 
-The reduction's own: lattice sums are taken over the positions that the space group generates, reflections
-are gathered into families by the Laue group, amounts are moles of formula units.
+The reduction's own: lattice sums are taken over the positions that the space group generates,
+reflections are gathered into families by the Laue group, amounts are moles of formula units.
 """
 
 from dataclasses import dataclass
@@ -22,9 +23,11 @@ from battbeam.materials import (
 )
 from battbeam.units import FloatArray, wavelength_from_energy
 
-# Families weaker than this share of the phase's strongest are left out: together below 0.1 % of a pattern.
+# Families weaker than this share of the phase's strongest are left out: together below 0.1 % of a
+# pattern.
 _WEAKEST = 1e-5
-# Lithium contents at which squared structure factors are computed; smooth between (positions move linearly).
+# Lithium contents at which squared structure factors are computed; smooth between (positions move
+# linearly).
 _N_CONTENTS = 25
 # Two symmetry copies closer than this (fractional) are one atom on a special position.
 _SAME_ATOM = 1e-3
@@ -71,12 +74,12 @@ def _families(phase: Structure, largest: float) -> tuple[FloatArray, FloatArray]
     operations = group.operations()
     limits = [int(np.ceil(edge * largest)) for edge in (lattice.a, lattice.b, lattice.c)]
     grid = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in limits], indexing="ij"), axis=-1)
-    hkl = grid.reshape(-1, 3)
+    hkl = grid.reshape(-1, 3).astype(float)
     inverse_d = np.sqrt(metric_terms(phase, hkl) @ (1 / free_edges_of(phase) ** 2))
     hkl = hkl[(inverse_d <= largest) & (inverse_d > 0)]
     unit = gemmi.ReciprocalAsu(group)
     counted: dict[tuple[int, ...], int] = {}
-    for index in hkl.tolist():
+    for index in hkl.astype(int).tolist():
         if operations.is_systematically_absent(index):
             continue
         representative = tuple(unit.to_asu(index, operations)[0])
@@ -106,7 +109,7 @@ def squared_structure_factors(phase: Structure, hkl: FloatArray, energy: float) 
     """abs(F)^2 of each reflection, electrons squared per unit cell, shape (n,).
 
     Source:
-        F = sum of occupancy (f0 + f' + i f'') exp(-8 pi^2 u sin^2(theta) / wavelength^2) exp(2 pi i h.r);
+        F = sum of occupancy (f0 + f' + i f'') exp(-8 pi^2 u s^2) exp(2 pi i h.r), s = 1 / (2 d);
         Friedel mates are averaged, as a powder does.
     """
     hkl = np.asarray(hkl, dtype=float)
@@ -163,7 +166,9 @@ class Reflections:
         return squared_structure_factors(self.structure, self.hkl, self.energy)
 
     def squares(self, lithium_content: float | None) -> tuple[FloatArray, FloatArray]:
-        """abs(F)^2 and its derivative by the lithium content, shape (n,) each; contents outside the range are clipped."""
+        """abs(F)^2 and its derivative by the lithium content, shape (n,) each; contents outside
+        the range are clipped.
+        """
         if not self.holds_lithium or lithium_content is None:
             return self._fixed_squares, np.zeros(len(self.hkl))
         low, high = LITHIUM_RANGE[self.phase]
@@ -171,7 +176,9 @@ class Reflections:
         return self._squares(content), self._squares(content, 1)
 
     def two_theta(self, edges: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Angles in radian, shape (n,), and their derivatives by the free edges, shape (n, n_free_edges)."""
+        """Angles in radian, shape (n,), and their derivatives by the free edges, shape (n,
+        n_free_edges).
+        """
         inverse_d = np.sqrt(self.metric @ (1 / edges**2))
         half = wavelength_from_energy(self.energy) / 2
         sine = np.minimum(half * inverse_d, 1 - 1e-9)
@@ -183,12 +190,12 @@ class Reflections:
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Scattered power of each ring, per incident photon and areal mole of formula units.
 
-        In cm2 per mol and steradian times radian of two theta (that is, of a profile that is normalised in
-        radian), without polarization and absorption.
+        In cm2 per mol and steradian times radian of two theta (that is, of a profile that is
+        normalised in radian), without polarization and absorption.
 
         Returns:
-            The strength, shape (n,), its derivatives by the edges, shape (n, n_free_edges), and by the
-            lithium content, shape (n,).
+            The strength, shape (n,), its derivatives by the edges, shape (n, n_free_edges), and
+            by the lithium content, shape (n,).
 
         Source:
             N_A r_e^2 wavelength^3 m abs(F)^2 / (16 pi Z V sin^2(theta) cos(theta)); Warren, X-ray

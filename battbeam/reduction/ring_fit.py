@@ -1,26 +1,22 @@
 """This file is where the rings of a standard are fitted in azimuthal sectors."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import scipy.linalg as sl
 import scipy.sparse as sp
-from scipy import ndimage, optimize
 from scipy.interpolate import BSpline
 
-from battbeam.reduction.pixels import Bins, FineGrid, PixelGeometry, angle_of, response
-from battbeam.reduction.reflections import free_edges_of, reflections_of
+from battbeam.reduction.pixels import Bins, FineGrid, response
+from battbeam.reduction.ring_search import GeometryOf, Rings
 from battbeam.units import AnyArray, FloatArray
-
-GeometryOf = Callable[[FloatArray], PixelGeometry]
 
 _N_SECTORS = 24
 _KNOT_SPACING = 1.0
-_MAX_TWO_THETA = 60.0
 _MAX_ROUNDS = 14
-# A round that moves no angle by more than this (degree) ends the fit; a tenth of what is asked of the rings.
+# A round that moves no angle by more than this (degree) ends the fit; a tenth of what is asked of
+# the rings.
 _SETTLED = 5e-5
 # Widths and shares: the same in standard deviations.
 _SETTLED_SHAPE = 0.05
@@ -31,29 +27,6 @@ _TILT, _CURVATURE = 0.2, 0.2
 # Steps of numerical derivatives: mm and radian.
 _STEPS = np.array([1e-3, 1e-3, 1e-3, 1e-5, 1e-5])
 _LORENTZIAN_RANGE = (-0.2, 1.2)
-# The search: on frames of about this many blocks, with lines blurred to these widths (degree).
-_BLOCKS = 128
-_SEARCH_WIDTHS = (0.5, 0.3, 0.18)
-
-
-@dataclass(frozen=True)
-class Rings:
-    """What a standard should show: angles in degree and relative strengths, shape (n,)."""
-
-    two_theta: FloatArray
-    strength: FloatArray
-
-
-def rings_of(calibrant: str, energy: float) -> Rings:
-    """Rings of a standard; families with one spacing are one ring."""
-    lines = reflections_of(calibrant, energy=energy, two_theta_max=_MAX_TWO_THETA)
-    edges = free_edges_of(lines.structure)
-    angles, strengths = np.degrees(lines.two_theta(edges)[0]), lines.strength(edges, None)[0]
-    keys = np.round(angles, 6)
-    unique = np.unique(keys)
-    together = np.array([strengths[keys == key].sum() for key in unique])
-    keep = together > 2e-3 * together.max()
-    return Rings(unique[keep], together[keep])
 
 
 @dataclass(frozen=True)
@@ -69,7 +42,9 @@ class RingModel:
         amount: Of each ring, arbitrary unit.
         amount_error: Of it.
         seen: Indices of the rings on the detector.
-        ring_derivatives: Largest change of angle at each seen ring by the geometry, degree, shape (n_seen, 5).
+        ring_derivatives: Largest change of angle at each seen ring by the geometry, degree, shape
+            (n_seen, 5).
+        spacing_error: Relative, of lattice spacings, by the geometry: the worst of the rings.
         residual: Reduced chi squared.
     """
 
@@ -82,90 +57,8 @@ class RingModel:
     amount_error: FloatArray = field(repr=False)
     seen: AnyArray = field(repr=False)
     ring_derivatives: FloatArray = field(repr=False)
-    residual: float = float("nan")
-
-
-def best_guess(
-    signal: FloatArray, used: AnyArray, rings: Rings, pixels: GeometryOf, first: FloatArray
-) -> FloatArray:
-    """The guess, moved to where blurred rings lie best on the frame."""
-    size = max(1, int(np.ceil(max(signal.shape) / _BLOCKS)))
-    coarse, weight, rows, columns = _blocks(signal, used, size)
-    geometry = pixels(first)
-    degree = np.degrees(max(geometry.pixel_size) / geometry.distance)
-
-    def score(parameters: FloatArray, width: float) -> float:
-        angles = angle_of(pixels(parameters).positions(rows, columns))
-        grid = np.arange(0.0, angles.max() + 0.1, width / 8)
-        seen = rings.two_theta < angles.max() + 2 * width
-        relative = np.sqrt(rings.strength[seen] * np.sin(np.radians(rings.two_theta[seen])))
-        lines = (
-            np.exp(-4 * np.log(2) * ((grid[:, None] - rings.two_theta[seen]) / width) ** 2)
-            @ relative
-        )
-        drawn = np.interp(angles, grid, lines) * weight
-        drawn = drawn - drawn[weight > 0].mean() * weight
-        norm = np.sqrt((drawn**2).sum())
-        return -float((coarse * drawn).sum() / norm) if norm > 0 else 0.0
-
-    step = 0.4 / degree * max(geometry.pixel_size)
-    reach = 15 * max(geometry.pixel_size)
-    offsets = np.arange(-np.ceil(reach / step), np.ceil(reach / step) + 1) * step
-    offsets = offsets[np.abs(offsets) <= reach + step / 2]
-    trials = [
-        first + np.array([first[0] * stretch, up, across, 0, 0])
-        for stretch in np.arange(-0.06, 0.061, 0.015)
-        for up in offsets
-        for across in offsets
-    ]
-    best = trials[int(np.argmin([score(trial, _SEARCH_WIDTHS[0]) for trial in trials]))]
-    scale = np.array(
-        [0.01 * first[0], 3 * max(geometry.pixel_size), 3 * max(geometry.pixel_size), 0.02, 0.02]
-    )
-    for width, n_free in ((_SEARCH_WIDTHS[0], 3), (_SEARCH_WIDTHS[1], 5), (_SEARCH_WIDTHS[2], 5)):
-        start = best
-
-        def cost(
-            moved: FloatArray, start: FloatArray = start, width: float = width, n_free: int = n_free
-        ) -> float:
-            tilt = float(
-                ((start[3:] + scale[3:] * np.append(moved, np.zeros(5 - n_free))[3:]) ** 2).sum()
-            )
-            parameters = start + scale * np.append(moved, np.zeros(5 - n_free))
-            return score(parameters, width) * (1 - 0.05 * tilt)
-
-        found = optimize.minimize(
-            cost,
-            np.zeros(n_free),
-            method="Nelder-Mead",
-            options={"maxfev": 400, "xatol": 1e-3, "fatol": 1e-6},
-        )
-        best = start + scale * np.append(found.x, np.zeros(5 - n_free))
-        scale = scale / 2
-    return best
-
-
-def _blocks(
-    signal: FloatArray, used: AnyArray, size: int
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Frame in blocks with slow changes taken off, in standard deviations; weights; positions in pixels."""
-    n_rows, n_columns = (n // size * size for n in signal.shape)
-
-    def summed(values: FloatArray) -> FloatArray:
-        cut = values[:n_rows, :n_columns].reshape(n_rows // size, size, n_columns // size, size)
-        return np.asarray(cut.sum(axis=(1, 3)))
-
-    counts, n_used = summed(np.where(used, signal, 0.0)), summed(used.astype(float))
-    mean = counts / np.maximum(n_used, 1)
-    wide = 25
-    smooth = ndimage.uniform_filter(mean * (n_used > 0), wide)
-    smooth = smooth / np.maximum(ndimage.uniform_filter((n_used > 0).astype(float), wide), 1e-6)
-    # Square roots keep a few strong rings from deciding alone.
-    apart = np.sqrt(np.maximum(mean, 0) + 0.1) - np.sqrt(np.maximum(smooth, 0) + 0.1)
-    weight = (n_used > size**2 / 2).astype(float)
-    rows, columns = np.indices(counts.shape)
-    at = (rows.ravel() + 0.5) * size, (columns.ravel() + 0.5) * size
-    return (apart * weight).ravel(), weight.ravel(), at[0], at[1]
+    spacing_error: float
+    residual: float
 
 
 @dataclass(frozen=True)
@@ -307,7 +200,9 @@ def _shape_moved(state: _State, step: FloatArray, rings: FloatArray) -> None:
 def _shapes(
     grid: FloatArray, rings: FloatArray, state: _State
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Unit lines, and their derivatives by angle, width and Lorentzian share, shape (n_grid, n_rings) each."""
+    """Unit lines, and their derivatives by angle, width and Lorentzian share, shape (n_grid,
+    n_rings) each.
+    """
     width = np.polyval(state.width[::-1], np.tan(np.radians(rings) / 2))
     u = (grid[:, None] - rings) / width
     log2 = 4 * np.log(2)
@@ -321,40 +216,42 @@ def _shapes(
     return line, by_u / width, -(line + u * by_u) / width, lorentz - gauss
 
 
-def _round(
-    sectors: _Sectors, rings: FloatArray, state: _State, free_polarization: bool
-) -> tuple[FloatArray, FloatArray, float, FloatArray]:
-    """One Gauss-Newton step of (geometry, widths, share, polarization), its covariance, chi squared, amounts."""
-    n_rings = len(rings)
-    line, by_angle, by_width, by_share = _shapes(sectors.grid.two_theta, rings, state)
-    columns = [sectors.response @ line]
+def _linear_columns(sectors: _Sectors, line: FloatArray) -> FloatArray:
+    """Counts of each ring and of each function of the background, shape (n, n_rings + n_splines)."""
     low, high = sectors.two_theta.min(), sectors.two_theta.max()
     n_spans = max(4, int(np.ceil((high - low) / _KNOT_SPACING)))
     knots = np.concatenate([[low] * 3, np.linspace(low, high, n_spans + 1), [high] * 3])
     splines = BSpline.design_matrix(sectors.two_theta, knots, 3).toarray()
-    columns.append(splines * (sectors.norm / sectors.norm.max())[:, None])
-    linear_columns = np.column_stack(columns)
-    if state.linear is None or len(state.linear) != linear_columns.shape[1]:
-        variance = np.maximum(sectors.counts, 0) + 5.0
-        state.linear = _least_squares(linear_columns, sectors.counts, variance)
-    variance = np.maximum(linear_columns @ state.linear, 0.5)
-    state.linear = _least_squares(linear_columns, sectors.counts, variance)
-    amounts = state.linear[:n_rings]
+    smooth = splines * (sectors.norm / sectors.norm.max())[:, None]
+    return np.column_stack([sectors.response @ line, smooth])
+
+
+def _round(
+    sectors: _Sectors, rings: FloatArray, state: _State, free_polarization: bool
+) -> tuple[FloatArray, FloatArray, float, FloatArray]:
+    """One Gauss-Newton step of (geometry, widths, share, polarization), its covariance, chi
+    squared, and amounts with their errors.
+    """
+    n_rings = len(rings)
+    line, by_angle, by_width, by_share = _shapes(sectors.grid.two_theta, rings, state)
+    columns = _linear_columns(sectors, line)
+    if state.linear is None or len(state.linear) != columns.shape[1]:
+        rough = np.maximum(sectors.counts, 0) + 5.0
+        state.linear = _least_squares(columns, sectors.counts, rough)
+    variance = np.maximum(columns @ state.linear, 0.5)
+    state.linear = _least_squares(columns, sectors.counts, variance)
+    amounts, model = state.linear[:n_rings], columns @ state.linear
     tangents = np.tan(np.radians(rings) / 2)[None, :] ** np.arange(3)[:, None]
     slope = sectors.response @ (by_angle @ amounts)
-    model = linear_columns @ state.linear
-    derivatives = [
-        slope[:, None] * sectors.by_geometry,
-        *[(sectors.response @ (by_width @ (amounts * t)))[:, None] for t in tangents],
-        (sectors.response @ (by_share @ amounts))[:, None],
-    ]
+    shapes = np.column_stack([*(by_width @ (amounts * t) for t in tangents), by_share @ amounts])
+    derivatives = [slope[:, None] * sectors.by_geometry, sectors.response @ shapes]
     if free_polarization:
         derivatives.append((model * sectors.by_polarization)[:, None])
-    every = np.column_stack([linear_columns, *derivatives])
+    every = np.column_stack([columns, *derivatives])
     apart = sectors.counts - model
     normal = every.T @ (every / variance[:, None])
     right = every.T @ (apart / variance)
-    n_linear = linear_columns.shape[1]
+    n_linear = columns.shape[1]
     for index, value, sigma in (
         (n_linear + 3, state.geometry[3], _TILT),
         (n_linear + 4, state.geometry[4], _TILT),
@@ -362,16 +259,17 @@ def _round(
     ):
         normal[index, index] += 1 / sigma**2
         right[index] -= value / sigma**2
-    diagonal = np.sqrt(np.diag(normal))
-    diagonal = np.where(diagonal > 0, diagonal, 1.0)
-    inverse = sl.inv(
-        normal / np.outer(diagonal, diagonal) + 1e-11 * np.eye(len(normal))
-    ) / np.outer(diagonal, diagonal)
-    step = inverse @ right
+    inverse = _inverse(normal)
     residual = float((apart**2 / variance).sum() / (len(apart) - len(normal)))
-    keep = slice(n_linear, None)
     errors = np.sqrt(np.maximum(np.diag(inverse)[:n_rings], 0))
-    return step[keep], inverse[keep, keep], residual, np.array([amounts, errors])
+    keep = slice(n_linear, None)
+    return (inverse @ right)[keep], inverse[keep, keep], residual, np.array([amounts, errors])
+
+
+def _inverse(normal: FloatArray) -> FloatArray:
+    diagonal = np.sqrt(np.diag(normal))
+    scale = np.outer(diagonal, diagonal) + (diagonal == 0) * 1.0
+    return np.asarray(sl.inv(normal / scale + 1e-11 * np.eye(len(normal))) / scale)
 
 
 def _least_squares(columns: FloatArray, target: FloatArray, variance: FloatArray) -> FloatArray:
@@ -392,10 +290,13 @@ def _outcome(
     residual: float,
     amounts: FloatArray,
 ) -> RingModel:
-    amount, error = np.zeros(len(rings.two_theta)), np.full(len(rings.two_theta), np.inf)
-    amount[seen], error[seen] = amounts
-    derivatives = []
+    amount, amount_error = np.zeros(len(rings.two_theta)), np.full(len(rings.two_theta), np.inf)
+    amount[seen], amount_error[seen] = amounts
+    derivatives, spacing = [], []
     for angle in rings.two_theta[seen]:
+        mean = sectors.by_geometry[np.abs(sectors.two_theta - angle) < state.width[0]].mean(axis=0)
+        error = np.radians(np.sqrt(mean @ covariance[:5, :5] @ mean))
+        spacing.append(float(error / 2 / np.tan(np.radians(angle) / 2)))
         near = np.argsort(np.abs(sectors.two_theta - angle))[: 2 * _N_SECTORS]
         rows = sectors.by_geometry[near]
         spread = np.einsum("ri,ij,rj->r", rows, covariance[:5, :5], rows)
@@ -407,8 +308,9 @@ def _outcome(
         polarization=state.polarization,
         covariance=covariance,
         amount=amount,
-        amount_error=error,
+        amount_error=amount_error,
         seen=seen,
         ring_derivatives=np.array(derivatives),
+        spacing_error=max(spacing),
         residual=residual,
     )

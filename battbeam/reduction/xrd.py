@@ -49,7 +49,8 @@ class XrdReducer:
         mask: True where a pixel is not used, shape (n_rows, n_columns).
 
     Raises:
-        ReductionError: If a file is missing or malformed, or no pattern can be had from this geometry.
+        ReductionError: If a file is missing or malformed, or no pattern can be had from this
+            geometry.
     """
 
     def __init__(
@@ -92,7 +93,9 @@ class XrdReducer:
         }
 
     def integrate(self, frame: AnyArray) -> FloatArray:
-        """Sum of counts over sum of correction factors in each bin, NaN where no pixel lies; no dark, no limit."""
+        """Sum of counts over sum of correction factors in each bin, NaN where no pixel lies; no
+        dark, no limit.
+        """
         self._check(frame)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(self._model.bins.sum(frame) / self._model.norm)
@@ -111,7 +114,8 @@ class XrdReducer:
         Args:
             frame: Counts, shape (n_rows, n_columns).
             monitor: Counts of I0 during the exposure.
-            transmission: Of the cell, 0 to 1 (counts behind over counts before, over the same without cell);
+            transmission: Of the cell, 0 to 1 (counts behind over counts before, over the same
+                without cell);
                 None or NaN: not measured, no correction.
             exposure: s; needed with a dark.
             dark: Frames without beam.
@@ -131,7 +135,13 @@ class XrdReducer:
         fit = model.fit(counts, self._model.start(counts))
         monitor_error = 1 / np.sqrt(monitor)
         derived = derive(
-            model, fit, self.options, per_amount=1 / (monitor * passed), relative=monitor_error
+            model,
+            fit,
+            self.options,
+            per_amount=1 / (monitor * passed),
+            relative=monitor_error,
+            spacing_error=self._instrument.spacing_error,
+            energy=self._instrument.energy,
         )
         reason = self._doubts(fit, len(saturated))
         values = {name: getattr(derived, name) for name in derived.__dataclass_fields__}
@@ -185,9 +195,8 @@ class XrdReducer:
     def _doubts(self, fit: PatternFit, n_saturated: int) -> str:
         reasons = []
         if self._model.pixels_per_width > _MOST_PIXELS_PER_WIDTH:
-            reasons.append(
-                f"pixels {self._model.pixels_per_width:.1f} line widths wide: fractions not reliable"
-            )
+            wide = self._model.pixels_per_width
+            reasons.append(f"pixels {wide:.1f} line widths wide: fractions not reliable")
         if n_saturated > _MOST_SATURATED * np.prod(self._shape):
             reasons.append(f"{100 * n_saturated / np.prod(self._shape):.0f} % of pixels saturated")
         if not fit.converged:

@@ -1,4 +1,6 @@
-"""This file is where amounts and lattices of a fit become fractions, angles and lithium contents with their errors."""
+"""This file is where amounts and lattices of a fit become fractions, angles and lithium contents
+with their errors.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +10,14 @@ import numpy as np
 from battbeam.materials import structure
 from battbeam.reduction.pattern_fit import PatternFit, PatternModel
 from battbeam.reduction.xrd_result import PhaseResult, XrdOptions
-from battbeam.units import FloatArray
+from battbeam.units import FloatArray, two_theta_from_d_spacing
 
 # Below this many standard deviations of its amount a phase's two populations are not averaged.
 _SIGNIFICANT = 3.0
 # Step of numerical derivatives, in standard deviations.
 _STEP = 1e-2
+# And of that by a common stretch of lattices.
+_STRETCH = 1e-5
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,10 @@ class _Population:
 class _Quantities:
     """All derived quantities as one function of all fitted parameters."""
 
-    def __init__(self, model: PatternModel, fit: PatternFit, options: XrdOptions) -> None:
-        self.model, self.options = model, options
+    def __init__(
+        self, model: PatternModel, fit: PatternFit, options: XrdOptions, energy: float
+    ) -> None:
+        self.model, self.options, self.energy = model, options, energy
         self.theta = np.concatenate([fit.linear, *fit.parameters])
         self.covariance = fit.covariance
         self.phases: dict[str, list[_Population]] = {}
@@ -50,12 +56,7 @@ class _Quantities:
             phase: self._is_significant(members) for phase, members in self.phases.items()
         }
         self.followed = {
-            phase: {
-                name: index
-                for name in (options.reflections if phase in self.active else ())
-                if (index := model.components[members[0].component].reflections.index_of(name))
-                is not None
-            }
+            phase: self._indices(members[0], options.reflections if phase in self.active else ())
             for phase, members in self.phases.items()
         }
         self.votes = {phase: self._votes(phase) for phase in self.active}
@@ -64,6 +65,11 @@ class _Quantities:
         chosen = [m.component for m in members]
         error = np.sqrt(self.covariance[np.ix_(chosen, chosen)].sum())
         return bool(abs(self.theta[chosen].sum()) > _SIGNIFICANT * error)
+
+    def _indices(self, population: _Population, names: Sequence[str]) -> dict[str, int]:
+        reflections = self.model.components[population.component].reflections
+        found = {name: reflections.index_of(name) for name in names}
+        return {name: index for name, index in found.items() if index is not None}
 
     def _votes(self, phase: str) -> FloatArray:
         """Inverse covariance with which edges vote on the composition: fitted, and of the table."""
@@ -78,7 +84,9 @@ class _Quantities:
         return np.asarray(np.linalg.inv(self.covariance[np.ix_(part, part)] + table))
 
     def phase(self, phase: str, theta: FloatArray) -> FloatArray:
-        """Amount, edges, angles of the followed reflections (degree) and lithium content of one phase."""
+        """Amount, edges, angles of the followed reflections (degree) and lithium content of one
+        phase.
+        """
         members = self.phases[phase]
         amounts = np.array([theta[m.component] for m in members])
         rows = [self._population(phase, member, theta) for member in members]
@@ -99,13 +107,15 @@ class _Quantities:
             edges = parameters[: component.n_edges]
             if member.kind == "grains":
                 content = component.table.content(edges, self.votes[phase])[0]
-        angles = np.degrees(component.reflections.two_theta(edges)[0])[
-            list(self.followed[phase].values())
-        ]
+        lines = component.reflections.metric[list(self.followed[phase].values())]
+        spacing = 1 / np.sqrt(lines @ (1 / edges**2))
+        angles = two_theta_from_d_spacing(d_spacing=spacing, energy=self.energy)
         return np.concatenate([edges, angles, [content]])
 
     def all(self, theta: FloatArray) -> FloatArray:
-        """Of every phase its quantities and fraction, then the active amount and mean lithium content."""
+        """Of every phase its quantities and fraction, then the active amount and mean lithium
+        content.
+        """
         rows = {phase: self.phase(phase, theta) for phase in self.phases}
         amounts = np.array([rows[p][0] for p in self.active])
         if self.options.fraction_by == "weight":
@@ -121,9 +131,17 @@ class _Quantities:
 
 
 def derive(
-    model: PatternModel, fit: PatternFit, options: XrdOptions, *, per_amount: float, relative: float
+    model: PatternModel,
+    fit: PatternFit,
+    options: XrdOptions,
+    *,
+    per_amount: float,
+    relative: float,
+    energy: float,
+    spacing_error: float,
 ) -> Derived:
-    """Fractions, lattices, angles and lithium contents with the errors that the fit's covariance implies.
+    """Fractions, lattices, angles and lithium contents with the errors that the fit's covariance
+    implies.
 
     Args:
         model: What was fitted.
@@ -131,10 +149,12 @@ def derive(
         options: Which reflections, fractions by what.
         per_amount: Factor from fitted amounts to those reported.
         relative: Standard deviation of that factor, relative.
+        energy: At which angles are stated, eV: that of the calibration.
+        spacing_error: Relative standard deviation of all lattice spacings together.
     """
-    quantities = _Quantities(model, fit, options)
+    quantities = _Quantities(model, fit, options, energy)
     values = quantities.all(quantities.theta)
-    errors = _errors(quantities, values)
+    errors = np.hypot(_errors(quantities, values), spacing_error * np.abs(_by_spacing(quantities)))
     phases: dict[str, PhaseResult] = {}
     begin = 0
     for phase, members in quantities.phases.items():
@@ -168,6 +188,21 @@ def derive(
 
 def _named(names: Sequence[str], values: FloatArray) -> dict[str, float]:
     return {name: float(value) for name, value in zip(names, values, strict=True)}
+
+
+def _by_spacing(quantities: _Quantities) -> FloatArray:
+    """Derivatives of all quantities by a common stretch of all fitted lattices."""
+    moved = []
+    for sign in (1, -1):
+        theta = quantities.theta.copy()
+        for members in quantities.phases.values():
+            for member in members:
+                if member.kind != "inactive":
+                    n_edges = quantities.model.components[member.component].n_edges
+                    first = member.parameters.start
+                    theta[first : first + n_edges] *= 1 + sign * _STRETCH
+        moved.append(quantities.all(theta))
+    return np.asarray((moved[0] - moved[1]) / (2 * _STRETCH))
 
 
 def _errors(quantities: _Quantities, values: FloatArray) -> FloatArray:

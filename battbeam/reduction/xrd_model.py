@@ -1,4 +1,6 @@
-"""This file is where everything that is the same for all frames of a series is, and where a fit starts."""
+"""This file is where everything that is the same for all frames of a series is, and where a fit
+starts.
+"""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,6 @@
-"""This file is where the reduction of a diffraction frame says what it was asked and what it found."""
+"""This file is where the reduction of a diffraction frame says what it was asked and what it
+found.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +19,8 @@ class ScatteringPhase:
 
     Attributes:
         phase: A name of `battbeam.materials.PHASES`.
-        depth: Of its layer along the beam, mm from the electrode's middle, > 0 towards the detector.
+        depth: Of its layer along the beam, mm from the electrode's middle, > 0 towards the
+            detector.
         downstream: Share of the cell's absorption that lies behind the layer, 0 to 1.
     """
 
@@ -88,12 +91,14 @@ class PhaseResult:
     Attributes:
         fraction: Moles of formula units over those of all active phases; NaN if inert.
         fraction_error: Of it.
-        amount: Moles of formula units per beam area, per monitor count and transmission: mol/cm2 up to
+        amount: Moles of formula units per beam area, per monitor count and transmission: mol/cm2
+            up to
             one constant of the instrument.
         amount_error: Of it.
         lattice: Free edges, angstrom, the mean over all grains in the beam.
         lattice_error: Angstrom. Where the phase is too weak to tell it is that of the prior.
-        two_theta: Angle of each followed reflection for electrode depth 0, degree.
+        two_theta: Angle of each followed reflection for electrode depth 0 at the energy of the
+            calibration, degree.
         two_theta_error: Degree.
         lithium_content: From the lattice; NaN if inert.
         lithium_content_error: Of it.
@@ -129,7 +134,8 @@ class XrdResult:
         lithium_content_error: Of it.
         residual: Reduced chi squared, 1 if the model holds.
         residual_deviation: Standard deviation of `residual` expected from counting.
-        unexplained: Largest unexplained peak, in standard deviations (< 0: the model has one too many).
+        unexplained: Largest unexplained peak, in standard deviations (< 0: the model has one too
+            many).
         unexplained_two_theta: Where it is, degree.
         counts: Sum over the pixels in use, dark subtracted.
         n_saturated: Pixels left out because they were saturated.

@@ -170,7 +170,9 @@ class _Layers:
         families: Mapping[str, Reflections],
         instrument: Instrument,
     ) -> dict[str, LineShape]:
-        """Of every phase: an inert one's lines stay where they are, an active one's may be anywhere."""
+        """Of every phase: an inert one's lines stay where they are, an active one's may be
+        anywhere.
+        """
         shapes: dict[str, LineShape] = {}
         for phase in phases:
             if phase.is_active and phase.depth == 0:
@@ -211,7 +213,8 @@ def _bin_edges(
         low = max(low, first - _MARGIN_BELOW, 1.0)
     if not low < high or first > high:
         raise ReductionError(
-            f"no line meets the detector: it sees two theta up to {high:.2f} degree, the first line is at {first:.2f}"
+            f"no line meets the detector: it sees two theta up to {high:.2f} degree, "
+            f"the first line is at {first:.2f}"
         )
     width = float(instrument.full_width(np.array([low, high])).min())
     bin_width = options.bin_width or min(pixel, max(pixel / 2, _BIN_PER_WIDTH * width))
@@ -220,7 +223,7 @@ def _bin_edges(
             f"bin_width {bin_width:.4f} degree is wider than a pixel ({pixel:.4f} degree)"
         )
     n_bins = int(np.ceil((high - low) / bin_width))
-    return low + bin_width * np.arange(n_bins + 1), width
+    return np.asarray(low + bin_width * np.arange(n_bins + 1), dtype=float), width
 
 
 def _splines(two_theta: FloatArray, spacing: float) -> FloatArray:

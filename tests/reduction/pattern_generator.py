@@ -1,4 +1,5 @@
-"""Frames from first principles for the tests, by another way than the reduction's: every pixel is sampled at many
+"""Frames from first principles for the tests, by another way than the reduction's: every pixel is
+sampled at many
 points between pyFAI's own corners, from a curve drawn at a thousandth of a degree."""
 
 import json
@@ -109,20 +110,21 @@ class Bench:
         total = np.zeros_like(angles)
         for phase, content, edges, moles in populations:
             lines = reflections_of(phase, energy=self.energy, two_theta_max=angles[-1])
-            if edges is None:
-                edges = (
+            lattice = edges
+            if lattice is None:
+                lattice = (
                     free_edges_of(structure(phase))
                     if content is None
                     else lattice_edges(phase, [content])[0]
                 )
-            strength = lines.strength(edges, content)[0] * moles
-            middles = np.degrees(lines.two_theta(edges)[0])
-            for middle, power in zip(middles, strength, strict=True):
+            strength = lines.strength(lattice, content)[0] * moles
+            middles = np.degrees(lines.two_theta(lattice)[0])
+            for middle, whole in zip(middles, strength, strict=True):
                 width = self.width[0] + self.width[1] * np.tan(np.radians(middle) / 2)
                 d = (angles - middle) / width
                 gauss = 2 * np.sqrt(np.log(2) / np.pi) * 2.0 ** (-4 * d**2)
                 line = self.lorentzian * 2 / np.pi / (1 + 4 * d**2) + (1 - self.lorentzian) * gauss
-                power = power * np.exp(
+                power = whole * np.exp(
                     -optical_depth
                     * downstream.get(phase, 0.5)
                     * (1 / np.cos(np.radians(middle)) - 1)
@@ -165,7 +167,9 @@ class Bench:
 
 
 def cell_layers(active: list, *, moles: float = 6.3e-5) -> dict[float, list]:
-    """A coin cell: the active populations (phase, content, share), lithium, aluminium, a little steel."""
+    """A coin cell: the active populations (phase, content, share), lithium, aluminium, a little
+    steel.
+    """
     return {
         0.0: [(phase, content, None, moles * share) for phase, content, share in active],
         0.04: [("Al", None, None, 4.05e-4 * 1.5 / 1.5)],

@@ -1,0 +1,66 @@
+"""Structure factors against published and textbook values."""
+
+import numpy as np
+import pytest
+
+from battbeam.materials import structure
+from battbeam.reduction.reflections import (
+    free_edges_of,
+    reflections_of,
+    squared_structure_factors,
+)
+
+ENERGY = 22163.0
+# abs(F) of LiFePO4 at 22.163 keV by xrayutilities 1.8 (71 reflections agree to 0.02 %; these are the strong ones).
+LIFEPO4 = {
+    (2, 0, 0): 53.07,
+    (1, 0, 1): 60.95,
+    (1, 1, 1): 61.07,
+    (0, 2, 0): 130.22,
+    (3, 1, 1): 96.44,
+    (1, 2, 1): 54.12,
+}
+
+
+def test_structure_factors_of_lifepo4_are_those_of_another_program():
+    hkl = np.array(list(LIFEPO4), dtype=float)
+    found = np.sqrt(squared_structure_factors(structure("LiFePO4", 1.0), hkl, ENERGY))
+    np.testing.assert_allclose(found, list(LIFEPO4.values()), rtol=3e-3)
+
+
+def test_aluminium_has_the_rings_of_a_face_centred_metal():
+    lines = reflections_of("Al", energy=ENERGY, two_theta_max=24)
+    spacing = 1 / np.sqrt((lines.metric / 4.0495**2).sum(axis=1))
+    # The first three of pyFAI's own list for aluminium.
+    np.testing.assert_allclose(np.sort(spacing)[::-1], [2.33798, 2.02475, 1.43171], atol=2e-5)
+    assert sorted(lines.multiplicity) == [6, 8, 12]
+
+
+def test_families_absent_in_the_space_group_are_left_out():
+    lines = reflections_of("LiFePO4", energy=ENERGY, two_theta_max=15)
+    assert lines.index_of("100") is None
+    assert lines.index_of("311") is not None
+
+
+@pytest.mark.parametrize("phase", ["LiFePO4", "NMC811", "Al"])
+def test_derivatives_of_strength_and_angle_are_those_of_differences(phase):
+    lines = reflections_of(phase, energy=ENERGY, two_theta_max=30)
+    edges = free_edges_of(structure(phase))
+    _, by_edge, _ = lines.strength(edges, None)
+    _, angle_by_edge = lines.two_theta(edges)
+    for edge in range(len(edges)):
+        step = np.zeros(len(edges))
+        step[edge] = 1e-5
+        up, down = edges + step, edges - step
+        numeric = (lines.strength(up, None)[0] - lines.strength(down, None)[0]) / 2e-5
+        np.testing.assert_allclose(by_edge[:, edge], numeric, atol=1e-5 * np.abs(numeric).max())
+        numeric = (lines.two_theta(up)[0] - lines.two_theta(down)[0]) / 2e-5
+        np.testing.assert_allclose(angle_by_edge[:, edge], numeric, atol=1e-6)
+
+
+def test_strength_follows_the_lithium_content():
+    lines = reflections_of("LixFePO4", energy=ENERGY, two_theta_max=20)
+    edges = free_edges_of(structure("LixFePO4", 0.5))
+    _, _, by_content = lines.strength(edges, 0.5)
+    numeric = (lines.strength(edges, 0.51)[0] - lines.strength(edges, 0.49)[0]) / 0.02
+    np.testing.assert_allclose(by_content, numeric, atol=2e-3 * np.abs(numeric).max())
