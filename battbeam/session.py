@@ -75,6 +75,7 @@ class Session:
 
         connection.use()
         ophyd.set_cl("caproto")
+        logging.getLogger("caproto").setLevel(logging.WARNING)
         self.connection, self.is_interactive = connection, is_interactive
         self.uid, self.refusal = str(uuid.uuid4()), ""
         self.spool = Spool(connection.spool, on_failure=self._spool_failed)
@@ -194,7 +195,9 @@ class Session:
         """What the cell does while the plan is paused, and how to go on."""
         reading = self.beamline.potentiostat.cell_reading(self.beamline.clock.now())
         cell = (
-            f"the cell is {reading.state}, {reading.step_type} step, {reading.voltage:.3f} V"
+            f"the cell is {reading.state}"
+            + (f" ({reading.step_type})" if reading.step_type else "")
+            + f", {reading.voltage:.3f} V"
             if reading.state
             else "nothing is known of the cell"
         )
@@ -235,6 +238,8 @@ class Session:
         potentiostat.forget()
         self.heartbeat.stop()
         self.spool.close()
+        # At the interpreter's end caproto tells of every connection that it cannot serve any more.
+        logging.getLogger("caproto").setLevel(logging.CRITICAL)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}

@@ -7,7 +7,7 @@ from ophyd import Component as Cpt
 from ophyd import Device
 
 from battbeam.devices.signals import Note, Readback, Setting
-from battbeam.devices.status import TimedStatus
+from battbeam.devices.status import TimedStatus, already_done
 from battbeam.errors import DeviceError
 
 OPEN, CLOSED = 1, 0
@@ -153,6 +153,7 @@ class Beam(Device):  # type: ignore[misc]
         super().__init__(prefix, name=name, **kwargs)
         self.minimum_ring_current.put(float(minimum_ring_current))
         self.n_losses, self.latest_loss = 0, ""
+        self._losses_before = 0
         self.ring_current.subscribe(self._current_changed, run=False)
         self.ring_current.subscribe(
             self._connection_changed, event_type=self.ring_current.SUB_META, run=False
@@ -173,6 +174,15 @@ class Beam(Device):  # type: ignore[misc]
     def _connection_changed(self, connected: bool = True, **_: Any) -> None:
         if not connected:
             self._current_changed(math.nan)
+
+    def trigger(self) -> TimedStatus:
+        """An exposure begins: losses of the beam count from here; a rewind begins it again."""
+        self._losses_before = self.n_losses
+        return already_done()
+
+    def lost_since_trigger(self) -> str:
+        """Why the beam was away at some time since the exposure began; empty if it was not."""
+        return self.why_down() or (self.latest_loss if self.n_losses > self._losses_before else "")
 
     def why_down(self) -> str:
         """Why there is no beam; empty while there is."""

@@ -96,6 +96,11 @@ def missing_records(name: str, device: Device) -> str:
     return f"{name} is not connected: no answer from {shown}; is its server running?"
 
 
+#: Beamlines live as long as the process: caproto ends the subscriptions of a device that is
+#: collected from within the collector, in whatever thread that runs, and has stalled itself so.
+_kept: list[Beamline] = []
+
+
 def load_beamline(declaration: Path, connection: Connection) -> Beamline:
     """The beamline that a file declares, connected to where ``connection`` says.
 
@@ -112,4 +117,5 @@ def load_beamline(declaration: Path, connection: Connection) -> Beamline:
         raise DeviceError(
             f"{declaration}: declare(connection) returned {type(beamline).__name__}, not a Beamline"
         )
+    _kept.append(beamline)
     return beamline

@@ -14,6 +14,7 @@ from typing import Any
 
 from ophyd import Component as Cpt
 from ophyd import Device
+from ophyd.utils.errors import WaitTimeoutError
 
 from battbeam.devices.signals import Readback, Setting
 from battbeam.devices.status import TimedStatus
@@ -23,12 +24,15 @@ from battbeam.experiment.watchers import CellReading
 #: Wall seconds for the guard to answer a verb; loading a protocol writes some hundred records of
 #: the cycler.
 COMMAND_TIMEOUT = 10.0
+#: Wall seconds after which an answer is looked for instead of waited for.
+LOOK_AFTER = 2.0
 LOAD_TIMEOUT = 60.0
 
 
 class GuardState(StrEnum):
     """What a guard says about its cell."""
 
+    UNMOUNTED = "Unmounted"
     OPEN_CIRCUIT = "OpenCircuit"
     LOADED = "Loaded"
     RUNNING = "Running"
@@ -264,7 +268,18 @@ class Potentiostat(Device):  # type: ignore[misc]
             return status
         message = {"id": command, "token": self._token if token is None else token, **content}
         signal.put(json.dumps(message), wait=False)
+        threading.Thread(target=self._listen, args=(status,), name=verb, daemon=True).start()
         return status
+
+    def _listen(self, status: TimedStatus) -> None:
+        """Look for the answer in case its monitor was lost on the way."""
+        while not status.done:
+            try:
+                status.wait(timeout=LOOK_AFTER)
+            except WaitTimeoutError:
+                self._answered(self.result.value_now())
+            except GuardError:
+                return
 
     def _answered(self, value: Any = None, **_: Any) -> None:
         """The guard has answered a command, ours or somebody's."""

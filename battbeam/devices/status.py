@@ -45,3 +45,10 @@ class TimedStatus(StatusBase):  # type: ignore[misc]
         self._timer.cancel()
         with contextlib.suppress(InvalidState):
             self.set_exception(error)
+
+
+def already_done() -> TimedStatus:
+    """The status of something that takes no time."""
+    status = TimedStatus(timeout=1.0, overdue=TimeoutError())
+    status.finish()
+    return status

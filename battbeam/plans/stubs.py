@@ -162,15 +162,13 @@ def _exposed(exposure: Exposure) -> Plan:
         Why the beam was away meanwhile, what the shutter said, and why frames are missing.
     """
     beam, fault = exposure.beam, ""
-    losses = beam.n_losses
     if not exposure.with_beam:
         fault = yield from _triggered(exposure.detectors)
         return "", beam.shutter.position, fault
     try:
         yield from bps.mv(beam.shutter, OPEN)
-        fault = yield from _triggered(exposure.detectors)
-        shutter = beam.shutter.position
-        lost = beam.why_down() or (beam.latest_loss if beam.n_losses > losses else "")
+        fault = yield from _triggered((beam, *exposure.detectors))
+        shutter, lost = beam.shutter.position, beam.lost_since_trigger()
     finally:
         # Without a message: the RunEngine may be closing this generator.
         beam.shutter.close()
@@ -178,8 +176,8 @@ def _exposed(exposure: Exposure) -> Plan:
     return lost, shutter, fault
 
 
-def _triggered(detectors: Sequence[AreaDetector]) -> Plan:
-    """Expose one train on each; why frames are missing, or nothing."""
+def _triggered(detectors: Sequence[Beam | AreaDetector]) -> Plan:
+    """Expose one train on each detector; why frames are missing, or nothing."""
     group = f"expose-{uuid.uuid4().hex[:8]}"
     try:
         for detector in detectors:

@@ -27,7 +27,9 @@ def test_as_messages_the_shutter_opens_only_around_each_exposure(fakes):
     words = [
         f"shutter {message.args[0]}" if message.obj is fakes.beam.shutter else message.command
         for message in messages
-        if message.obj is fakes.beam.shutter or message.command in ("trigger", "save")
+        if message.obj is fakes.beam.shutter
+        or (message.command == "trigger" and message.obj is fakes.detector)
+        or message.command == "save"
     ]
     assert words == ["shutter 1", "trigger", "shutter 0", "save"] * 3 + ["shutter 0"]
 
