@@ -149,7 +149,7 @@ def _errorbars(
     """Filled symbols while charging, open ones while discharging; lines are the hidden truth."""
     valid = results["valid"].values.astype(bool)
     charging = results["current"].values >= 0
-    for name, color in zip(names, colors, strip=False):
+    for name, color in zip(names, colors, strict=False):
         for chosen, face, when in ((charging, color, "charge"), (~charging, "white", "discharge")):
             keep = valid & chosen
             if not keep.any():
