@@ -88,9 +88,9 @@ def guard(
     config: Annotated[Path, typer.Argument(help="The guard's own configuration file.")],
 ) -> None:
     """Guard one cell until Ctrl-C; one process a cell."""
-    from battbeam.guard.__main__ import main as guard_main
+    from battbeam.guard.__main__ import guard_cell
 
-    guard_main(["--config", str(config)])
+    guard_cell(config)
 
 
 @app.command()

@@ -83,9 +83,7 @@ def _waterfall(axes: "Axes", results: "xarray.Dataset", start: float) -> None:
     half = _hours(results["time_end"].values - results["time_start"].values, 0.0) / 2
     # One strip an exposure, as long as the exposure and at least as high as a pixel of the picture.
     least = (hours.max() - hours.min()) / 900 if len(hours) > 1 else 0.01
-    scale = dict(
-        vmin=float(np.nanpercentile(intensity, 5)), vmax=float(np.nanpercentile(intensity, 99.7))
-    )
+    low, high = (float(np.nanpercentile(intensity, share)) for share in (5, 99.0))
     step = np.median(np.diff(hours)) if len(hours) > 2 else least
     for row, hour, length in zip(intensity, hours, half, strict=True):
         reach = max(length, least, min(step / 2, 2 * length))
@@ -97,7 +95,8 @@ def _waterfall(axes: "Axes", results: "xarray.Dataset", start: float) -> None:
             extent=extent,
             cmap="magma",
             interpolation="nearest",
-            **scale,
+            vmin=low,
+            vmax=high,
         )
     axes.set_xlim(float(two_theta[0]), float(two_theta[-1]))
     axes.set_xlabel(r"scattering angle $2\theta$ (degree)")

@@ -16,14 +16,25 @@ def test_import_contracts_hold(monkeypatch, capsys):
 
 def test_every_module_stands_in_a_layer():
     contract = (ROOT / "pyproject.toml").read_text().split("layers = [")[1].split("]")[0]
-    rooms = {path.stem for path in (ROOT / "battbeam").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    missing = {room for room in rooms - {"__init__", "__main__"} if f"battbeam.{room}" not in contract}
+    rooms = {
+        path.stem
+        for path in (ROOT / "battbeam").iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    missing = {
+        room for room in rooms - {"__init__", "__main__"} if f"battbeam.{room}" not in contract
+    }
     assert not missing
 
 
 def test_importing_battbeam_brings_no_control_system():
     code = "import sys, battbeam; print([m for m in ('bluesky','ophyd','caproto','tiled','pyFAI') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 def test_plans_can_be_read_by_a_queue_server():

@@ -42,7 +42,9 @@ def test_an_unknown_phase_is_refused_with_those_known():
 
 
 def test_a_lithium_content_outside_the_range_is_refused():
-    with pytest.raises(ValueError, match=r"lithium content of NMC811 must lie in 0.1 to 1.0, got 0.0500"):
+    with pytest.raises(
+        ValueError, match=r"lithium content of NMC811 must lie in 0.1 to 1.0, got 0.0500"
+    ):
         materials.structure("NMC811", 0.05)
 
 

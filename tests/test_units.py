@@ -11,7 +11,9 @@ def test_copper_k_alpha_is_1_5406_angstrom():
 def test_q_and_d_spacing_agree_on_the_same_angle():
     d = np.array([1.0, 2.0247, 5.166])
     two_theta = two_theta_from_d_spacing(d_spacing=d, energy=22163.0)
-    np.testing.assert_allclose(q_from_two_theta(two_theta=two_theta, energy=22163.0), 2 * np.pi / d, rtol=1e-12)
+    np.testing.assert_allclose(
+        q_from_two_theta(two_theta=two_theta, energy=22163.0), 2 * np.pi / d, rtol=1e-12
+    )
 
 
 def test_a_plane_too_narrow_to_reflect_has_no_angle():

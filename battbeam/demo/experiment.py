@@ -110,7 +110,8 @@ def schedule(options: DemoOptions, exposure: float) -> Schedule:
                 when=VoltageCrossing(level=falling, direction="falling"),
                 measure="pattern",
             ),
-            Rule(name="map", when=StepEdge(step_type=StepType.REST), measure="map"),
+            Rule(name="map_at_start", when=AbsoluteClock(period=INTERVAL, n=1), measure="map"),
+            Rule(name="map_at_rest", when=StepEdge(step_type=StepType.REST), measure="map"),
             Rule(name="end", when=EndOfProtocol(), measure="pattern"),
             Rule(name="clock", when=AbsoluteClock(period=interval), measure="pattern"),
         )
@@ -118,7 +119,12 @@ def schedule(options: DemoOptions, exposure: float) -> Schedule:
 
 
 def experiment(
-    beamline: Beamline, options: DemoOptions, seen: Seen, *, passport: Mapping[str, Any], protocol: Mapping[str, Any]
+    beamline: Beamline,
+    options: DemoOptions,
+    seen: Seen,
+    *,
+    passport: Mapping[str, Any],
+    protocol: Mapping[str, Any],
 ) -> Plan:
     """The cell cycles once; patterns and maps in step with it."""
     stage = beamline.sample_stage
@@ -144,7 +150,11 @@ def experiment(
         beam=beamline.beam,
         clock=beamline.clock,
         protocol=protocol,
-        policies={"plan_end": "open_circuit", "failure": "open_circuit", "client_loss": "open_circuit"},
+        policies={
+            "plan_end": "open_circuit",
+            "failure": "open_circuit",
+            "client_loss": "open_circuit",
+        },
     )
 
 

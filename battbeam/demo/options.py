@@ -17,7 +17,7 @@ COUNTS_WANTED = 1.0e7
 C_RATE = 1.5
 #: mAh/g that the user believes in, by chemistry; sets the nominal capacity.
 _SPECIFIC_CAPACITY = {"lfp": 160.0, "nmc811": 200.0}
-_NAMES = {"lfp": "LiFePO4", "nmc811": "NMC811"}
+NAMES = {"lfp": "LiFePO4", "nmc811": "NMC811"}
 _LIMITS = {"lfp": (2.5, 4.0), "nmc811": (2.8, 4.3)}
 #: V, of the patterns taken on the slopes: rising, then falling.
 SLOPES = {"lfp": (3.70, 3.10), "nmc811": (4.00, 3.60)}
@@ -50,8 +50,8 @@ class DemoOptions:
     def faults(self) -> list[str]:
         """Everything that is wrong with these options."""
         found = []
-        if self.chemistry not in _NAMES:
-            found.append(f"chemistry must be one of {', '.join(_NAMES)}, got {self.chemistry!r}")
+        if self.chemistry not in NAMES:
+            found.append(f"chemistry must be one of {', '.join(NAMES)}, got {self.chemistry!r}")
         if self.solid_solution and self.chemistry != "lfp":
             found.append("--solid-solution goes with --chemistry lfp: NMC811 is one already")
         if not 64 <= self.frame_size <= 4096:
@@ -130,7 +130,7 @@ def passport(options: DemoOptions, scenario: Scenario) -> dict[str, Any]:
     cell = scenario.cells[0]
     mass = round(cell.active_loading * cell.electrode_area, 2)
     low, high = _LIMITS[options.chemistry]
-    chemistry = _NAMES[options.chemistry] + (" solid solution" if options.solid_solution else "")
+    chemistry = NAMES[options.chemistry] + (" solid solution" if options.solid_solution else "")
     return {
         "cell": "demo-1",
         "sample_uid": f"demo-{options.chemistry}-{options.seed}",

@@ -78,21 +78,34 @@ def table(found: Sequence[Check], screen: Console) -> None:
 
 
 def _short(value: float) -> str:
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e9 else f"{value:.4g}" if abs(value) < 1 else f"{value:.4f}"
+    return (
+        str(int(value))
+        if float(value).is_integer() and abs(value) < 1e9
+        else f"{value:.4g}"
+        if abs(value) < 1
+        else f"{value:.4f}"
+    )
 
 
 def closing(
-    options: DemoOptions, operando: str, picture: object, seconds: float, passed: bool, screen: Console
+    options: DemoOptions,
+    operando: str,
+    picture: object,
+    seconds: float,
+    passed: bool,
+    screen: Console,
 ) -> None:
     """The verdict and the commands that look further."""
     verdict = "[green]every check holds[/]" if passed else "[bold red]not every check holds[/]"
     out = options.out
     screen.print(f"{verdict}; {seconds:.0f} s; picture {picture}; numbers {out / 'result.json'}")
     screen.print("look further:")
-    screen.print(f"  battbeam serve {out}          the catalogue again, with its address", highlight=False)
+    screen.print(
+        f"  battbeam serve {out}          the catalogue again, with its address", highlight=False
+    )
     screen.print(f"  battbeam status {out}         runs, cell, catalogue", highlight=False)
     screen.print(
-        "  python -c \"from pathlib import Path; from battbeam.storage.catalog import Catalog; "
+        '  python -c "from pathlib import Path; from battbeam.storage.catalog import Catalog; '
         f"c = Catalog(Path('{out}')); print(c.reduced(c.runs(operando='{operando}')[0]))\"",
         highlight=False,
     )

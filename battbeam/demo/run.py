@@ -15,10 +15,10 @@ from battbeam.connection import FILE_NAME, Connection
 from battbeam.demo import report
 from battbeam.demo.checks import Check, all_passed
 from battbeam.demo.experiment import OPEN_BEAM, Seen, experiment, exposure_for, look, prepare
-from battbeam.demo.options import DemoOptions, hidden_truth, passport, protocol
+from battbeam.demo.options import C_RATE, NAMES, DemoOptions, hidden_truth, passport, protocol
 from battbeam.demo.truth import Truth
 from battbeam.demo.verdict import Measured, verdict
-from battbeam.errors import PreflightError
+from battbeam.errors import PreflightError, StorageError
 from battbeam.serve import Services
 from battbeam.session import Session, open_session
 from battbeam.sim.run import SimulatedBeamline
@@ -58,7 +58,9 @@ def run_demo(options: DemoOptions, console: Console | None = None) -> bool:
     _prepare_directory(options.out)
     scenario = hidden_truth(options)
     believed = passport(options, scenario)
-    screen.print(f"[bold]battbeam demo[/]: {options.chemistry} cell, seed {options.seed}, {options.speed:g}x; output in {options.out}")
+    screen.print(
+        f"[bold]battbeam demo[/]: {options.chemistry} cell, seed {options.seed}, {options.speed:g}x; output in {options.out}"
+    )
     with SimulatedBeamline(scenario, options.out) as simulated:
         connection = simulated.start()
         with Services(connection) as services, open_session(options.out) as session:
@@ -112,10 +114,14 @@ def _looked(connection: Connection, uid: str) -> tuple[float, float, float]:
             frame = FrameFile.of_resource(line.doc)
         elif line.name == "event" and "i0" in line.doc["data"]:
             data = line.doc["data"]
-            counts = float(data["i0"]), float(data["transmission_counts"]), int(data["detector_frame"])
-    if frame is None or counts is None:
-        raise PreflightError("battbeam demo", [f"run {uid} has no frame"])
-    pixels = frame.frame(counts[2])
+            counts = (
+                float(data["i0"]),
+                float(data["transmission_counts"]),
+                int(data["detector_frame"]),
+            )
+    pixels = None if frame is None or counts is None else frame.frame(counts[2])
+    if frame is None or counts is None or pixels is None:
+        raise StorageError(f"run {uid} has no frame")
     frame.close()
     return counts[0], counts[1], float(np.sum(pixels))
 
@@ -126,7 +132,9 @@ def read(connection: Connection, operando: str) -> Outcome:
     runs = catalog.runs(operando=operando, kind="measurement")
     maps = [run for run in runs if run.start["plan_name"] == "xrd_map"]
     series = [run for run in runs if run.start["plan_name"] == "xrd_series"]
-    rows = xr.concat([catalog.reduced(run) for run in series], dim="time", combine_attrs="drop_conflicts")
+    rows = xr.concat(
+        [catalog.reduced(run) for run in series], dim="time", combine_attrs="drop_conflicts"
+    )
     cell_run = catalog.run(operando).start["guard"]["cell_run"]
     return Outcome(
         series=Measured(rows.sortby("time"), truth),
@@ -150,9 +158,26 @@ def bookkeeping(connection: Connection, outcome: Outcome) -> list[Check]:
     kept = outcome.cell["sequence"].to_numpy().astype(int).tolist()
     return [
         Check("frames in the documents, of those the detector took", asked, n_made, 0.0, n_made),
-        Check("rows, of frames measured", sum(len(part) for part in parts), sum(len(part) for part in parts), 0.0),
-        Check("samples in the cell run, of those the cycler recorded", len(kept), recorded, 0.0, recorded),
-        Check("samples in the cell run that are there twice", len(kept) - len(set(kept)), 0.0, 0.0, len(kept)),
+        Check(
+            "rows, of frames measured",
+            sum(len(part) for part in parts),
+            sum(len(part) for part in parts),
+            0.0,
+        ),
+        Check(
+            "samples in the cell run, of those the cycler recorded",
+            len(kept),
+            recorded,
+            0.0,
+            recorded,
+        ),
+        Check(
+            "samples in the cell run that are there twice",
+            len(kept) - len(set(kept)),
+            0.0,
+            0.0,
+            len(kept),
+        ),
     ]
 
 
@@ -160,7 +185,8 @@ def _samples_of_the_cycler(connection: Connection) -> int:
     """Rows of the cycler's own data files, below the comments and the line of column names."""
     files = (connection.directory / "sim" / "eclab").glob("*.csv")
     return sum(
-        sum(not line.startswith("#") for line in path.read_text().splitlines()) - 1 for path in files
+        sum(not line.startswith("#") for line in path.read_text().splitlines()) - 1
+        for path in files
     )
 
 
@@ -182,7 +208,7 @@ def _leave(
         results=outcome.series.rows,
         cell=outcome.cell,
         path=options.out / "operando_xrd.png",
-        title=f"{options.chemistry} coin cell, one cycle at 1.5C, simulated",
+        title=f"{NAMES[options.chemistry]} coin cell, one cycle at {C_RATE:g}C, simulated",
         truth=report.truth_lines(outcome.series, options),
     )
     report.table(found, screen)

@@ -65,7 +65,11 @@ class Measured:
 
 
 def verdict(
-    series: Measured, maps: Sequence[Measured], *, options: DemoOptions, passport: Mapping[str, float]
+    series: Measured,
+    maps: Sequence[Measured],
+    *,
+    options: DemoOptions,
+    passport: Mapping[str, float],
 ) -> list[Check]:
     """Every check of the reduction of one demo.
 
@@ -109,7 +113,9 @@ def _fractions(parts: Sequence[Measured], z: float) -> list[Check]:
     }
     found = [
         checks.worst("FePO4 fraction, worst frame", **values, promised=checks.FRACTION, z=z),
-        checks.mean_error("FePO4 fraction, mean error", **values, promised=checks.MEAN_FRACTION, z=z),
+        checks.mean_error(
+            "FePO4 fraction, mean error", **values, promised=checks.MEAN_FRACTION, z=z
+        ),
     ]
     return found + checks.pulls("FePO4 fraction", **values, z=z)
 
@@ -162,7 +168,9 @@ def _residual(patterns: Measured, z: float) -> list[Check]:
     n = len(residual)
     sigma = float(np.sqrt(np.sum(deviation**2))) / n if n else float("nan")
     mean = float(residual.mean()) if n else float("nan")
-    return [Check("residual: mean reduced chi squared", mean, 1.0, max(RESIDUAL, z * sigma), n, sigma)]
+    return [
+        Check("residual: mean reduced chi squared", mean, 1.0, max(RESIDUAL, z * sigma), n, sigma)
+    ]
 
 
 def _state_of_charge(parts: Sequence[Measured], passport: Mapping[str, float]) -> Check:
@@ -188,7 +196,11 @@ def _smeared(patterns: Measured) -> Check:
 def _map(measured: Measured, z: float) -> list[Check]:
     recovered, truth = measured.of("phase_fraction_FePO4"), measured.true("phase_fraction", "FePO4")
     found = checks.straight_line(
-        "map", recovered=recovered, truth=truth, error=measured.of("phase_fraction_FePO4_error"), z=z
+        "map",
+        recovered=recovered,
+        truth=truth,
+        error=measured.of("phase_fraction_FePO4_error"),
+        z=z,
     )
     # The simulation alone knows where the dead spot is: where the truth is least.
     x, y = measured.of("sample_stage_x"), measured.of("sample_stage_y")

@@ -86,14 +86,23 @@ def _constants(config: GuardConfig, boot_id: str) -> dict[str, Any]:
     }
 
 
+def guard_cell(config: Path) -> None:
+    """Guard one cell until SIGTERM or Ctrl-C.
+
+    Raises:
+        BattbeamError: If the configuration cannot be used, or the guard's loop has ended.
+    """
+    asyncio.run(serve(GuardConfig.read(config)))
+
+
 def main() -> None:
-    """Guard one cell."""
+    """Guard one cell for as long as the parent process lives."""
     parser = argparse.ArgumentParser(prog="python -m battbeam.guard")
     parser.add_argument("--config", type=Path, required=True, help="guard.json of one cell")
     arguments = parser.parse_args()
     end_with_parent()
     try:
-        asyncio.run(serve(GuardConfig.read(arguments.config)))
+        guard_cell(arguments.config)
     except BattbeamError as error:
         sys.exit(f"guard: {error}")
 

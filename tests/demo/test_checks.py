@@ -35,7 +35,12 @@ def test_the_worst_value_is_the_one_furthest_outside_its_own_tolerance():
 
 def test_a_missing_value_fails():
     check = checks.worst(
-        "x", recovered=np.array([np.nan]), truth=np.array([0.5]), error=np.array([0.1]), promised=1.0, z=5
+        "x",
+        recovered=np.array([np.nan]),
+        truth=np.array([0.5]),
+        error=np.array([0.1]),
+        promised=1.0,
+        z=5,
     )
     assert not check.passed
 
@@ -62,12 +67,22 @@ def test_a_bias_of_one_sigma_shows_in_the_mean_pull():
 
 def test_a_decaying_amount_is_not_constant():
     amount = np.linspace(1.0, 0.9, 50)
-    assert not checks.constant("x", recovered=amount, error=np.full(50, 1e-3), promised=0.01, z=4).passed
-    assert checks.constant("x", recovered=np.ones(50), error=np.full(50, 1e-3), promised=0.01, z=4).passed
+    assert not checks.constant(
+        "x", recovered=amount, error=np.full(50, 1e-3), promised=0.01, z=4
+    ).passed
+    assert checks.constant(
+        "x", recovered=np.ones(50), error=np.full(50, 1e-3), promised=0.01, z=4
+    ).passed
 
 
 def test_a_map_with_the_wrong_slope_fails_at_its_slope():
     recovered, truth, error = values()
-    lines = {c.name: c.passed for c in checks.straight_line("map", recovered=0.9 * truth, truth=truth, error=error, z=4)}
+    lines = {
+        c.name: c.passed
+        for c in checks.straight_line("map", recovered=0.9 * truth, truth=truth, error=error, z=4)
+    }
     assert lines["map: slope"] is False
-    assert all(c.passed for c in checks.straight_line("map", recovered=recovered, truth=truth, error=error, z=4))
+    assert all(
+        c.passed
+        for c in checks.straight_line("map", recovered=recovered, truth=truth, error=error, z=4)
+    )

@@ -7,7 +7,9 @@ from battbeam.experiment.protocol import Protocol
 
 
 def test_every_wrong_option_is_named_at_once():
-    options = DemoOptions(chemistry="nmc811", solid_solution=True, frame_size=10, distance=5, speed=0, seed=-1)
+    options = DemoOptions(
+        chemistry="nmc811", solid_solution=True, frame_size=10, distance=5, speed=0, seed=-1
+    )
     with pytest.raises(PreflightError, match="5 fault") as refused:
         options.check()
     assert "distance must lie in 40 to 1000 mm, got 5 mm" in str(refused.value)
