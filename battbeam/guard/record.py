@@ -27,10 +27,12 @@ class Shown:
     Attributes:
         number: Rises; what comes late is not shown over what is newer.
         values: By PV suffix.
+        answer: To a command, JSON; shown however late it comes: its client waits for it.
     """
 
     number: int
     values: Mapping[str, Any]
+    answer: str = ""
 
 
 class Service(Protocol):
@@ -160,11 +162,12 @@ class GuardRecord(PVGroup):  # type: ignore[misc]
         return self._published.get(suffix, "")
 
     async def publish(self, shown: Shown) -> None:
-        """Show what has changed, unless something newer is shown already."""
-        if shown.number < self._number:
-            return
-        self._number = shown.number
-        for suffix, value in shown.values.items():
+        """Show what has changed and is not older than what is shown; an answer always, and last."""
+        values = dict(shown.values) if shown.number >= self._number else {}
+        self._number = max(self._number, shown.number)
+        if shown.answer:
+            values["CommandResult"] = shown.answer
+        for suffix, value in values.items():
             if self._published.get(suffix, _NEVER) != value:
                 self._published[suffix] = value
                 await self.pvdb[f"{self.prefix}{suffix}"].write(value, verify_value=False)

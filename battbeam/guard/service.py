@@ -9,10 +9,8 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
-from types import MappingProxyType
-from typing import Any
 
 from battbeam.guard import commands
 from battbeam.guard.core import Guard
@@ -74,7 +72,7 @@ class GuardService:
             if verb in NEED_REST:
                 self._settle()
             result = commands.carry_out(self._guard, verb, text, wall=time.monotonic())
-            return self._shown({"CommandResult": result.to_json()})
+            return self._shown(result.to_json())
 
         return await self._ask(act)
 
@@ -83,7 +81,7 @@ class GuardService:
 
         def act() -> Shown:
             result = commands.set_soft_limit(self._guard, name, value)
-            return self._shown({"CommandResult": result.to_json()})
+            return self._shown(result.to_json())
 
         return await self._ask(act)
 
@@ -128,6 +126,6 @@ class GuardService:
             if future.set_running_or_notify_cancel():
                 future.set_result(act())
 
-    def _shown(self, more: Mapping[str, Any] = MappingProxyType({})) -> Shown:
+    def _shown(self, answer: str = "") -> Shown:
         self._number += 1
-        return Shown(self._number, {**published(self._guard), **more})
+        return Shown(self._number, published(self._guard), answer)
