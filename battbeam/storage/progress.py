@@ -21,18 +21,24 @@ def first_document(path: Path) -> SpoolLine | None:
     return lines[0] if lines else None
 
 
+def closed_reductions(connection: Connection) -> set[str]:
+    """Uids of the raw runs that have a reduction which is closed."""
+    found = set()
+    for uid in closed_runs(connection.reduced_spool):
+        start = first_document(connection.reduced_spool / f"{uid}.jsonl")
+        if start is not None:
+            found.add(str(start.doc.get("analysis_of")))
+    return found
+
+
 def unreduced(connection: Connection) -> set[str]:
     """Uids of closed raw runs that ask for a reduction and have none that is closed."""
     wanted = set()
     for uid in closed_runs(connection.spool):
         start = first_document(connection.spool / f"{uid}.jsonl")
-        if start is not None and "reduction" in start.doc:
+        if start is not None and start.doc.get("reduction"):
             wanted.add(uid)
-    for uid in closed_runs(connection.reduced_spool):
-        start = first_document(connection.reduced_spool / f"{uid}.jsonl")
-        if start is not None:
-            wanted.discard(str(start.doc.get("analysis_of")))
-    return wanted
+    return wanted - closed_reductions(connection)
 
 
 def unpublished(connection: Connection, *, reduce: bool = True) -> list[str]:

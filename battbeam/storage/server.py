@@ -8,7 +8,9 @@ of runs, ``raw`` and ``reduced``. Frames stay where the detector wrote them and 
 import asyncio
 import os
 import secrets
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -75,6 +77,9 @@ def make_database(directory: Path) -> None:
     for left_over in directory.glob("catalog.new*"):
         left_over.unlink()
     asyncio.run(_make_database(scratch))
+    with closing(sqlite3.connect(directory / "tables.db")) as tables:
+        # Kept in the file: readers are not locked out while rows are written.
+        tables.execute("PRAGMA journal_mode=WAL")
     scratch.rename(directory / "catalog.db")
 
 
