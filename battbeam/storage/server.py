@@ -142,7 +142,7 @@ def configuration(connection: Connection) -> dict[str, Any]:
         "expose_raw_assets": False,
         "media_types": {
             "BlueskyRun": {
-                "application/json-seq": "bluesky_tiled_plugins.exporters:json_seq_exporter"
+                "application/json-seq": "battbeam.storage.json_documents:documents_in_order"
             }
         },
         "routers": ["bluesky_tiled_plugins.routers.validator:router"],
