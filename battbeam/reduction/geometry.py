@@ -32,6 +32,7 @@ _SHARE_FOUND = 0.7
 _STRENGTH_WITHIN = 3.0
 # Reduced chi squared from which on rings do not fit the calibrant.
 _WORST_RESIDUAL = 20.0
+_ADVICE = "check calibrant, energy, distance and centre of the guess"
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,10 @@ def calibrate_geometry(
     used = np.ones(shape, dtype=bool) if mask is None else ~np.asarray(mask, dtype=bool)
     first = best_guess(signal, used, rings, pixels, first)
     found = fit_rings(signal, used, rings, pixels, first, polarization=polarization)
+    if found is None:
+        raise ReductionError(
+            f"no rings of {calibrant} found in the frame: is the standard in the beam? {_ADVICE}"
+        )
     _check(found, rings, calibrant, guess)
     return _calibration(found, rings, calibrant, guess, time, shape, pixels)
 
@@ -204,13 +209,8 @@ def calibrate_geometry(
 def _check(found: RingModel, rings: Rings, calibrant: str, guess: GeometryGuess) -> None:
     seen = found.seen
     strong = found.amount[seen] > _FOUND * found.amount_error[seen]
-    advice = "check calibrant, energy, distance and centre of the guess"
-    if strong.sum() < _LEAST_RINGS:
-        raise ReductionError(
-            f"no rings of {calibrant} found in the frame: is the standard in the beam? {advice}"
-        )
     ratio = found.amount[seen] / rings.strength[seen]
-    scale = float(np.median(ratio[strong]))
+    scale = float(np.median(ratio[strong])) if strong.any() else 0.0
     expected = scale * rings.strength[seen] > 2 * _FOUND * found.amount_error[seen]
     right = (ratio > scale / _STRENGTH_WITHIN) & (ratio < scale * _STRENGTH_WITHIN)
     share = float((right & expected).sum()) / max(1, int(expected.sum()))
@@ -218,7 +218,7 @@ def _check(found: RingModel, rings: Rings, calibrant: str, guess: GeometryGuess)
         raise ReductionError(
             f"the rings are not those of {calibrant} at {guess.energy:.0f} eV: "
             f"{100 * share:.0f} % of them are found with their strength, "
-            f"residual {found.residual:.1f}; {advice}"
+            f"residual {found.residual:.1f}; {_ADVICE}"
         )
 
 

@@ -4,6 +4,7 @@ Counts are compared with counts. The weights are the model's own expected varian
 step, so that the answer is that of maximum likelihood and not drawn towards low counts.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +20,10 @@ _MAX_HALVINGS = 6
 _SMALL_STEP = 0.02
 # No step may move a line by more than this, in sticks' steps (ten to a line width).
 _LONGEST_MOVE = 6.0
+# Chi squared may rise by this on a step: derivatives of spreads are not exact to the last.
+_NO_WORSE = 0.02
+# Standard deviation of a parameter that is held: small against anything measured.
+_HELD = 1e-5
 # Least variance of a bin, counts squared: keeps empty bins from ruling.
 _LEAST_VARIANCE = 0.25
 
@@ -89,116 +94,140 @@ class PatternModel:
     def __init__(self, components: Sequence[Component], background: FloatArray) -> None:
         self.components = tuple(components)
         self.background = background
-        self._n_linear = len(self.components) + background.shape[1]
-        self._centre = np.concatenate([c.centre for c in self.components])
-        self._sigma = np.concatenate([c.sigma for c in self.components])
-        self._slices = []
-        begin = 0
-        for component in self.components:
-            self._slices.append(slice(begin, begin + len(component.centre)))
-            begin += len(component.centre)
+        self.n_linear = len(self.components) + background.shape[1]
+        ends = np.cumsum([0, *(len(c.centre) for c in self.components)])
+        self.slices = [slice(int(i), int(j)) for i, j in itertools.pairwise(ends)]
 
-    def fit(self, counts: CountsInBins, start: Sequence[FloatArray]) -> PatternFit:
-        """The most likely amounts and lattices, from a start."""
-        point = self._at(tuple(start), counts)
-        variance = self._first_variance(counts)
-        linear = self._amounts(point, counts, variance, np.zeros(self._n_linear))[0]
-        converged = False
-        for _ in range(_MAX_STEPS):
-            variance = self._variance(point, linear, counts)
-            linear, before = self._amounts(point, counts, variance, linear)
-            step, errors = self._step(point, linear, counts, variance)
-            converged = bool(np.all(np.abs(step) < _SMALL_STEP * errors))
-            if converged:
-                break
-            step = step * self._shortening(point, step)
-            for _ in range(_MAX_HALVINGS):
-                trial = self._at(self._moved(point.parameters, step), counts)
-                found, after = self._amounts(trial, counts, variance, linear)
-                if after <= before + 1e-6 * abs(before):
-                    break
-                step = step / 2
-            point, linear = trial, found
-        return self._outcome(point, linear, counts, converged)
+    def slice_of(self, index: int) -> slice:
+        """Where a component's parameters stand in the covariance."""
+        part = self.slices[index]
+        return slice(self.n_linear + part.start, self.n_linear + part.stop)
 
-    def _at(self, parameters: tuple[FloatArray, ...], counts: CountsInBins) -> _Point:
-        drawn: list[FloatArray] = []
+    def fit(
+        self,
+        counts: CountsInBins,
+        start: Sequence[FloatArray],
+        *,
+        held: frozenset[int] = frozenset(),
+    ) -> PatternFit:
+        """The most likely amounts and lattices, from a start.
+
+        Args:
+            counts: The frame.
+            start: Parameters of each component.
+            held: Components whose parameters stay at the centre of their prior.
+        """
+        return _Fit(self, counts, held).run(tuple(start))
+
+    def at(self, parameters: tuple[FloatArray, ...], optical_depth: float) -> _Point:
+        """Columns and derivatives; components that share a line shape are drawn together."""
+        pairs = zip(self.components, parameters, strict=True)
+        sticks = [component.sticks(p, optical_depth) for component, p in pairs]
         groups: dict[int, list[int]] = {}
         for index, component in enumerate(self.components):
             groups.setdefault(id(component.shape), []).append(index)
-        sticks = [
-            c.sticks(p, counts.optical_depth)
-            for c, p in zip(self.components, parameters, strict=True)
-        ]
         drawn = [np.empty(0)] * len(sticks)
         for members in groups.values():
-            together = self.components[members[0]].shape.draw(
-                np.vstack([sticks[i] for i in members])
-            )
+            shape = self.components[members[0]].shape
+            together = shape.draw(np.vstack([sticks[i] for i in members]))
             ends = np.cumsum([len(sticks[i]) for i in members])
             for index, columns in zip(members, np.split(together, ends[:-1], axis=1), strict=True):
                 drawn[index] = columns
         columns = np.column_stack([*(d[:, 0] for d in drawn), self.background])
         return _Point(parameters, columns, tuple(d[:, 1:] for d in drawn))
 
-    def _moved(
-        self, parameters: tuple[FloatArray, ...], step: FloatArray
-    ) -> tuple[FloatArray, ...]:
-        return tuple(p + step[part] for p, part in zip(parameters, self._slices, strict=True))
 
-    def _first_variance(self, counts: CountsInBins) -> FloatArray:
-        smooth = np.convolve(
-            np.maximum(counts.signal + counts.dark, 0), np.ones(5) / 5, mode="same"
+class _Fit:
+    """One fit of one frame."""
+
+    def __init__(self, model: PatternModel, counts: CountsInBins, held: frozenset[int]) -> None:
+        self.model, self.counts = model, counts
+        self._n_linear = model.n_linear
+        components = model.components
+        self._centre = np.concatenate([c.centre for c in components])
+        self._sigma = np.concatenate(
+            [
+                np.full(len(c.centre), _HELD) if i in held else c.sigma
+                for i, c in enumerate(components)
+            ]
         )
-        return np.asarray(np.maximum(smooth, 1.0) + counts.dark_variance)
 
-    def _variance(self, point: _Point, linear: FloatArray, counts: CountsInBins) -> FloatArray:
-        expected = point.columns @ linear + counts.dark
-        return np.asarray(np.maximum(expected, _LEAST_VARIANCE) + counts.dark_variance)
+    def run(self, start: tuple[FloatArray, ...]) -> PatternFit:
+        """Steps of Gauss-Newton, each halved until it is one forward."""
+        point = self._at(start)
+        linear = self._amounts(point, self._first_variance(), np.zeros(self._n_linear))[0]
+        converged = False
+        for _ in range(_MAX_STEPS):
+            variance = self._variance(point, linear)
+            linear, before = self._amounts(point, variance, linear)
+            step, errors = self._step(point, linear, variance)
+            converged = bool(np.all(np.abs(step) < _SMALL_STEP * errors))
+            if converged:
+                break
+            step = step * self._shortening(point, step)
+            for _ in range(_MAX_HALVINGS):
+                moved = zip(point.parameters, self.model.slices, strict=True)
+                trial = self._at(tuple(p + step[part] for p, part in moved))
+                found, after = self._amounts(trial, variance, linear)
+                if after <= before + _NO_WORSE:
+                    break
+                step = step / 2
+            point, linear = trial, found
+        return self._outcome(point, linear, converged)
+
+    def _at(self, parameters: tuple[FloatArray, ...]) -> _Point:
+        return self.model.at(parameters, self.counts.optical_depth)
+
+    def _first_variance(self) -> FloatArray:
+        seen = np.maximum(self.counts.signal + self.counts.dark, 0)
+        smooth = np.convolve(seen, np.ones(5) / 5, mode="same")
+        return np.asarray(np.maximum(smooth, 1.0) + self.counts.dark_variance)
+
+    def _variance(self, point: _Point, linear: FloatArray) -> FloatArray:
+        expected = point.columns @ linear + self.counts.dark
+        return np.asarray(np.maximum(expected, _LEAST_VARIANCE) + self.counts.dark_variance)
 
     def _linear_prior(self, linear: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Means and inverse variances of the amounts of inactive grains, as shares of all active
+        """Means and inverse variances of the amounts of inactive grains: shares of all active
         material.
         """
         mean, prior = np.zeros(self._n_linear), np.zeros(self._n_linear)
-        scale = abs(sum(linear[i] for i, c in enumerate(self.components) if c.kind != "inert"))
-        for index, component in enumerate(self.components):
+        components = self.model.components
+        scale = abs(sum(linear[i] for i, c in enumerate(components) if c.kind != "inert"))
+        for index, component in enumerate(components):
             if component.share is not None and scale > 0:
                 mean[index] = component.share[0] * scale
                 prior[index] = 1 / (component.share[1] * scale) ** 2
         return mean, prior
 
     def _normal(
-        self, columns: FloatArray, target: FloatArray, counts: CountsInBins, variance: FloatArray
+        self, columns: FloatArray, target: FloatArray, variance: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        weight = np.where(counts.used, 1 / variance, 0.0)
-        weighted = columns * weight[:, None]
+        weighted = columns * np.where(self.counts.used, 1 / variance, 0.0)[:, None]
         return columns.T @ weighted, weighted.T @ target
 
     def _amounts(
-        self, point: _Point, counts: CountsInBins, variance: FloatArray, near: FloatArray
+        self, point: _Point, variance: FloatArray, near: FloatArray
     ) -> tuple[FloatArray, float]:
         """Best amounts at these lattices, and chi squared with priors."""
         mean, prior = self._linear_prior(near)
-        normal, right = self._normal(point.columns, counts.signal, counts, variance)
+        signal, used = self.counts.signal, self.counts.used
+        normal, right = self._normal(point.columns, signal, variance)
         linear = _solve(normal + np.diag(prior), right + prior * mean)
-        apart = counts.signal - point.columns @ linear
-        chi_squared = float(
-            (apart**2 / variance)[counts.used].sum() + (prior * (linear - mean) ** 2).sum()
-        )
+        apart = signal - point.columns @ linear
+        chi_squared = float((apart**2 / variance)[used].sum())
+        chi_squared += float((prior * (linear - mean) ** 2).sum())
         flat = np.concatenate(point.parameters)
         return linear, chi_squared + float((((flat - self._centre) / self._sigma) ** 2).sum())
 
-    def _all_columns(self, point: _Point, linear: FloatArray) -> FloatArray:
-        moved = [d * amount for d, amount in zip(point.derivatives, linear, strict=False)]
-        return np.column_stack([point.columns, *moved])
-
     def _joint(
-        self, point: _Point, linear: FloatArray, counts: CountsInBins, variance: FloatArray
+        self, point: _Point, linear: FloatArray, variance: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Normal matrix and right side of all parameters together, priors included."""
-        apart = counts.signal - point.columns @ linear
-        normal, right = self._normal(self._all_columns(point, linear), apart, counts, variance)
+        moved = [d * amount for d, amount in zip(point.derivatives, linear, strict=False)]
+        every = np.column_stack([point.columns, *moved])
+        apart = self.counts.signal - point.columns @ linear
+        normal, right = self._normal(every, apart, variance)
         mean, prior = self._linear_prior(linear)
         flat = np.concatenate(point.parameters)
         precision = np.concatenate([prior, 1 / self._sigma**2])
@@ -206,37 +235,35 @@ class PatternModel:
         return normal + np.diag(precision), right + pull
 
     def _step(
-        self, point: _Point, linear: FloatArray, counts: CountsInBins, variance: FloatArray
+        self, point: _Point, linear: FloatArray, variance: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        normal, right = self._joint(point, linear, counts, variance)
+        """Of the lattices, and their standard deviations."""
+        normal, right = self._joint(point, linear, variance)
         step = _solve(normal, right)[self._n_linear :]
-        errors = np.sqrt(np.diag(_inverse(normal)))[self._n_linear :]
-        return step, errors
+        return step, np.sqrt(np.diag(_inverse(normal)))[self._n_linear :]
 
     def _shortening(self, point: _Point, step: FloatArray) -> float:
+        """Factor that keeps every line from moving too far."""
         longest = 0.0
-        for component, parameters, part in zip(
-            self.components, point.parameters, self._slices, strict=True
+        for component, p, part in zip(
+            self.model.components, point.parameters, self.model.slices, strict=True
         ):
+            edges, moved = p[: component.n_edges], step[part][: component.n_edges]
             if component.kind == "inactive":
-                slope = component.table.edges(float(parameters[0]))[1]
-                edges, moved = component.table.edges(float(parameters[0]))[0], slope * step[part][0]
-            else:
-                edges, moved = parameters[: component.n_edges], step[part][: component.n_edges]
+                edges, slope = component.table.edges(float(p[0]))
+                moved = slope * step[part][0]
             by_edge = component.reflections.two_theta(edges)[1]
             move = np.degrees(by_edge @ moved) / component.shape.sticks.step
-            longest = max(longest, float(np.abs(move).max()))
+            longest = max(longest, float(np.abs(move).max(initial=0.0)))
         return min(1.0, _LONGEST_MOVE / longest) if longest > 0 else 1.0
 
-    def _outcome(
-        self, point: _Point, linear: FloatArray, counts: CountsInBins, converged: bool
-    ) -> PatternFit:
-        variance = self._variance(point, linear, counts)
-        normal, _ = self._joint(point, linear, counts, variance)
+    def _outcome(self, point: _Point, linear: FloatArray, converged: bool) -> PatternFit:
+        signal, used = self.counts.signal, self.counts.used
+        variance = self._variance(point, linear)
+        normal, _ = self._joint(point, linear, variance)
         covariance = _inverse(normal)
         model = point.columns @ linear
-        n_phases = len(self.components)
-        chi_squared = float(((counts.signal - model) ** 2 / variance)[counts.used].sum())
+        n_phases = len(self.model.components)
         free = 1 - np.diag(covariance)[self._n_linear :] / self._sigma**2
         return PatternFit(
             linear=linear,
@@ -245,15 +272,10 @@ class PatternModel:
             model=model,
             background=point.columns[:, n_phases:] @ linear[n_phases:],
             variance=variance,
-            chi_squared=chi_squared,
-            degrees_of_freedom=float(counts.used.sum() - self._n_linear - free.sum()),
+            chi_squared=float(((signal - model) ** 2 / variance)[used].sum()),
+            degrees_of_freedom=max(1.0, float(used.sum() - self._n_linear - free.sum())),
             converged=converged,
         )
-
-    def slice_of(self, index: int) -> slice:
-        """Where a component's parameters stand in the covariance."""
-        part = self._slices[index]
-        return slice(self._n_linear + part.start, self._n_linear + part.stop)
 
 
 def _scaled(normal: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -155,20 +155,21 @@ class Component:
         return np.eye(self.n_edges)
 
     def sticks(self, parameters: FloatArray, optical_depth: float) -> FloatArray:
-        """Stick pattern per areal mole and its derivatives by the parameters, shape (1 +
-        n_parameters, size).
+        """Stick pattern per areal mole and its derivatives by the parameters, shape
+        (1 + n_parameters, size).
         """
+        nothing = np.zeros(self.n_edges)
         if self.kind == "inert":
-            return self._drawn(parameters, None, np.zeros(self.n_edges), None, None, optical_depth)
+            return self._drawn(parameters, None, nothing, nothing, 0.0, optical_depth)[:-1]
         if self.kind == "inactive":
             content = float(parameters[0])
             edges, slope = self.table.edges(content)
-            drawn = self._drawn(edges, content, np.zeros(self.n_edges), None, None, optical_depth)
-            return np.vstack([drawn[:1], slope @ drawn[1:]])
+            drawn = self._drawn(edges, content, nothing, nothing, 0.0, optical_depth)
+            return np.vstack([drawn[:1], slope @ drawn[1:-1]])
         edges, spread = parameters[: self.n_edges], float(parameters[self.n_edges])
         content, by_edge = self.table.content(edges, self.edge_weights)
         if not self.table.is_linear:
-            by_edge = np.zeros(self.n_edges)
+            by_edge = nothing
         _, slope = self.table.edges(content)
         return self._drawn(edges, content, by_edge, slope, spread, optical_depth)
 
@@ -177,10 +178,13 @@ class Component:
         edges: FloatArray,
         content: float | None,
         content_by_edge: FloatArray,
-        slope: FloatArray | None,
-        spread: float | None,
+        slope: FloatArray,
+        spread: float,
         optical_depth: float,
     ) -> FloatArray:
+        """Sticks of grains whose compositions have a variance, and their derivatives by the edges and
+        by that variance.
+        """
         grid = self.shape.sticks
         angle, by_edge = self.reflections.two_theta(edges)
         strength, strength_by_edge, by_content = self.reflections.strength(edges, content)
@@ -191,30 +195,42 @@ class Component:
         strength, strength_by_edge = strength * absorbed, strength_by_edge * absorbed[:, None]
         at = (np.degrees(angle) - grid.start) / grid.step
         step = np.degrees(by_edge) / grid.step
-        nodes, node_weights = np.zeros(1), np.ones(1)
-        along = np.zeros(len(at))
-        if slope is not None and spread is not None:
-            along = step @ slope
-            if spread > 0:
-                nodes, node_weights = _NODES * np.sqrt(spread), _NODE_WEIGHTS
-        first, weights = cubic_weights(at[None, :] + nodes[:, None] * along[None, :])
-        weights = weights * node_weights[None, :, None]
-        index = first[None] + np.arange(4)[:, None, None]
-        inside = (index >= 2) & (index < grid.size - 2)
-        index, weights = np.where(inside, index, 0).ravel(), np.where(inside, weights, 0.0)
-
-        def deposit(values: FloatArray) -> FloatArray:
-            light = (weights * values).ravel()
-            return np.asarray(np.bincount(index, weights=light, minlength=grid.size), dtype=float)
-
-        value = deposit(strength)
-        rows = [value]
+        along = step @ slope
+        laid = _Laid(at, along, max(spread, 0.0), grid.size)
+        rows = [laid.sum(strength)]
         for edge in range(self.n_edges):
-            moved = np.convolve(deposit(strength * step[:, edge]), _FIRST, mode="same")
-            rows.append(moved + deposit(strength_by_edge[:, edge]))
-        if slope is not None and spread is not None:
-            widened = np.convolve(deposit(strength * along**2), _SECOND, mode="same") / 2
-            if spread < 0:
-                rows[0] = value + spread * widened
-            rows.append(widened)
+            moved = np.convolve(laid.sum(strength * step[:, edge]), _FIRST, mode="same")
+            rows.append(moved + laid.sum(strength_by_edge[:, edge]))
+        rows.append(np.convolve(laid.sum(strength * along**2), _SECOND, mode="same") / 2)
+        if spread < 0:
+            # Carried on straight below zero, so that an error can be symmetric.
+            for edge in range(self.n_edges):
+                moved = np.convolve(
+                    laid.sum(strength * along**2 * step[:, edge]), _FIRST, mode="same"
+                )
+                rows[1 + edge] += spread * np.convolve(moved, _SECOND, mode="same") / 2
+            rows[0] = rows[0] + spread * rows[-1]
         return np.array(rows)
+
+
+class _Laid:
+    """Where on the grid reflections lie, each spread along its own direction."""
+
+    def __init__(self, at: FloatArray, along: FloatArray, spread: float, size: int) -> None:
+        nodes, node_weights = np.zeros(1), np.ones(1)
+        if spread > 0:
+            nodes, node_weights = _NODES * np.sqrt(spread), _NODE_WEIGHTS
+        first, weights = cubic_weights(at[None, :] + nodes[:, None] * along[None, :])
+        index = first[None] + np.arange(4)[:, None, None]
+        # Ends are left out, where derivatives would be cut.
+        inside = (index >= 4) & (index < size - 4)
+        self._index = np.where(inside, index, 0).ravel()
+        self._weights = np.where(inside, weights * node_weights[None, :, None], 0.0)
+        self._size = size
+
+    def sum(self, values: FloatArray) -> FloatArray:
+        """A value of each reflection, shape (n,), summed onto the grid, shape (size,)."""
+        light = (self._weights * values).ravel()
+        return np.asarray(
+            np.bincount(self._index, weights=light, minlength=self._size), dtype=float
+        )

@@ -5,7 +5,8 @@ The reduction's own: lattice sums are taken over the positions that the space gr
 reflections are gathered into families by the Laue group, amounts are moles of formula units.
 """
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import gemmi
@@ -18,7 +19,6 @@ from battbeam.materials import (
     LITHIUM_RANGE,
     Structure,
     free_atom_scattering,
-    lattice_edges,
     structure,
 )
 from battbeam.units import FloatArray, wavelength_from_energy
@@ -29,6 +29,8 @@ _WEAKEST = 1e-5
 # Lithium contents at which squared structure factors are computed; smooth between (positions move
 # linearly).
 _N_CONTENTS = 25
+# Largest sin(theta) / wavelength ever asked for, 1/angstrom.
+_MAX_SINE = 3.0
 # Two symmetry copies closer than this (fractional) are one atom on a special position.
 _SAME_ATOM = 1e-3
 
@@ -85,7 +87,7 @@ def _families(phase: Structure, largest: float) -> tuple[FloatArray, FloatArray]
         representative = tuple(unit.to_asu(index, operations)[0])
         counted[representative] = counted.get(representative, 0) + 1
     indices = sorted(counted)
-    return np.array(indices, dtype=float), np.array(
+    return np.array(indices, dtype=float).reshape(-1, 3), np.array(
         [counted[index] for index in indices], dtype=float
     )
 
@@ -105,6 +107,15 @@ def _atoms(phase: Structure) -> list[tuple[str, float, float, FloatArray]]:
     return atoms
 
 
+@functools.lru_cache(maxsize=256)
+def _atom(element: str, energy: float) -> "CubicSpline[np.complex128]":
+    """Scattering factor of a free atom against sin(theta) / wavelength; one look-up an element."""
+    nodes = np.linspace(0.0, _MAX_SINE, 601)
+    return CubicSpline(
+        nodes, free_atom_scattering(element, sine_over_wavelength=nodes, energy=energy)
+    )
+
+
 def squared_structure_factors(phase: Structure, hkl: FloatArray, energy: float) -> FloatArray:
     """abs(F)^2 of each reflection, electrons squared per unit cell, shape (n,).
 
@@ -118,7 +129,7 @@ def squared_structure_factors(phase: Structure, hkl: FloatArray, energy: float) 
     for element, occupancy, u_iso, positions in _atoms(phase):
         if occupancy == 0:
             continue
-        factor = free_atom_scattering(element, sine_over_wavelength=s, energy=energy)
+        factor = _atom(element, energy)(s)
         factor = occupancy * factor * np.exp(-8 * np.pi**2 * u_iso * s**2)
         waves = np.exp(2j * np.pi * hkl @ positions.T).sum(axis=1)
         sums[0] += factor * waves
@@ -137,6 +148,8 @@ class Reflections:
         hkl: Shape (n, 3).
         multiplicity: Shape (n,).
         metric: See `metric_terms`, shape (n, n_free_edges).
+        square_table: abs(F)^2 at lithium contents over the phase's range, shape (n_contents, n);
+            one row if it holds no lithium.
     """
 
     phase: str
@@ -145,6 +158,7 @@ class Reflections:
     hkl: FloatArray
     multiplicity: FloatArray
     metric: FloatArray
+    square_table: FloatArray = field(repr=False)
 
     @property
     def holds_lithium(self) -> bool:
@@ -152,28 +166,19 @@ class Reflections:
         return self.phase in LITHIUM_RANGE
 
     @cached_property
-    def _squares(self) -> CubicSpline:
-        low, high = LITHIUM_RANGE[self.phase]
-        contents = np.linspace(low, high, _N_CONTENTS)
-        values = [
-            squared_structure_factors(structure(self.phase, x), self.hkl, self.energy)
-            for x in contents
-        ]
-        return CubicSpline(contents, np.array(values))
-
-    @cached_property
-    def _fixed_squares(self) -> FloatArray:
-        return squared_structure_factors(self.structure, self.hkl, self.energy)
+    def _spline(self) -> CubicSpline:
+        return CubicSpline(_contents_of(self.phase), self.square_table)
 
     def squares(self, lithium_content: float | None) -> tuple[FloatArray, FloatArray]:
         """abs(F)^2 and its derivative by the lithium content, shape (n,) each; contents outside
         the range are clipped.
         """
-        if not self.holds_lithium or lithium_content is None:
-            return self._fixed_squares, np.zeros(len(self.hkl))
+        if not self.holds_lithium:
+            return self.square_table[0], np.zeros(len(self.hkl))
         low, high = LITHIUM_RANGE[self.phase]
-        content = min(max(lithium_content, low), high)
-        return self._squares(content), self._squares(content, 1)
+        given = self.structure.formula["Li"] if lithium_content is None else lithium_content
+        content = min(max(given, low), high)
+        return self._spline(content), self._spline(content, 1)
 
     def two_theta(self, edges: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Angles in radian, shape (n,), and their derivatives by the free edges, shape (n,
@@ -232,24 +237,33 @@ class Reflections:
         return int(matches[0]) if len(matches) else None
 
 
+def _contents_of(phase: str) -> FloatArray:
+    low, high = LITHIUM_RANGE[phase]
+    return np.linspace(low, high, _N_CONTENTS)
+
+
+@functools.lru_cache(maxsize=64)
 def reflections_of(phase: str, *, energy: float, two_theta_max: float) -> Reflections:
     """Families of a phase up to an angle in degree, at every lithium content it may have."""
     base = structure(phase)
     largest = 2 * np.sin(np.radians(two_theta_max) / 2) / wavelength_from_energy(energy)
-    margin = 1.0
+    structures = [base]
     if phase in LITHIUM_RANGE:
-        low, high = LITHIUM_RANGE[phase]
-        table = lattice_edges(phase, np.linspace(low, high, 101))
-        margin = float((table.max(axis=0) / free_edges_of(base)).max())
+        structures = [structure(phase, content) for content in _contents_of(phase)]
+    margin = max(float((free_edges_of(s) / free_edges_of(base)).max()) for s in structures)
     hkl, multiplicity = _families(base, largest * margin)
-    everything = Reflections(phase, base, energy, hkl, multiplicity, metric_terms(base, hkl))
-    edges = free_edges_of(base)
-    strongest = np.zeros(len(hkl))
-    contents: list[float | None] = [None]
-    if phase in LITHIUM_RANGE:
-        contents = list(np.linspace(*LITHIUM_RANGE[phase], 5))
-    for content in contents:
-        strength, _, _ = everything.strength(edges, content)
-        strongest = np.maximum(strongest, strength / strength.max())
-    keep = strongest > _WEAKEST
-    return Reflections(phase, base, energy, hkl[keep], multiplicity[keep], everything.metric[keep])
+    table = np.array([squared_structure_factors(s, hkl, energy) for s in structures])
+    everything = Reflections(phase, base, energy, hkl, multiplicity, metric_terms(base, hkl), table)
+    theta = everything.two_theta(free_edges_of(base))[0] / 2
+    relative = multiplicity * table / (np.sin(theta) ** 2 * np.cos(theta))
+    strongest = relative.max(axis=1, initial=1e-300)[:, None]
+    keep = (relative > _WEAKEST * strongest).any(axis=0)
+    return Reflections(
+        phase,
+        base,
+        energy,
+        hkl[keep],
+        multiplicity[keep],
+        everything.metric[keep],
+        table[:, keep],
+    )

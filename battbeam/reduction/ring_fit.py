@@ -22,6 +22,10 @@ _SETTLED = 5e-5
 _SETTLED_SHAPE = 0.05
 # Angles may move by this share of a line width a round, widths by this ratio.
 _LONGEST_MOVE, _WIDEST_CHANGE = 0.5, 1.4
+# Widths a line of a standard may have, degree.
+_LINE_WIDTHS = (0.005, 2.0)
+# A ring is there at this many standard deviations; with fewer rings than this there is no geometry.
+_FOUND, _LEAST_FOUND = 5.0, 3
 # Priors: tilt (radian) and the curvature of the width (degree); both wide.
 _TILT, _CURVATURE = 0.2, 0.2
 # Steps of numerical derivatives: mm and radian.
@@ -154,8 +158,12 @@ def fit_rings(
     first: FloatArray,
     *,
     polarization: float | Literal["fit"] | None,
-) -> RingModel:
-    """Geometry, line shape and amounts of all rings, by weighted least squares on counts."""
+) -> RingModel | None:
+    """Geometry, line shape and amounts of all rings, by weighted least squares on counts.
+
+    Returns:
+        The rings, or None if there are none to be fitted.
+    """
     free_polarization = polarization == "fit"
     factor = 0.95 if polarization == "fit" else polarization
     degree = np.degrees(max(pixels(first).pixel_size) / first[0])
@@ -166,9 +174,9 @@ def fit_rings(
         low = max(rings.two_theta[0] - 1.2, float(angles.min()), 0.5)
         high = float(angles.max())
         seen = np.nonzero((rings.two_theta > low - 0.5) & (rings.two_theta < high + 0.3))[0]
-        narrow = float(
-            np.polyval(state.width[::-1], np.tan(np.radians(np.array([low, high]) / 2))).min()
-        )
+        narrow, wide = _narrow_and_wide(state, low, high)
+        if not _LINE_WIDTHS[0] < narrow <= wide < _LINE_WIDTHS[1]:
+            return None
         sectors = _sectors(
             signal, used, pixels, state.geometry, (low, high), narrow, state.polarization
         )
@@ -177,7 +185,9 @@ def fit_rings(
                 sectors, rings.two_theta[seen], state, free_polarization
             )
             _shape_moved(state, step, rings.two_theta[seen])
-        errors = np.sqrt(np.diag(covariance))
+        if (amounts[0] > _FOUND * amounts[1]).sum() < _LEAST_FOUND:
+            return None
+        errors = np.sqrt(np.maximum(np.diag(covariance), 0))
         move = float(np.abs(sectors.by_geometry @ step[:5]).max())
         state.geometry = state.geometry + step[:5] * min(
             1.0, _LONGEST_MOVE * state.width[0] / max(move, 1e-12)
@@ -187,6 +197,12 @@ def fit_rings(
         if move < _SETTLED and np.all(np.abs(step[5:]) < _SETTLED_SHAPE * errors[5:]):
             break
     return _outcome(state, rings, seen, sectors, covariance, residual, amounts)
+
+
+def _narrow_and_wide(state: _State, low: float, high: float) -> tuple[float, float]:
+    """Smallest and largest width of a line between two angles, degree."""
+    widths = np.polyval(state.width[::-1], np.tan(np.radians(np.linspace(low, high, 30)) / 2))
+    return float(widths.min()), float(widths.max())
 
 
 def _shape_moved(state: _State, step: FloatArray, rings: FloatArray) -> None:
@@ -217,7 +233,7 @@ def _shapes(
 
 
 def _linear_columns(sectors: _Sectors, line: FloatArray) -> FloatArray:
-    """Counts of each ring and of each function of the background, shape (n, n_rings + n_splines)."""
+    """Counts of each ring and of each function of the background, in columns."""
     low, high = sectors.two_theta.min(), sectors.two_theta.max()
     n_spans = max(4, int(np.ceil((high - low) / _KNOT_SPACING)))
     knots = np.concatenate([[low] * 3, np.linspace(low, high, n_spans + 1), [high] * 3])
@@ -294,13 +310,13 @@ def _outcome(
     amount[seen], amount_error[seen] = amounts
     derivatives, spacing = [], []
     for angle in rings.two_theta[seen]:
-        mean = sectors.by_geometry[np.abs(sectors.two_theta - angle) < state.width[0]].mean(axis=0)
-        error = np.radians(np.sqrt(mean @ covariance[:5, :5] @ mean))
-        spacing.append(float(error / 2 / np.tan(np.radians(angle) / 2)))
         near = np.argsort(np.abs(sectors.two_theta - angle))[: 2 * _N_SECTORS]
         rows = sectors.by_geometry[near]
         spread = np.einsum("ri,ij,rj->r", rows, covariance[:5, :5], rows)
         derivatives.append(rows[int(np.argmax(spread))])
+        mean = rows.mean(axis=0)
+        error = np.radians(np.sqrt(mean @ covariance[:5, :5] @ mean))
+        spacing.append(float(error / 2 / np.tan(np.radians(angle) / 2)))
     return RingModel(
         geometry=state.geometry,
         width=state.width,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import ndimage, optimize
@@ -18,7 +17,6 @@ _MAX_TWO_THETA = 60.0
 # Frames of about this many blocks, with lines blurred to these widths (degree).
 _BLOCKS = 128
 _SEARCH_WIDTHS = (0.5, 0.3, 0.18)
-_SEARCH_ENDS: Any = {"maxfev": 400, "xatol": 1e-3, "fatol": 1e-6}
 
 
 @dataclass(frozen=True)
@@ -93,13 +91,18 @@ def _polished(
         parameters[: len(scale)] += scale * moved
         return parameters
 
-    found = optimize.minimize(
-        lambda moved: score(at(moved), width),
+    def cost(moved: FloatArray) -> float:
+        return score(at(moved), width)
+
+    found = optimize.fmin(
+        cost,
         np.zeros(len(scale)),
-        method="Nelder-Mead",
-        options=_SEARCH_ENDS,
+        xtol=1e-3,
+        ftol=1e-6,
+        maxfun=400,
+        disp=False,
     )
-    return at(np.asarray(found.x))
+    return at(np.asarray(found, dtype=float))
 
 
 def _blocks(

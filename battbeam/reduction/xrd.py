@@ -128,22 +128,20 @@ class XrdReducer:
         passed = float(transmission) if known and transmission is not None else 1.0
         saturated = self._saturated(frame)
         counts = self._counts(frame, saturated, dark, exposure, -np.log(passed))
-        reason = self._no_beam(counts, monitor)
+        reason = self._no_beam(counts, monitor) or self._too_bright(len(saturated))
         if reason:
             return self._result(counts, None, reason, len(saturated))
-        model = self._model.pattern
-        fit = model.fit(counts, self._model.start(counts))
-        monitor_error = 1 / np.sqrt(monitor)
+        fit = self._model.fit(counts)
         derived = derive(
-            model,
+            self._model.pattern,
             fit,
             self.options,
             per_amount=1 / (monitor * passed),
-            relative=monitor_error,
+            relative=1 / np.sqrt(monitor),
             spacing_error=self._instrument.spacing_error,
             energy=self._instrument.energy,
         )
-        reason = self._doubts(fit, len(saturated))
+        reason = self._doubts(fit)
         values = {name: getattr(derived, name) for name in derived.__dataclass_fields__}
         return self._result(counts, fit, reason, len(saturated), **values)
 
@@ -192,13 +190,15 @@ class XrdReducer:
             return f"no beam: {signal:.0f} counts above dark"
         return ""
 
-    def _doubts(self, fit: PatternFit, n_saturated: int) -> str:
+    def _too_bright(self, n_saturated: int) -> str:
+        share = n_saturated / np.prod(self._shape)
+        return f"{100 * share:.1f} % of pixels saturated" if share > _MOST_SATURATED else ""
+
+    def _doubts(self, fit: PatternFit) -> str:
         reasons = []
         if self._model.pixels_per_width > _MOST_PIXELS_PER_WIDTH:
             wide = self._model.pixels_per_width
             reasons.append(f"pixels {wide:.1f} line widths wide: fractions not reliable")
-        if n_saturated > _MOST_SATURATED * np.prod(self._shape):
-            reasons.append(f"{100 * n_saturated / np.prod(self._shape):.0f} % of pixels saturated")
         if not fit.converged:
             reasons.append("the fit did not settle")
         residual = fit.chi_squared / fit.degrees_of_freedom

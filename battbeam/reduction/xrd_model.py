@@ -2,12 +2,13 @@
 starts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from battbeam.reduction.instrument import Instrument
-from battbeam.reduction.pattern_fit import CountsInBins, PatternModel
+from battbeam.reduction.pattern_fit import CountsInBins, PatternFit, PatternModel
 from battbeam.reduction.pattern_model import Component, LineShape
 from battbeam.reduction.pixels import Bins, PixelGeometry
 from battbeam.reduction.xrd_result import ScatteringPhase
@@ -17,6 +18,9 @@ from battbeam.units import AnyArray, FloatArray
 SOLID_SOLUTIONS = ("LixFePO4", "NMC811")
 # Compositions tried, and the spread among grains with which they are (a variance).
 _N_TRIED, _SPREAD_TRIED = 181, 2e-4
+# Inactive grains this near in lithium content to the others are held where they are expected: only
+# one of two lattices that lie within a line's width of each other can be free.
+_TOO_NEAR = 0.15
 # A start without inactive grains is kept unless one with them is better by this in chi squared.
 _BETTER_START = 25.0
 
@@ -53,7 +57,30 @@ class XrdModel:
         middle = self.instrument.full_width(self.bins.centres).mean()
         return self.geometry.pixel_width[1] / float(middle)
 
-    def start(self, counts: CountsInBins) -> list[FloatArray]:
+    def fit(self, counts: CountsInBins) -> PatternFit:
+        """The pattern of one frame, fitted from a start of its own."""
+        start = self._start(counts)
+        return self.pattern.fit(counts, start, held=self._held(start))
+
+    def _held(self, start: Sequence[FloatArray]) -> frozenset[int]:
+        """Which components' lattices stay at their priors."""
+        components = self.pattern.components
+        held = set()
+        for index, component in enumerate(components):
+            if component.kind != "inactive":
+                continue
+            grains = next(
+                i
+                for i, c in enumerate(components)
+                if (c.phase, c.kind) == (component.phase, "grains")
+            )
+            edges = start[grains][: component.n_edges]
+            content = component.table.content(edges, component.edge_weights)[0]
+            if abs(content - component.centre[0]) < _TOO_NEAR:
+                held.add(index)
+        return frozenset(held)
+
+    def _start(self, counts: CountsInBins) -> list[FloatArray]:
         """First lattices: the priors', and for solid solutions the best composition of a grid."""
         parameters = [c.centre.copy() for c in self.pattern.components]
         for index, component in enumerate(self.pattern.components):

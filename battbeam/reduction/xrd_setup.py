@@ -43,8 +43,6 @@ _LAYERED = (np.array([2.843, 14.2]), np.array([0.03, 0.3]))
 # Spread of composition among grains, as a variance: standard deviation of the prior about 0.
 # Inside a miscibility gap there is none.
 _SPREAD, _SPREAD_TWO_PHASE = 2e-3, 2e-4
-# Inside the gap both populations are so near each other that only one of them can be free.
-_FIXED = 1e-4
 # Lattice of an inert phase may move its lines by about this, degree.
 _INERT_MOVE = 0.4
 # Phases among which grains that take no part keep the lithium content of the start (FePO4 has
@@ -204,9 +202,8 @@ def _bin_edges(
     """Edges of the bins, and the smallest width of a line, degree."""
     pixel = geometry.pixel_width[0]
     low, high = float(seen.min()), float(seen.max())
-    first = min(
-        float(np.degrees(f.two_theta(free_edges_of(f.structure))[0].min())) for f in families
-    )
+    lines = [np.degrees(f.two_theta(free_edges_of(f.structure))[0]) for f in families]
+    first = min(float(angles.min(initial=180.0)) for angles in lines)
     if options.two_theta_range is not None:
         low, high = max(low, options.two_theta_range[0]), min(high, options.two_theta_range[1])
     else:
@@ -255,8 +252,6 @@ def _components(
         )
         if name in _WITH_INACTIVE:
             content, error = (np.array([v]) for v in options.initial_lithium_content)
-            if name not in SOLID_SOLUTIONS:
-                error = np.array([_FIXED])
             components.append(
                 Component(*of_phase, "inactive", content, error, _WITH_INACTIVE[name])
             )

@@ -11,7 +11,7 @@ from battbeam.reduction.reflections import (
 )
 
 ENERGY = 22163.0
-# abs(F) of LiFePO4 at 22.163 keV by xrayutilities 1.8 (71 reflections agree to 0.02 %; these are the strong ones).
+# abs(F) of some strong reflections of LiFePO4 at 22.163 keV, by xrayutilities 1.8.
 LIFEPO4 = {
     (2, 0, 0): 53.07,
     (1, 0, 1): 60.95,

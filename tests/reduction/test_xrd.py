@@ -18,14 +18,14 @@ INERT = [
 ]
 TWO_PHASE = [ScatteringPhase("LiFePO4"), ScatteringPhase("FePO4"), *INERT]
 TRANSMISSION = float(np.exp(-0.25))
-# Small and coarse on purpose: pixels as wide as lines.
-BENCH = Bench(shape=(300, 290), pixel=(0.3, 0.3), centre=(149.3, 147.8), width=(0.12, 0.05))
+# Small and coarse, to be quick: pixels as wide as lines.
+BENCH = Bench(shape=(220, 210), pixel=(0.4, 0.4), centre=(109.3, 107.8), width=(0.17, 0.05))
 CORNER = Bench(
-    shape=(300, 300),
-    pixel=(0.3, 0.3),
-    centre=(32.0, 40.0),
+    shape=(220, 220),
+    pixel=(0.4, 0.4),
+    centre=(24.0, 30.0),
     rotation=(1.0, 0.5),
-    width=(0.12, 0.05),
+    width=(0.17, 0.05),
 )
 
 
@@ -101,7 +101,7 @@ def test_one_frame_gives_the_same_bits_twice(files, half_full):
     first, second = (
         reduced(XrdReducer(*files, TWO_PHASE, shape=BENCH.shape), half_full, 3) for _ in range(2)
     )
-    assert first.phases == second.phases
+    assert repr(first.phases) == repr(second.phases)  # NaN equals nothing, itself included
     np.testing.assert_array_equal(first.model, second.model)
 
 
