@@ -1,0 +1,119 @@
+"""Readings of the cell through a schedule's evaluator, against ``if`` statements in a callback.
+
+Both look at a clock, a voltage crossing in one direction and steps of charge, reading by reading. The plain way
+remembers the last reading and nothing else: it has no hysteresis, does not know missed slots, gaps or unknown
+values; a ratio below 1 is the price of those. The deviation is the largest difference between the times at which the
+evaluator's conditions became true and those that numpy finds in the whole record at once (infinite where their
+number differs).
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from battbeam.experiment.conditions import AbsoluteClock, ChargeStep, VoltageCrossing
+from battbeam.experiment.schedule import Due, Rule, Schedule
+from battbeam.experiment.watchers import CellReading
+from benchmarks.compare import Comparison, in_turn
+
+TITLE = "Rules: readings through the evaluator"
+BOUND = 5e-6  # s: a few steps of double precision at the times of today
+#: V, mAh, s, s.
+LEVEL, STEP, PERIOD, HALF_CYCLE = 3.45, 0.1, 40.0, 7200.0
+BEGIN = 1.79e9
+
+
+def run(*, small: bool = False) -> list[Comparison]:
+    """One reading a second, cycle after cycle."""
+    n_readings, n_turns = (5_000, 1) if small else (100_000, 5)
+    readings = _readings(n_readings)
+    ways: dict[str, Callable[[], object]] = {
+        "battbeam evaluator": lambda: _evaluated(readings),
+        "if statements": lambda: _by_hand(readings),
+    }
+    timings = in_turn(ways, n_turns=n_turns)
+    compared = Comparison(
+        case=f"{n_readings} readings, 3 rules",
+        ways=timings,
+        deviation=_difference(_evaluated(readings), readings),
+        bound=BOUND,
+        reference="s, time of a condition, from numpy over the whole record",
+        notes={name: f"{n_readings / t.wall:.3g} readings/s" for name, t in timings.items()},
+    )
+    return [compared]
+
+
+def _readings(n: int) -> list[CellReading]:
+    """A triangle of charge, and the voltage that goes with it."""
+    time = np.arange(n) + 0.3
+    phase = time / HALF_CYCLE % 2
+    filled = np.where(phase < 1, phase, 2 - phase)
+    voltage = 3.0 + 0.9 * filled + 0.05 * np.sin(3 * np.pi * filled)
+    charge = 0.05 + 1.97 * filled
+    columns = zip((BEGIN + time).tolist(), voltage.tolist(), charge.tolist(), strict=True)
+    return [CellReading(time=t, voltage=v, charge=q, step_count=1) for t, v, q in columns]
+
+
+def _evaluated(readings: list[CellReading]) -> list[Due]:
+    rules = (
+        Rule(name="slope", when=VoltageCrossing(level=LEVEL, direction="rising"), measure="map"),
+        Rule(name="charge", when=ChargeStep(step=STEP, reference=0.0), measure="pattern"),
+        Rule(name="clock", when=AbsoluteClock(start=BEGIN, period=PERIOD), measure="pattern"),
+    )
+    evaluator = Schedule(rules=rules).evaluator()
+    found: list[Due] = []
+    for reading in readings:
+        found += evaluator.update(reading)
+        found += evaluator.due(reading.time)
+    return found
+
+
+def _by_hand(readings: list[CellReading]) -> list[tuple[str, float]]:
+    found: list[tuple[str, float]] = []
+    slot, last = 0, readings[0]
+    for reading in readings:
+        if last.voltage < LEVEL <= reading.voltage:
+            found.append(("slope", reading.time))
+        if int(reading.charge / STEP) != int(last.charge / STEP):
+            found.append(("charge", reading.time))
+        if reading.time >= BEGIN + slot * PERIOD:
+            found.append(("clock", BEGIN + slot * PERIOD))
+            slot += 1
+        last = reading
+    return found
+
+
+def _difference(found: list[Due], readings: list[CellReading]) -> float:
+    time, voltage, charge = np.array([(r.time, r.voltage, r.charge) for r in readings]).T
+    n_slots = int((time[-1] - BEGIN) / PERIOD) + 1
+    wanted = {
+        "slope": _crossings(time, voltage, LEVEL, sign=1),
+        "charge": _steps(time, charge),
+        "clock": BEGIN + PERIOD * np.arange(n_slots),
+    }
+    own = {name: np.array([due.due for due in found if due.rule == name]) for name in wanted}
+    if any(len(own[name]) != len(wanted[name]) for name in wanted):
+        return math.inf
+    return max(float(np.abs(own[name] - wanted[name]).max(initial=0.0)) for name in wanted)
+
+
+def _crossings(time: np.ndarray, values: np.ndarray, level: float, *, sign: int) -> np.ndarray:
+    beyond = sign * (values - level) >= 0
+    at = np.flatnonzero(~beyond[:-1] & beyond[1:])
+    part = (level - values[at]) / np.diff(values)[at]
+    return time[at] + part * np.diff(time)[at]
+
+
+def _steps(time: np.ndarray, charge: np.ndarray) -> np.ndarray:
+    """Every line of the grid, up and down; the one passed last does not count again on the way back."""
+    passed = sorted(
+        (when, line)
+        for line in range(int(charge.max() / STEP) + 1)
+        for sign in (1, -1)
+        for when in _crossings(time, charge, line * STEP, sign=sign)
+    )
+    before = [None, *(line for _, line in passed)]
+    return np.array(
+        [when for (when, line), last in zip(passed, before, strict=False) if line != last]
+    )
