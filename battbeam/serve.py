@@ -109,17 +109,21 @@ class Services:
         return self._children[role].pid
 
     def wait_published(self, *, timeout: float = 60.0) -> None:
-        """Wait until every closed run on the disk is reduced and closed in the catalogue.
+        """Wait until all that is on the disk now is in the catalogue.
+
+        That is every closed run, reduced where it asks for it, and every sample of the guards' logs.
 
         Raises:
             ProcessError: If it takes longer than ``timeout`` wall s; names the runs.
         """
-        from battbeam.storage.progress import unpublished
+        from battbeam.storage.progress import samples_in_logs, unpublished
 
         left: list[str] = []
+        samples = samples_in_logs(self.connection)
 
         def is_done() -> bool:
-            left[:] = unpublished(self.connection, reduce=len(self._roles) == len(ROLES))
+            reduce = len(self._roles) == len(ROLES)
+            left[:] = unpublished(self.connection, reduce=reduce, samples=samples)
             return not left
 
         try:
@@ -167,8 +171,8 @@ class Services:
             return
         self._supervisor.children.remove(child)
         child.stop()
-        self.restarts[role] = self.restarts.get(role, 0) + 1
         self._start(role)
+        self.restarts[role] = self.restarts.get(role, 0) + 1
 
 
 class Reduction:
@@ -269,9 +273,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
     try:
-        _MAIN[chosen.role](Connection.read(chosen.directory))
+        connection = Connection.read(chosen.directory)
+        end_with_parent()
+        _MAIN[chosen.role](connection)
     except BattbeamError as error:
         print(error, file=sys.stderr)
         return 1

@@ -158,6 +158,14 @@ class Catalog:
         found = self.run(run) if isinstance(run, str) else run
         return last_of_each_point(stream_dataset(found, stream))
 
+    def n_rows(self, uid: str, stream: str = "primary") -> int:
+        """Rows that one stream of a raw run has so far; 0 where it is not there yet."""
+        runs = self.raw
+        if uid not in runs or stream not in runs[uid].base:
+            return 0
+        parts = runs[uid].base[stream].base
+        return len(parts["internal"].read(["seq_num"])) if "internal" in parts else 0
+
     def _matching(
         self, cell: str | None, technique: str | None, kind: str | None, operando: str | None
     ) -> Any:

@@ -179,8 +179,10 @@ class CellRunTail:
     def read(self) -> list[Named]:
         """The documents that are new since the last call."""
         found: list[Named] = []
-        for _, line in self._lines.read():
-            found.extend(self._run.documents(json.loads(line)))
+        # A megabyte of an idle cell's log may hold nothing of the cell run.
+        while not found and (lines := self._lines.read()):
+            for _, line in lines:
+                found.extend(self._run.documents(json.loads(line)))
         return found
 
 

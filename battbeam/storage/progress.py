@@ -1,11 +1,14 @@
 """This file is where one asks how far the catalogue is behind the disk."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
 
 from battbeam.connection import Connection
+from battbeam.errors import StorageError
 from battbeam.storage.catalog import Catalog
+from battbeam.storage.cell_run import CellRunTail, Mounts
 from battbeam.storage.recover import ends_with_stop
 from battbeam.storage.tail import RunTail, SpoolLine, run_files
 
@@ -41,12 +44,33 @@ def unreduced(connection: Connection) -> set[str]:
     return wanted - closed_reductions(connection)
 
 
-def unpublished(connection: Connection, *, reduce: bool = True) -> list[str]:
+def samples_in_logs(connection: Connection) -> dict[str, int]:
+    """How many samples the guards' logs hold now, by uid of the cell run."""
+    found = {}
+    for guard in connection.guards.values():
+        for uid, offset in Mounts(guard.log).read():
+            cell = CellRunTail(guard.log, offset)
+            streams: dict[str, str] = {}
+            n_samples = 0
+            while documents := cell.read():
+                for name, doc in documents:
+                    if name == "descriptor":
+                        streams[doc["uid"]] = doc["name"]
+                    elif name == "event":
+                        n_samples += streams[doc["descriptor"]] == "primary"
+            found[uid] = n_samples
+    return found
+
+
+def unpublished(
+    connection: Connection, *, reduce: bool = True, samples: Mapping[str, int] | None = None
+) -> list[str]:
     """What is closed on the disk and not yet in the catalogue, one sentence each.
 
     Args:
         connection: Whose spools and catalogue.
         reduce: Whether runs that wait for their reduction count.
+        samples: How many samples each cell run must have.
     """
     waiting = [f"{uid} is not reduced" for uid in sorted(unreduced(connection))] if reduce else []
     if waiting:
@@ -59,6 +83,10 @@ def unpublished(connection: Connection, *, reduce: bool = True) -> list[str]:
         ):
             there = {uid for uid, run in runs.items() if "stop" in run.metadata}
             waiting += [f"{uid} is not published" for uid in sorted(closed_runs(directory) - there)]
-    except httpx.HTTPError as error:
-        waiting.append(f"the catalogue does not answer: {error!r}")
+        for uid, n_samples in (samples or {}).items():
+            n_there = catalog.n_rows(uid)
+            if n_there < n_samples:
+                waiting.append(f"{uid} has {n_there} of {n_samples} samples")
+    except (StorageError, httpx.HTTPError) as error:
+        waiting.append(f"everything: {error}")
     return waiting

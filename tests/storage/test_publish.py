@@ -287,11 +287,24 @@ def test_killing_the_publisher_again_and_again_loses_nothing_and_doubles_nothing
     own_services, scan
 ):
     documents = scan(n_events=3000)
-    uid = documents[0][1]["uid"]
-    connection = own_services.connection
-    writer = threading.Thread(target=spool, args=(connection.spool, documents))
+    connection, uid = own_services.connection, documents[0][1]["uid"]
+    catalog, n_rows = Catalog(connection), 0
+    writer = threading.Thread(
+        target=spool, args=(connection.spool, documents), kwargs={"pause": 0.008}
+    )
     writer.start()
+
+    def has_grown() -> bool:
+        nonlocal n_rows
+        before = n_rows
+        if uid in catalog.raw and "primary" in catalog.raw[uid]:
+            n_rows = catalog.table(uid).sizes["time"]
+        return n_rows > before
+
     for kill in range(4):
+        wait_for(has_grown, timeout=30, what="new rows")
+        # Not at the same place of its round each time.
+        threading.Event().wait(0.13 * kill)
         os.kill(own_services.pid("publisher"), signal.SIGKILL)
         wait_for(
             lambda kill=kill: own_services.restarts.get("publisher", 0) > kill,
