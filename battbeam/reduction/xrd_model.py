@@ -4,12 +4,13 @@ starts.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from battbeam.reduction.instrument import Instrument
 from battbeam.reduction.pattern_fit import CountsInBins, PatternFit, PatternModel
-from battbeam.reduction.pattern_model import Component, LineShape
+from battbeam.reduction.pattern_model import LineShape
 from battbeam.reduction.pixels import Bins, PixelGeometry
 from battbeam.reduction.xrd_result import ScatteringPhase
 from battbeam.units import AnyArray, FloatArray
@@ -85,32 +86,39 @@ class XrdModel:
         parameters = [c.centre.copy() for c in self.pattern.components]
         for index, component in enumerate(self.pattern.components):
             if component.kind == "grains" and component.phase in SOLID_SOLUTIONS:
-                parameters[index] = self._best_composition(index, component, counts)
+                parameters[index] = self._best_composition(index, counts)
         return parameters
 
-    def _best_composition(
-        self, index: int, component: Component, counts: CountsInBins
-    ) -> FloatArray:
-        table = component.table
-        low, high = table.range
-        contents = np.linspace(low, high, _N_TRIED)
-        candidates = [np.append(table.edges(x)[0], _SPREAD_TRIED) for x in contents]
-        sticks = np.vstack([component.sticks(p, counts.optical_depth)[:1] for p in candidates])
-        drawn = component.shape.draw(sticks)
+    @cached_property
+    def _tried(self) -> dict[int, tuple[list[FloatArray], FloatArray]]:
+        """Of each solid solution the lattices tried, and their patterns without absorption."""
+        tried = {}
+        for index, component in enumerate(self.pattern.components):
+            if component.kind == "grains" and component.phase in SOLID_SOLUTIONS:
+                low, high = component.table.range
+                contents = np.linspace(low, high, _N_TRIED)
+                lattices = [
+                    np.append(component.table.edges(float(x))[0], _SPREAD_TRIED) for x in contents
+                ]
+                sticks = np.vstack([component.sticks(p, 0.0)[:1] for p in lattices])
+                tried[index] = (lattices, component.shape.draw(sticks))
+        return tried
+
+    def _best_composition(self, index: int, counts: CountsInBins) -> FloatArray:
+        lattices, drawn = self._tried[index]
         alone, joint = (
-            _improvement(drawn, self._others(index, counts, inactive), counts)
-            for inactive in (False, True)
+            _improvement(drawn, self._others(index, inactive), counts) for inactive in (False, True)
         )
         best = int(np.argmax(alone))
         if joint.max() - joint[best] > _BETTER_START:
             best = int(np.argmax(joint))
-        return candidates[best]
+        return lattices[best]
 
-    def _others(self, index: int, counts: CountsInBins, inactive: bool) -> FloatArray:
+    def _others(self, index: int, inactive: bool) -> FloatArray:
         columns = [self.pattern.background]
         for other, component in enumerate(self.pattern.components):
             if other != index and (inactive or component.kind != "inactive"):
-                sticks = component.sticks(component.centre, counts.optical_depth)[:1]
+                sticks = component.sticks(component.centre, 0.0)[:1]
                 columns.append(component.shape.draw(sticks))
         return np.column_stack(columns)
 
@@ -126,7 +134,7 @@ def _improvement(candidates: FloatArray, others: FloatArray, counts: CountsInBin
     left = left - basis @ (basis.T @ left)
     weighted = candidates * weight[:, None]
     weighted = weighted - basis @ (basis.T @ weighted)
-    norm2 = (weighted**2).sum(axis=0)
+    norm2 = np.einsum("ij,ij->j", weighted, weighted)
     along = weighted.T @ left
     amount = along / np.maximum(norm2, 1e-300)
     return np.where(amount > 0, along * amount, -1.0)
