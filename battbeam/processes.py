@@ -20,6 +20,8 @@ from battbeam.errors import ProcessError
 
 #: What a child prints, alone on a line, once it serves.
 READY = "battbeam: ready"
+#: One thread a process: many processes share the machine, and sums come out the same to the bit.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 #: Wall seconds a child may take to end by itself after SIGTERM; a guard syncs its log in that time.
 GRACE = 5.0
 
@@ -132,7 +134,7 @@ class Supervisor:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
+                env={**ONE_THREAD, **os.environ, **(environment or {})},
                 start_new_session=True,
             )
         child = Child(name=name, process=process, log=log)

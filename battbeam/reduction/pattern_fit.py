@@ -18,6 +18,9 @@ _MAX_STEPS = 30
 _MAX_HALVINGS = 6
 # A step this small, in standard deviations of each parameter, ends the fit.
 _SMALL_STEP = 0.02
+# So does this many steps that together gain less than this in chi squared: a phase too weak to have
+# a say of its own can swing to and fro for long.
+_IDLE_STEPS, _IDLE_GAIN = 3, 0.03
 # No step may move a line by more than this, in sticks' steps (ten to a line width).
 _LONGEST_MOVE = 6.0
 # Chi squared may rise by this on a step: derivatives of spreads are not exact to the last.
@@ -156,12 +159,13 @@ class _Fit:
         """Steps of Gauss-Newton, each halved until it is one forward."""
         point = self._at(start)
         linear = self._amounts(point, self._first_variance(), np.zeros(self._n_linear))[0]
-        converged = False
+        converged, gains = False, [np.inf] * _IDLE_STEPS
         for _ in range(_MAX_STEPS):
             variance = self._variance(point, linear)
             linear, before = self._amounts(point, variance, linear)
             step, errors = self._step(point, linear, variance)
-            converged = bool(np.all(np.abs(step) < _SMALL_STEP * errors))
+            idle = float(np.abs(gains[-_IDLE_STEPS:]).sum()) < _IDLE_GAIN
+            converged = idle or bool(np.all(np.abs(step) < _SMALL_STEP * errors))
             if converged:
                 break
             step = step * self._shortening(point, step)
@@ -173,6 +177,7 @@ class _Fit:
                     break
                 step = step / 2
             point, linear = trial, found
+            gains.append(before - after)
         return self._outcome(point, linear, converged)
 
     def _at(self, parameters: tuple[FloatArray, ...]) -> _Point:

@@ -10,7 +10,7 @@ import numpy as np
 
 from battbeam.reduction.instrument import Instrument
 from battbeam.reduction.pattern_fit import CountsInBins, PatternFit, PatternModel
-from battbeam.reduction.pattern_model import LineShape
+from battbeam.reduction.pattern_model import Component, LineShape
 from battbeam.reduction.pixels import Bins, PixelGeometry
 from battbeam.reduction.xrd_result import ScatteringPhase
 from battbeam.units import AnyArray, FloatArray
@@ -19,6 +19,8 @@ from battbeam.units import AnyArray, FloatArray
 SOLID_SOLUTIONS = ("LixFePO4", "NMC811")
 # Compositions tried, and the spread among grains with which they are (a variance).
 _N_TRIED, _SPREAD_TRIED = 181, 2e-4
+# Of a phase whose composition is nearly known: how many, and over how many standard deviations of it.
+_N_TRIED_NEAR, _REACH = 31, 2.5
 # Inactive grains this near in lithium content to the others are held where they are expected: only
 # one of two lattices that lie within a line's width of each other can be free.
 _TOO_NEAR = 0.15
@@ -82,45 +84,76 @@ class XrdModel:
         return frozenset(held)
 
     def _start(self, counts: CountsInBins) -> list[FloatArray]:
-        """First lattices: the priors', and for solid solutions the best composition of a grid."""
+        """First lattices: the priors', and of active phases the best composition of a grid, that of
+        the phase which explains most first.
+        """
         parameters = [c.centre.copy() for c in self.pattern.components]
-        for index, component in enumerate(self.pattern.components):
-            if component.kind == "grains" and component.phase in SOLID_SOLUTIONS:
-                parameters[index] = self._best_composition(index, counts)
+        left = set(self._tried)
+        while left:
+            found = {i: self._best_composition(i, parameters, counts) for i in left}
+            strongest = max(sorted(left), key=lambda i: found[i][1])
+            parameters[strongest] = found[strongest][0]
+            left.remove(strongest)
         return parameters
 
     @cached_property
     def _tried(self) -> dict[int, tuple[list[FloatArray], FloatArray]]:
-        """Of each solid solution the lattices tried, and their patterns without absorption."""
+        """Of each active phase the lattices tried, and their patterns without absorption; where it
+        has a composition that is expected, that one is the first.
+        """
         tried = {}
         for index, component in enumerate(self.pattern.components):
-            if component.kind == "grains" and component.phase in SOLID_SOLUTIONS:
-                low, high = component.table.range
-                contents = np.linspace(low, high, _N_TRIED)
+            if component.kind == "grains":
+                spread = np.array([_SPREAD_TRIED])
                 lattices = [
-                    np.append(component.table.edges(float(x))[0], _SPREAD_TRIED) for x in contents
+                    np.append(component.table.edges(float(x))[0], spread)
+                    for x in _contents_tried(component)
                 ]
                 sticks = np.vstack([component.sticks(p, 0.0)[:1] for p in lattices])
                 tried[index] = (lattices, component.shape.draw(sticks))
         return tried
 
-    def _best_composition(self, index: int, counts: CountsInBins) -> FloatArray:
+    def _best_composition(
+        self, index: int, parameters: Sequence[FloatArray], counts: CountsInBins
+    ) -> tuple[FloatArray, float]:
+        """First lattice of an active phase, and what it improves chi squared by."""
         lattices, drawn = self._tried[index]
         alone, joint = (
-            _improvement(drawn, self._others(index, inactive), counts) for inactive in (False, True)
+            _improvement(drawn, self._others(index, parameters, inactive), counts)
+            for inactive in (False, True)
         )
         best = int(np.argmax(alone))
         if joint.max() - joint[best] > _BETTER_START:
             best = int(np.argmax(joint))
-        return lattices[best]
+        if self.pattern.components[index].phase not in SOLID_SOLUTIONS:
+            # A weak phase stays where it is expected: noise has no say in where a fit starts.
+            expected = self.pattern.components[index].centre
+            if alone[best] - alone[0] < _BETTER_START:
+                return expected, float(alone[0])
+        return lattices[best], float(alone[best])
 
-    def _others(self, index: int, inactive: bool) -> FloatArray:
+    def _others(self, index: int, parameters: Sequence[FloatArray], inactive: bool) -> FloatArray:
         columns = [self.pattern.background]
         for other, component in enumerate(self.pattern.components):
             if other != index and (inactive or component.kind != "inactive"):
-                sticks = component.sticks(component.centre, 0.0)[:1]
+                sticks = component.sticks(parameters[other], 0.0)[:1]
                 columns.append(component.shape.draw(sticks))
         return np.column_stack(columns)
+
+
+def _contents_tried(component: Component) -> FloatArray:
+    """Lithium contents at which a fit of an active phase may start, shape (n,)."""
+    low, high = component.table.range
+    if component.phase in SOLID_SOLUTIONS:
+        return np.linspace(low, high, _N_TRIED)
+    edges = component.centre[: component.n_edges]
+    expected = component.table.content(edges, component.edge_weights)[0]
+    slope = component.table.edges(expected)[1]
+    reach = _REACH * float(np.max(component.sigma[: component.n_edges] / np.abs(slope)))
+    return np.append(
+        expected,
+        np.linspace(max(low, expected - reach), min(high, expected + reach), _N_TRIED_NEAR),
+    )
 
 
 def _improvement(candidates: FloatArray, others: FloatArray, counts: CountsInBins) -> FloatArray:

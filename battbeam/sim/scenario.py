@@ -224,7 +224,9 @@ class Scenario(_Part):
     def _one_electrode(self) -> "Scenario":
         n_active = sum(layer.material == "active" for layer in self.stack)
         if n_active != 1:
-            raise ValueError(f"stack must hold exactly one layer of material 'active', got {n_active}")
+            raise ValueError(
+                f"stack must hold exactly one layer of material 'active', got {n_active}"
+            )
         return self
 
     @classmethod
