@@ -156,7 +156,8 @@ class Supervisor:
             )
             if not child.is_alive:
                 raise ProcessError(
-                    f"{child.name} ended with status {child.process.returncode} before it served; it said:\n{child.tail()}"
+                    f"{child.name} ended with status {child.process.returncode} before it served; "
+                    f"it said:\n{child.tail()}"
                 )
 
     def stop(self) -> None:

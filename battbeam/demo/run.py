@@ -59,7 +59,8 @@ def run_demo(options: DemoOptions, console: Console | None = None) -> bool:
     scenario = hidden_truth(options)
     believed = passport(options, scenario)
     screen.print(
-        f"[bold]battbeam demo[/]: {options.chemistry} cell, seed {options.seed}, {options.speed:g}x; output in {options.out}"
+        f"[bold]battbeam demo[/]: {NAMES[options.chemistry]} cell, seed {options.seed}, "
+        f"{options.speed:g}x; output in {options.out}"
     )
     with SimulatedBeamline(scenario, options.out) as simulated:
         connection = simulated.start()
