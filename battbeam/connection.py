@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from battbeam.errors import ProcessError
 
 FILE_NAME = "connection.json"
+SITE_FILE_NAME = "site.json"
 
 
 class GuardAddress(BaseModel):
@@ -25,6 +26,43 @@ class GuardAddress(BaseModel):
     model_config = ConfigDict(extra="forbid")
     prefix: str
     log: Path
+
+
+class SiteNotes(BaseModel):
+    """What the staff of a beamline know of it and write into ``site.json``.
+
+    Attributes:
+        standard: Calibrant that is mounted beside the cell.
+        standard_position: (x, y) of the sample stage with it in the beam, mm.
+        readout_delay: From the end of an exposure to the detector's stamp, s of the session's clock.
+        distance: From the cell to the detector as a ruler says, mm.
+        centre: Where the beam meets the detector, pixels along rows' and columns' index.
+        pixel_size: mm.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    standard: str
+    standard_position: tuple[float, float]
+    readout_delay: float
+    distance: float
+    centre: tuple[float, float]
+    pixel_size: float
+
+    def write(self, directory: Path) -> None:
+        """Write ``site.json`` into a beamline's directory."""
+        (directory / SITE_FILE_NAME).write_text(self.model_dump_json(indent=2))
+
+    @classmethod
+    def read(cls, directory: Path) -> "SiteNotes":
+        """The notes in a beamline's directory.
+
+        Raises:
+            ProcessError: If there are none.
+        """
+        path = directory / SITE_FILE_NAME
+        if not path.exists():
+            raise ProcessError(f"{path} is missing; a beamline's declaration needs it")
+        return cls.model_validate_json(path.read_text())
 
 
 class Connection(BaseModel):

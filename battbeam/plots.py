@@ -86,7 +86,7 @@ def _waterfall(axes: "Axes", results: "xarray.Dataset", start: float) -> None:
     low, high = (float(np.nanpercentile(intensity, share)) for share in (5, 99.0))
     step = np.median(np.diff(hours)) if len(hours) > 2 else least
     for row, hour, length in zip(intensity, hours, half, strict=True):
-        reach = max(length, least, min(step / 2, 2 * length))
+        reach = max(length, least, min(0.6 * step, 2 * length))
         extent = (float(two_theta[0]), float(two_theta[-1]), hour - reach, hour + reach)
         axes.imshow(
             row[None, :],
@@ -127,7 +127,15 @@ def _against_capacity(
         axes.set_ylabel(f"{edges[-1].removeprefix('lattice_').replace('_', ' ')} (angstrom)")
         if len(edges) > 1:
             twin = axes.twinx()
-            _errorbars(twin, results, truth, edges[:1], strip="lattice_", colors=(_VERMILION,))
+            _errorbars(
+                twin,
+                results,
+                truth,
+                edges[:1],
+                strip="lattice_",
+                colors=(_VERMILION,),
+                legend=1.045,
+            )
             twin.set_ylabel(
                 f"{edges[0].removeprefix('lattice_').replace('_', ' ')} (angstrom)",
                 color=_VERMILION,
@@ -144,6 +152,7 @@ def _errorbars(
     *,
     strip: str,
     colors: tuple[str, ...] = (_GREEN, _BLUE, _VERMILION),
+    legend: float = 1.0,
 ) -> None:
     """Filled symbols while charging, open ones while discharging; lines are the hidden truth."""
     valid = results["valid"].values.astype(bool)
@@ -163,10 +172,13 @@ def _errorbars(
                 markerfacecolor=face,
                 elinewidth=0.8,
                 linewidth=0,
-                label=f"{name.removeprefix(strip)}, {when}",
+                label=f"{name.removeprefix(strip).replace('_', ' ')}, {when}",
             )
         if truth is not None and name in truth:
             axes.plot(
                 truth["capacity"].values, truth[name].values, color=_GREY, linewidth=1.0, zorder=0.5
             )
-    axes.legend(fontsize=8, frameon=False, loc="best")
+    # Above the axes, where no curve can run into it.
+    axes.legend(
+        fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, legend), ncols=2
+    )

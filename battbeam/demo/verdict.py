@@ -89,7 +89,7 @@ def verdict(
     else:
         found += _lattice(patterns, z)
     found.append(_active_amount(patterns, z))
-    found += _residual(patterns, z)
+    found += _residual(series, z)
     found.append(_state_of_charge(everything, passport))
     found.append(_smeared(patterns))
     if maps and options.phases == ("LiFePO4", "FePO4"):
@@ -163,8 +163,10 @@ def _active_amount(patterns: Measured, z: float) -> Check:
     )
 
 
-def _residual(patterns: Measured, z: float) -> list[Check]:
-    residual, deviation = patterns.of("residual"), patterns.of("residual_deviation")
+def _residual(series: Measured, z: float) -> list[Check]:
+    """Of all patterns that were fitted: a bad fit makes a pattern invalid, and must show here."""
+    fitted = series.where(np.isfinite(series.of("residual")))
+    residual, deviation = fitted.of("residual"), fitted.of("residual_deviation")
     n = len(residual)
     sigma = float(np.sqrt(np.sum(deviation**2))) / n if n else float("nan")
     mean = float(residual.mean()) if n else float("nan")
@@ -181,10 +183,16 @@ def _state_of_charge(parts: Sequence[Measured], passport: Mapping[str, float]) -
         "state of charge at mid-exposure",
         recovered=recovered,
         truth=truth,
-        error=np.zeros(len(truth)),
+        error=np.concatenate([_clock_error(part.valid, passport) for part in parts]),
         promised=checks.STATE_OF_CHARGE,
         z=0.0,
     )
+
+
+def _clock_error(part: Measured, passport: Mapping[str, float]) -> FloatArray:
+    """Of the state of charge, because clocks are only known so well; at least a microampere hour."""
+    charge = np.abs(part.of("current")) * part.of("clock_uncertainty") / 3.6
+    return np.asarray(np.maximum(charge, 1e-3) / passport["nominal_capacity"])
 
 
 def _smeared(patterns: Measured) -> Check:

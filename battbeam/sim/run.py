@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 import battbeam
-from battbeam.connection import Connection, GuardAddress
+from battbeam.connection import Connection, GuardAddress, SiteNotes
 from battbeam.errors import ProcessError
 from battbeam.processes import Child, Supervisor, free_port, server_environment
 from battbeam.sim import clock, cycler
@@ -28,6 +28,8 @@ HARD_LIMITS: Mapping[Chemistry, tuple[float, float, float]] = {
 }
 #: Wall seconds within which every process must serve; a guard imports in a second or two.
 START_TIMEOUT = 60.0
+#: Marks of the ruler with which the staff measured the detector's distance, mm.
+_RULER = 2
 
 
 class SimulatedBeamline:
@@ -77,6 +79,7 @@ class SimulatedBeamline:
             return self.connection
         self._take_directory()
         (self.directory / "sim" / "scenario.json").write_text(self.scenario.model_dump_json())
+        site_notes(self.scenario).write(self.directory)
         # A detector must not take an old history for that of this start.
         for number in range(1, len(self.scenario.cells) + 1):
             history_path(self.directory, number).unlink(missing_ok=True)
@@ -194,6 +197,20 @@ class SimulatedBeamline:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(config, indent=2))
         return path
+
+
+def site_notes(scenario: Scenario) -> SiteNotes:
+    """What the staff of the simulated beamline know without a measurement: a ruler, a logbook."""
+    detector = scenario.detector
+    return SiteNotes(
+        standard=scenario.standard,
+        standard_position=scenario.standard_position,
+        # Stamps are on the session's clock, the delay is wall time.
+        readout_delay=detector.readout_delay * scenario.rate,
+        distance=float(_RULER * round(detector.distance / _RULER)),
+        centre=(float(round(detector.centre_row)), float(round(detector.centre_column))),
+        pixel_size=detector.pixel_size,
+    )
 
 
 def _distinct_ports(names: list[str]) -> dict[str, int]:
