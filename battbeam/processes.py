@@ -20,7 +20,7 @@ from battbeam.errors import ProcessError
 
 #: What a child prints, alone on a line, once it serves.
 READY = "battbeam: ready"
-#: One thread a process: many processes share the machine, and sums come out the same to the bit.
+#: One thread a process: many processes share the machine.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 #: Wall seconds a child may take to end by itself after SIGTERM; a guard syncs its log in that time.
 GRACE = 5.0

@@ -1,14 +1,8 @@
 """What tests of every room share: one simulated beamline for a whole session of tests."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
-
-from battbeam.processes import ONE_THREAD
-
-# As in battbeam's own processes, and before numpy is imported: sums come out the same to the bit.
-os.environ.update(ONE_THREAD)
 
 from battbeam.connection import Connection
 from battbeam.sim.run import SimulatedBeamline

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from battbeam.errors import ReductionError
 from battbeam.reduction.instrument import Instrument
@@ -66,9 +67,17 @@ class XrdReducer:
         self.options = options or XrdOptions()
         self._shape = (int(shape[0]), int(shape[1]))
         self._instrument = Instrument.read(instrument)
-        self._model: XrdModel = build_model(
-            geometry, self._instrument, phases, shape=self._shape, options=self.options, mask=mask
-        )
+        # Sums of many threads differ in the last bits; live and replayed must not.
+        self._threads = ThreadpoolController()
+        with self._threads.limit(limits=1):
+            self._model: XrdModel = build_model(
+                geometry,
+                self._instrument,
+                phases,
+                shape=self._shape,
+                options=self.options,
+                mask=mask,
+            )
         self._geometry_text = geometry.read_text()
         self._dark: tuple[Dark, FloatArray] | None = None
 
@@ -124,6 +133,17 @@ class XrdReducer:
             ReductionError: If the frame has another shape, or a dark comes without an exposure.
         """
         self._check(frame)
+        with self._threads.limit(limits=1):
+            return self._reduce(frame, monitor, transmission, exposure, dark)
+
+    def _reduce(
+        self,
+        frame: AnyArray,
+        monitor: float,
+        transmission: float | None,
+        exposure: float | None,
+        dark: Dark | None,
+    ) -> XrdResult:
         known = transmission is not None and np.isfinite(transmission) and transmission > 0
         passed = float(transmission) if known and transmission is not None else 1.0
         saturated = self._saturated(frame)
