@@ -210,6 +210,8 @@ def _map(measured: Measured, z: float) -> list[Check]:
         error=measured.of("phase_fraction_FePO4_error"),
         z=z,
     )
+    if not len(measured):
+        return [*found, Check(_DEAD_SPOT, float("nan"), 0.0, 0.01, 0)]
     # The simulation alone knows where the dead spot is: where the truth is least.
     x, y = measured.of("sample_stage_x"), measured.of("sample_stage_y")
     dead, seen = int(np.argmin(truth)), int(np.argmin(recovered))
