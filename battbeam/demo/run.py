@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
+from battbeam.callbacks.live_xrd import LiveXrd
 from battbeam.connection import FILE_NAME, Connection
 from battbeam.demo import report
 from battbeam.demo.checks import Check, all_passed
@@ -147,39 +148,33 @@ def read(connection: Connection, operando: str) -> Outcome:
 
 def bookkeeping(connection: Connection, outcome: Outcome) -> list[Check]:
     """Nothing lost, nothing twice: frames and samples of the cycler."""
-    asked = sum(
-        int(line.doc["data"].get("detector_n_frames", 1))
-        for path in connection.spool.glob("*.jsonl")
-        for line in documents(path)
-        if line.name == "event" and "detector_frame" in line.doc["data"]
-    )
-    parts = [outcome.series, *outcome.maps]
+    n_asked, n_reducible = _frames_in_documents(connection)
     n_made = len(outcome.series.truth)
+    n_rows = sum(len(part) for part in (outcome.series, *outcome.maps))
     recorded = _samples_of_the_cycler(connection)
     kept = outcome.cell["sequence"].to_numpy().astype(int).tolist()
+    n_twice = len(kept) - len(set(kept))
     return [
-        Check("frames in the documents, of those the detector took", asked, n_made, 0.0, n_made),
-        Check(
-            "rows, of frames measured",
-            sum(len(part) for part in parts),
-            sum(len(part) for part in parts),
-            0.0,
-        ),
-        Check(
-            "samples in the cell run, of those the cycler recorded",
-            len(kept),
-            recorded,
-            0.0,
-            recorded,
-        ),
-        Check(
-            "samples in the cell run that are there twice",
-            len(kept) - len(set(kept)),
-            0.0,
-            0.0,
-            len(kept),
-        ),
+        Check("frames in the documents, of those the detector took", n_asked, n_made, 0.0, n_made),
+        Check("reduced rows, of frames measured", n_rows, n_reducible, 0.0, n_reducible),
+        Check("samples in the cell run, of those recorded", len(kept), recorded, 0.0, recorded),
+        Check("samples in the cell run that are there twice", n_twice, 0.0, 0.0, len(kept)),
     ]
+
+
+def _frames_in_documents(connection: Connection) -> tuple[int, int]:
+    """Frames that events speak of: of all runs, and of those that ask for a reduction."""
+    n_all = n_reducible = 0
+    for path in connection.spool.glob("*.jsonl"):
+        lines = documents(path)
+        n_frames = sum(
+            int(line.doc["data"].get("detector_n_frames", 1))
+            for line in lines
+            if line.name == "event" and line.doc["data"].get("detector_frame", -1) >= 0
+        )
+        n_all += n_frames
+        n_reducible += n_frames if LiveXrd.wants(lines[0].doc) else 0
+    return n_all, n_reducible
 
 
 def _samples_of_the_cycler(connection: Connection) -> int:
