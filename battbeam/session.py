@@ -87,6 +87,7 @@ class Session:
         )
         self.RE.subscribe(self.spool)
         self.RE.state_hook = self._state_changed
+        self.RE.log.logger.addFilter(_is_no_asked_end)
         declaration = connection.devices or example_path("devices/simulated.py")
         self.beamline: Beamline = load_beamline(declaration, connection)
         self.connection_faults = self.beamline.connection_faults(CONNECTION_TIMEOUT)
@@ -249,6 +250,14 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _is_no_asked_end(record: logging.LogRecord) -> bool:
+    """Keep the RunEngine from printing a traceback for an end that somebody asked for."""
+    from bluesky.utils import RunEngineControlException
+
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or not issubclass(kind, RunEngineControlException)
 
 
 def open_session(directory: Path, *, is_interactive: bool = False) -> Session:
