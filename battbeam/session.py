@@ -75,6 +75,8 @@ class Session:
 
         connection.use()
         ophyd.set_cl("caproto")
+        # pyFAI asks for OpenCL, which is not used: on a processor it is slower.
+        logging.getLogger("silx.opencl").setLevel(logging.ERROR)
         logging.getLogger("caproto").setLevel(logging.WARNING)
         self.connection, self.is_interactive = connection, is_interactive
         self.uid, self.refusal = str(uuid.uuid4()), ""

@@ -174,6 +174,8 @@ def xrd_map(
         reduction=reduction,
         n_points=int(np.prod(shape)),
         motors=[motor.name for motor in motors],
+        # So that tables and pictures of other tools know what a map is drawn against.
+        hints={"dimensions": [([motor.name], "primary") for motor in motors]},
         map={
             "axes": [motor.name for motor in motors],
             "shape": shape,

@@ -2,6 +2,7 @@ import itertools
 import math
 
 import pytest
+from bluesky.callbacks.best_effort import BestEffortCallback
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,16 @@ def test_a_map_is_a_run_that_says_its_grid(fakes, engine, documents):
     assert start["n_points"] == 6
     places = [(e["sample_stage_y"], e["sample_stage_x"]) for e in documents.events()]
     assert places == [(-1, -1), (-1, 0), (-1, 1), (1, 1), (1, 0), (1, -1)]
+
+
+def test_the_live_table_of_bluesky_knows_what_a_map_is_drawn_against(fakes, engine, capsys):
+    best_effort = BestEffortCallback()
+    best_effort.disable_plots()
+    engine.subscribe(best_effort)
+    engine(mapped(fakes))
+    header = next(line for line in capsys.readouterr().out.splitlines() if "seq_num" in line)
+    assert "sample_stage_y" in header
+    assert "sample_stage_x" in header
 
 
 def test_any_positioner_may_be_an_axis(fakes, engine, documents):
