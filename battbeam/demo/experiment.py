@@ -27,7 +27,7 @@ INERT = ("Al", "Li", "steel")
 #: s of cell time from one pattern on the clock to the next, at the least.
 INTERVAL = 60.0
 #: Shortest and longest exposure of a pattern, s of cell time; the shortest smears by 0.015 at 1.5C.
-SHORTEST, LONGEST = 36.0, 150.0
+SHORTEST, LONGEST = 36.0, 90.0
 #: Exposures of a map are shorter by this factor: it has many, and the cell rests.
 MAP_SHARE = 0.6
 #: s, of the frames of standard, dark, open beam and probe.
