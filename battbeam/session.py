@@ -22,7 +22,7 @@ from battbeam.connection import Connection
 from battbeam.devices.beamline import Beamline, load_beamline
 from battbeam.devices.heartbeat import Heartbeat
 from battbeam.devices.status import TimedStatus
-from battbeam.errors import DeviceError, GuardError, PreflightError
+from battbeam.errors import BattbeamError, DeviceError, GuardError, PreflightError
 from battbeam.storage.spool import Spool
 
 _log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Session:
         )
         self.RE.subscribe(self.spool)
         self.RE.state_hook = self._state_changed
-        self.RE.log.logger.addFilter(_is_no_asked_end)
+        self.RE.log.logger.addFilter(_needs_a_traceback)
         declaration = connection.devices or example_path("devices/simulated.py")
         self.beamline: Beamline = load_beamline(declaration, connection)
         self.connection_faults = self.beamline.connection_faults(CONNECTION_TIMEOUT)
@@ -254,12 +254,14 @@ class Session:
         self.close()
 
 
-def _is_no_asked_end(record: logging.LogRecord) -> bool:
-    """Keep the RunEngine from printing a traceback for an end that somebody asked for."""
+def _needs_a_traceback(record: logging.LogRecord) -> bool:
+    """Keep the RunEngine from printing a traceback for an end that somebody asked for, or whose
+    sentence the caller is told anyway.
+    """
     from bluesky.utils import RunEngineControlException
 
     kind = record.exc_info[0] if record.exc_info else None
-    return kind is None or not issubclass(kind, RunEngineControlException)
+    return kind is None or not issubclass(kind, (RunEngineControlException, BattbeamError))
 
 
 def open_session(directory: Path, *, is_interactive: bool = False) -> Session:

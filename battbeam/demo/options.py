@@ -11,6 +11,10 @@ from battbeam.sim.scenario import Beam, Cell, Cycler, DeadSpot, Detector, Scenar
 
 #: Width and height of the demo detector's sensor, mm; ``--frame-size`` divides it into pixels.
 SENSOR = 88.064
+#: Degree that the detector must reach: the third ring of LaB6, beyond 311 of LiFePO4.
+WIDEST_ANGLE = 13.6
+# Where the beam stands near a corner, as parts of the sensor's height and width.
+_CORNER = (0.07, 0.09)
 #: Counts that a pattern is meant to have; gives a phase fraction to about 0.003.
 COUNTS_WANTED = 1.0e7
 #: 1/h. With exposures of 36 s and longer every pattern smears over >= 0.015 of the state of charge.
@@ -56,13 +60,23 @@ class DemoOptions:
             found.append("--solid-solution goes with --chemistry lfp: NMC811 is one already")
         if not 64 <= self.frame_size <= 4096:
             found.append(f"frame size must lie in 64 to 4096 pixels, got {self.frame_size}")
-        if not 40 <= self.distance <= 1000:
-            found.append(f"distance must lie in 40 to 1000 mm, got {self.distance} mm")
+        if not 40 <= self.distance <= self.farthest:
+            found.append(
+                f"distance must lie in 40 to {self.farthest:.0f} mm, got {self.distance:g} mm: the "
+                f"detector must reach {WIDEST_ANGLE} degree, where the standard has its third ring"
+            )
         if not 1 <= self.speed <= 600:
             found.append(f"speed must lie in 1 to 600, got {self.speed}")
         if self.seed < 0:
             found.append(f"seed must not be negative, got {self.seed}")
         return found
+
+    @property
+    def farthest(self) -> float:
+        """Distance at which the detector's corner is still at `WIDEST_ANGLE`, mm."""
+        sides = _CORNER if self.chemistry == "nmc811" else (0.5, 0.5)
+        reach = SENSOR * np.hypot(*(max(side, 1 - side) for side in sides))
+        return float(np.floor(reach / np.tan(np.radians(WIDEST_ANGLE))))
 
     def check(self) -> None:
         """Refuse what cannot work.
@@ -101,7 +115,7 @@ def hidden_truth(options: DemoOptions) -> Scenario:
     )
     # NMC811's lines reach far out: the beam stands near a corner, so that the rest of the sensor is at high angles.
     corner = options.chemistry == "nmc811"
-    row, column = (0.07, 0.09) if corner else rng.uniform(0.47, 0.53, 2)
+    row, column = _CORNER if corner else rng.uniform(0.47, 0.53, 2)
     detector = Detector(
         n_rows=options.frame_size,
         n_columns=options.frame_size,

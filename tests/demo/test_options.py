@@ -12,7 +12,7 @@ def test_every_wrong_option_is_named_at_once():
     )
     with pytest.raises(PreflightError, match="5 fault") as refused:
         options.check()
-    assert "distance must lie in 40 to 1000 mm, got 5 mm" in str(refused.value)
+    assert "distance must lie in 40 to 473 mm, got 5 mm" in str(refused.value)
 
 
 def test_another_seed_is_another_cell_and_the_same_seed_the_same():
