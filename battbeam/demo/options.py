@@ -75,7 +75,8 @@ class DemoOptions:
     def farthest(self) -> float:
         """Distance at which the detector's corner is still at `WIDEST_ANGLE`, mm."""
         sides = _CORNER if self.chemistry == "nmc811" else (0.5, 0.5)
-        reach = SENSOR * np.hypot(*(max(side, 1 - side) for side in sides))
+        up, across = (max(side, 1 - side) for side in sides)
+        reach = SENSOR * np.hypot(up, across)
         return float(np.floor(reach / np.tan(np.radians(WIDEST_ANGLE))))
 
     def check(self) -> None:
