@@ -25,7 +25,7 @@ NAMES = {"lfp": "LiFePO4", "nmc811": "NMC811"}
 _LIMITS = {"lfp": (2.5, 4.0), "nmc811": (2.8, 4.3)}
 #: V, of the patterns taken on the slopes: rising, then falling.
 SLOPES = {"lfp": (3.70, 3.10), "nmc811": (4.00, 3.60)}
-#: Lowest inter-map distance is the beam's size; a map covers this square of the window, mm.
+#: A map reaches this far from the middle of the window, mm, with so many points along each side.
 MAP_HALF_WIDTH, MAP_POINTS = 1.2, 5
 
 

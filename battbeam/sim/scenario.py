@@ -201,10 +201,10 @@ class Scenario(_Part):
         seed: Of every random number.
         rate: s of cell time per s of wall time.
         start: Time on the simulated clock at which it starts, s since the Unix epoch.
-        cells: One on each channel of the cycler, channel 1 first; cell 1 is in the beam.
+        cells: One on each channel of the cycler, channel 1 first; cell 1 is in the beam, its middle
+            at (0, 0) of the sample stage.
         standard: Calibrant mounted beside the cell, in the beam when the stage is at ``standard_position``.
         standard_position: (x, y) of the sample stage, mm.
-        sample_in_beam: At (0, 0) of the stage the beam meets the middle of cell 1.
         stack: Layers of cell 1.
     """
 
