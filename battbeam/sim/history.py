@@ -5,6 +5,7 @@ exposure. Only the simulation, its tests and the demo's table of truth read it.
 """
 
 import json
+import math
 import time as wall
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,11 @@ class History:
         self._rest = b""
         self._rows: list[tuple[float, ...]] = []
         self._array: FloatArray = np.empty((0, len(_FIELDS)))
+
+    @property
+    def newest(self) -> float:
+        """Time of the last line that was read, s since the Unix epoch; -infinity before any."""
+        return self._rows[-1][0] if self._rows else -math.inf
 
     def covers(self, time: float) -> bool:
         """Whether the history has come to ``time``."""
