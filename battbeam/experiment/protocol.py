@@ -41,6 +41,11 @@ class StepType(StrEnum):
     REST = "open_circuit_voltage"
     CONSTANT_CURRENT = "constant_current"
     CONSTANT_VOLTAGE = "constant_voltage"
+    CONSTANT_RESISTANCE = "constant_resistance"
+    CURRENT_RAMP = "current_ramp"
+    VOLTAGE_SCAN = "voltage_scan"
+    IMPEDANCE = "impedance_spectroscopy"
+    TEMPERATURE = "temperature"
 
 
 @dataclass(frozen=True)
@@ -53,13 +58,29 @@ class Step:
         type: What is controlled.
         cycle_number: From 1; rises with each current of the first current's sign after one of the
             other sign.
-        current: A, of a constant current; None otherwise.
-        voltage: V, of a constant voltage; None otherwise.
+        current: A, of a constant current, and where a ramp begins; None otherwise.
+        voltage: V, of a constant voltage, and where a scan begins; None otherwise.
         duration: Longest duration, s of cell time; None when it ends by voltage or current alone.
         until_voltage: V at which a constant current ends, from below for a positive current; None
             if it does not.
         until_current: Magnitude in A below which a constant voltage ends; None if it does not.
         direction: Sign of the current to expect: 1, -1, 0 at rest or where it is not known.
+        until_charge: Magnitude in mAh, passed in this step, at which it ends; None if it does not.
+        until_voltage_rate: Magnitude of dV/dt in V/h below which a rest or a current ends; None if
+            it does not.
+        until_current_rate: Magnitude of dI/dt in A/h below which a constant voltage ends; None if
+            it does not.
+        current_end: A, where a ramp ends.
+        voltage_end: V, where a scan ends.
+        scan_rate: Magnitude, V/s, of a scan.
+        resistance: ohm, of a constant resistance, which always discharges.
+        amplitude: V, of an impedance spectrum.
+        frequency_start: Hz, of an impedance spectrum.
+        frequency_end: Hz, of an impedance spectrum.
+        points_per_decade: Of an impedance spectrum.
+        measures_per_point: Of an impedance spectrum.
+        temperature: degC, to be reached while the circuit is open.
+        tolerance: K, within which a temperature counts as reached.
     """
 
     index: int
@@ -71,6 +92,20 @@ class Step:
     until_voltage: float | None = None
     until_current: float | None = None
     direction: int = 0
+    until_charge: float | None = None
+    until_voltage_rate: float | None = None
+    until_current_rate: float | None = None
+    current_end: float | None = None
+    voltage_end: float | None = None
+    scan_rate: float | None = None
+    resistance: float | None = None
+    amplitude: float | None = None
+    frequency_start: float | None = None
+    frequency_end: float | None = None
+    points_per_decade: int | None = None
+    measures_per_point: int | None = None
+    temperature: float | None = None
+    tolerance: float | None = None
 
     def after(self, elapsed: float) -> "Step | None":
         """What is left of the step after ``elapsed`` s of it; None when nothing is.

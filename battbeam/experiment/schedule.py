@@ -14,8 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from battbeam.experiment.conditions import AbsoluteClock, Condition
 from battbeam.experiment.watchers import CellReading, Met, overdue, watcher
 
-#: How cell and measurement go together: ``free_running``, the cell goes on and smear is stated.
-Coupling = Literal["free_running"]
+#: How cell and measurement go together. ``free_running``: the cell goes on and smear is stated.
+#: ``hold_potential``: it is held at its voltage while X-rays run. ``step_then_measure``: what is
+#: under way, a rest or a constant voltage, is kept until the measurement is done.
+Coupling = Literal["free_running", "hold_potential", "step_then_measure"]
 
 
 class Rule(BaseModel):
@@ -26,6 +28,11 @@ class Rule(BaseModel):
         when: The condition.
         measure: Name of the measurement.
         coupling: How the cell and the measurement go together.
+        hold_maximum: s of cell time that a cell is kept for one measurement, at the most; None is
+            the guard's own.
+        smear_max: Largest change of state of charge during one measurement, 1; a measurement that
+            cannot stay below is refused. None is no budget.
+        cell: Name of the guard's cell that the condition is on and that is measured.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,6 +40,9 @@ class Rule(BaseModel):
     when: Condition
     measure: str = Field(min_length=1)
     coupling: Coupling = "free_running"
+    hold_maximum: float | None = Field(default=None, gt=0)
+    smear_max: float | None = Field(default=None, gt=0)
+    cell: str = "cell1"
 
     def sentence(self) -> str:
         """The rule as a person says it."""

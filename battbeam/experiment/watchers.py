@@ -34,6 +34,14 @@ class CellReading:
         step_count: Of the guard; never repeats.
         step_type: Of the step under way.
         state: Of the guard.
+        current: A, > 0 charges.
+        temperature: degC.
+        cycle_number: Of the protocol.
+        step_elapsed: s of cell time that the step has lasted.
+        step_remaining: s of cell time until the step's longest duration is over; infinity when it
+            has none.
+        voltage_working: Of the working electrode against the reference electrode, V.
+        voltage_counter: Of the counter electrode against the reference electrode, V.
     """
 
     time: float
@@ -42,6 +50,13 @@ class CellReading:
     step_count: int | None = None
     step_type: str = ""
     state: str = ""
+    current: float = math.nan
+    temperature: float = math.nan
+    cycle_number: int | None = None
+    step_elapsed: float = math.nan
+    step_remaining: float = math.nan
+    voltage_working: float = math.nan
+    voltage_counter: float = math.nan
 
 
 @dataclass(frozen=True)
