@@ -6,7 +6,7 @@ missed, never shifted.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -207,13 +207,33 @@ class Agenda:
         """Take note of a reading of the cell."""
         self._sort(self._evaluator.update(reading, now=now))
 
-    def take(self, now: float) -> Due | None:
-        """What to measure now, or None; what has waited too long is missed."""
+    def look(self, now: float) -> tuple[Due, ...]:
+        """What could be measured now, the most important first; what waited too long is missed."""
         self._sort(self._evaluator.due(now))
         late = [due for due in self._waiting if now > due.expires]
         self._waiting = [due for due in self._waiting if now <= due.expires]
         self._missed += [_missed(due, now) for due in late]
-        return self._waiting.pop(0) if self._waiting else None
+        return tuple(self._waiting)
+
+    def take(self, now: float) -> Due | None:
+        """What to measure now, or None; what has waited too long is missed."""
+        waiting = self.look(now)
+        return self.hand_out(waiting[0]) if waiting else None
+
+    def hand_out(self, due: Due) -> Due:
+        """Hand out one of those that wait, whichever comes first.
+
+        Raises:
+            ValueError: If it does not wait.
+        """
+        if due not in self._waiting:
+            raise ValueError(f"rule {due.rule!r}, index {due.index}: it does not wait to be served")
+        self._waiting.remove(due)
+        return due
+
+    def give_up(self, due: Due, reason: str) -> None:
+        """One of those that wait is missed, for a reason."""
+        self._missed.append(replace(self.hand_out(due), missed=reason))
 
     def missed(self) -> list[Due]:
         """What was missed since the last call, to be recorded."""
@@ -235,4 +255,4 @@ class Agenda:
 
 def _missed(due: Due, now: float) -> Due:
     reason = overdue(Met(due=due.due), now).missed
-    return Due(**{**vars(due), "missed": reason})
+    return replace(due, missed=reason)
