@@ -67,6 +67,10 @@ class Due:
         expires: After this time it is not served any more.
         missed: Why it is not served; empty when it is.
         remark: What else is worth keeping.
+        cell: Of the rule, as are the next three.
+        coupling: How the cell and the measurement go together.
+        hold_maximum: s of cell time that the cell is kept for it, at the most.
+        smear_max: Largest change of state of charge during it, 1.
     """
 
     rule: str
@@ -78,6 +82,10 @@ class Due:
     expires: float = math.inf
     missed: str = ""
     remark: str = ""
+    cell: str = "cell1"
+    coupling: Coupling = "free_running"
+    hold_maximum: float | None = None
+    smear_max: float | None = None
 
     @property
     def lateness(self) -> float:
@@ -183,6 +191,10 @@ class Evaluator:
             expires=met.expires,
             missed=met.missed,
             remark=met.remark,
+            cell=rule.cell,
+            coupling=rule.coupling,
+            hold_maximum=rule.hold_maximum,
+            smear_max=rule.smear_max,
         )
 
 
