@@ -211,6 +211,11 @@ class Agenda:
         self._missed: list[Due] = []
 
     @property
+    def schedule(self) -> Schedule:
+        """What it goes by."""
+        return self._evaluator.schedule
+
+    @property
     def waiting(self) -> tuple[Due, ...]:
         """What is due and not served yet."""
         return tuple(self._waiting)
