@@ -396,6 +396,14 @@ def mass_attenuation(element: str, energy: float) -> float:
     return float(xraydb.mu_elam(element, energy))
 
 
+@functools.lru_cache(maxsize=4096)
+def photoelectric_absorption(element: str, energy: float) -> float:
+    """What of `mass_attenuation` is photoelectric, cm2/g, at an energy in eV (Elam tables, xraydb)."""
+    import xraydb
+
+    return float(xraydb.mu_elam(element, energy, kind="photo"))
+
+
 @functools.cache
 def atomic_mass(element: str) -> float:
     """g/mol, through xraydb."""
