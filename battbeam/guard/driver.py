@@ -1,5 +1,6 @@
 """This file is where it is said what a guard asks of any make of cycler."""
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +20,10 @@ class Segment:
         record_voltage: V of change that makes a record too, or none.
         record_current: A of change that makes a record too, or none.
         window: Limits that the instrument shall keep by itself where it can.
+        voltage: Of the cell when the segment was put on the instrument, V; a constant resistance
+            starts from it. None if it is not known.
+        is_continuation: Whether its first step is the one that the segment before ran, taken up
+            again.
     """
 
     name: str
@@ -27,6 +32,8 @@ class Segment:
     window: Window
     record_voltage: float | None = None
     record_current: float | None = None
+    voltage: float | None = None
+    is_continuation: bool = False
 
     def to_document(self) -> dict[str, Any]:
         """As plain values."""
@@ -37,6 +44,8 @@ class Segment:
             "record_voltage": self.record_voltage,
             "record_current": self.record_current,
             "window": [self.window.voltage_min, self.window.voltage_max, self.window.current_max],
+            "voltage": self.voltage,
+            "is_continuation": self.is_continuation,
         }
 
     @classmethod
@@ -49,6 +58,8 @@ class Segment:
             record_voltage=document["record_voltage"],
             record_current=document["record_current"],
             window=Window(*document["window"]),
+            voltage=document.get("voltage"),
+            is_continuation=document.get("is_continuation", False),
         )
 
 
@@ -59,16 +70,43 @@ class Record:
     Attributes:
         time: On the cycler's clock, s since the Unix epoch.
         elapsed: s since the segment was started.
-        voltage: V.
+        voltage: Working against counter electrode, V.
         current: A.
         step: In the segment, from 0.
         key: Unique within the segment: data file and row.
+        voltage_counter: Counter against reference electrode, V; NaN if it is not measured.
+        temperature: degC; NaN if the instrument does not measure it.
     """
 
     time: float
     elapsed: float
     voltage: float
     current: float
+    step: int
+    key: str
+    voltage_counter: float = math.nan
+    temperature: float = math.nan
+
+
+@dataclass(frozen=True)
+class Impedance:
+    """The cell's impedance at one frequency, as the instrument recorded it.
+
+    Attributes:
+        time: On the cycler's clock, s since the Unix epoch.
+        elapsed: s since the segment was started.
+        frequency: Hz.
+        real: ohm.
+        imaginary: ohm; negative where the cell is capacitive.
+        step: In the segment, from 0.
+        key: Unique within the segment: data file and row.
+    """
+
+    time: float
+    elapsed: float
+    frequency: float
+    real: float
+    imaginary: float
     step: int
     key: str
 
@@ -82,8 +120,10 @@ class Live:
         time: The same on the cycler's clock, s since the Unix epoch; NaN while nothing was ever
             started.
         elapsed: s since the segment was started; NaN when nothing runs.
-        voltage: V.
+        voltage: Working against counter electrode, V.
         current: A.
+        voltage_counter: Counter against reference electrode, V; NaN if it is not measured.
+        temperature: degC; NaN if the instrument does not measure it.
     """
 
     session_time: float
@@ -91,6 +131,8 @@ class Live:
     elapsed: float
     voltage: float
     current: float
+    voltage_counter: float = math.nan
+    temperature: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -120,6 +162,7 @@ class Readings:
         records: New ones, in order.
         lives: New ones, in order.
         comparison: The newest, if there is one.
+        impedances: New ones, in order.
     """
 
     is_reachable: bool
@@ -128,6 +171,7 @@ class Readings:
     records: tuple[Record, ...] = ()
     lives: tuple[Live, ...] = ()
     comparison: Comparison | None = None
+    impedances: tuple[Impedance, ...] = ()
 
 
 class Driver(Protocol):
@@ -137,6 +181,10 @@ class Driver(Protocol):
     name: str
     #: Whether records come from data files; if not, live values are all there is.
     has_records: bool
+
+    def faults(self, steps: Sequence[Step]) -> list[str]:
+        """Every reason why this instrument cannot run these steps, one sentence each."""
+        ...
 
     def lengths(self, steps: Sequence[Step]) -> list[int]:
         """Into how many steps each the instrument's lists divide these steps, in order."""

@@ -58,6 +58,9 @@ class FakeCycler:
     def voltage(self):
         return 3.0 + 0.3 * self.charge + self.noise
 
+    def faults(self, steps):
+        return []
+
     def lengths(self, steps):
         n, most = len(steps), self.most_steps
         return [min(most, n - start) for start in range(0, n, most)]

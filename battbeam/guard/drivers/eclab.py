@@ -146,6 +146,10 @@ class EclabDriver:
             pause.wait(0.05)
         return False
 
+    def faults(self, steps: Sequence[Step]) -> list[str]:
+        """Every reason why this instrument cannot run these steps, one sentence each."""
+        return eclab_compile.faults(steps)
+
     def lengths(self, steps: Sequence[Step]) -> list[int]:
         """Into how many steps each the instrument's lists divide these steps, in order."""
         return eclab_compile.lengths(steps)

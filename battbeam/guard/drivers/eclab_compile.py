@@ -79,6 +79,15 @@ def techniques(steps: Sequence[Step]) -> tuple[Technique, ...]:
     return tuple(found)
 
 
+def faults(steps: Sequence[Step]) -> list[str]:
+    """Every reason why the instrument cannot run these steps."""
+    return [
+        f"step {step.index} ({step.type}): this instrument has no technique for it"
+        for step in steps
+        if step.type not in TECHNIQUE_OF
+    ]
+
+
 def lengths(steps: Sequence[Step]) -> list[int]:
     """Into how many steps each the instrument's lists divide these steps."""
     edges = [0]
