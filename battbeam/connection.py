@@ -34,6 +34,8 @@ class SiteNotes(BaseModel):
     Attributes:
         standard: Calibrant that is mounted beside the cell.
         standard_position: (x, y) of the sample stage with it in the beam, mm.
+        cell_positions: (x, y) of the sample stage with the middle of each cell in the beam, mm, by
+            the cell's name; ``cell1`` at (0, 0) where nothing else is written.
         readout_delay: From the end of an exposure to the detector's stamp, s of the session's clock.
         distance: From the cell to the detector as a ruler says, mm.
         centre: Where the beam meets the detector, pixels along rows' and columns' index.
@@ -43,6 +45,9 @@ class SiteNotes(BaseModel):
     model_config = ConfigDict(extra="forbid")
     standard: str
     standard_position: tuple[float, float]
+    cell_positions: dict[str, tuple[float, float]] = Field(
+        default_factory=lambda: {"cell1": (0.0, 0.0)}
+    )
     readout_delay: float
     distance: float
     centre: tuple[float, float]

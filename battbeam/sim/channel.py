@@ -8,11 +8,11 @@ by the cycler's own clock, which has an offset and drifts.
 import copy
 import math
 import random
-from dataclasses import dataclass
 from enum import StrEnum
 
 from battbeam.sim.cell import HalfCell
 from battbeam.sim.data_file import Record
+from battbeam.sim.device_clock import DeviceClock
 from battbeam.sim.techniques import Exit, Step, Technique
 
 #: Longest model step under a technique that drives current, s.
@@ -30,29 +30,6 @@ class State(StrEnum):
     STOPPED = "Stopped"
     RUNNING = "Running"
     PAUSED = "Paused"
-
-
-@dataclass(frozen=True)
-class DeviceClock:
-    """The cycler's own clock.
-
-    Attributes:
-        start: s since the Unix epoch on the session's clock; there it is off by ``offset``.
-        offset: s ahead of the session's clock.
-        drift: Relative rate minus 1.
-    """
-
-    start: float
-    offset: float
-    drift: float
-
-    def at(self, time: float) -> float:
-        """What it shows when the session's clock shows ``time``."""
-        return time + self.offset + self.drift * (time - self.start)
-
-    def session_duration(self, duration: float) -> float:
-        """Duration on the session's clock of one on this clock."""
-        return duration / (1 + self.drift)
 
 
 class Channel:

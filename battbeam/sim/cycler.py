@@ -21,10 +21,11 @@ from caproto.server import PVGroup, pvproperty
 
 from battbeam.errors import DeviceError
 from battbeam.sim.cell import HalfCell
-from battbeam.sim.channel import Channel, DeviceClock
+from battbeam.sim.channel import Channel
 from battbeam.sim.channel_pvs import ChannelGroup
 from battbeam.sim.clock import ClockClient
 from battbeam.sim.data_file import DataFiles
+from battbeam.sim.device_clock import DeviceClock
 from battbeam.sim.history import HistoryWriter, history_path
 from battbeam.sim.scenario import Scenario
 from battbeam.sim.server import serve
@@ -60,7 +61,7 @@ class SimulatedCycler:
     def _channel(self, number: int, directory: Path) -> ChannelGroup:
         scenario = self._scenario
         settings = scenario.cycler
-        clock = DeviceClock(scenario.start, settings.clock_offset, settings.clock_drift)
+        clock = DeviceClock.of_cycler(settings, start=scenario.start, seed=scenario.seed)
         model = Channel(
             HalfCell(scenario.cells[number - 1]),
             time=scenario.start,

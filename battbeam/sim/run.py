@@ -18,13 +18,18 @@ from battbeam.errors import ProcessError
 from battbeam.processes import Child, Supervisor, free_port, server_environment
 from battbeam.sim import clock, cycler
 from battbeam.sim.history import history_path
-from battbeam.sim.scenario import Chemistry, Scenario
+from battbeam.sim.scenario import Cell, Chemistry, Scenario
 
 BEAMLINE_PREFIX = "SIM:BL:"
-#: Hard limits that the guard of a simulated cell is given, by chemistry: V, V, A.
+#: Hard limits that the guard of a simulated half cell is given, by chemistry: V, V, A.
 HARD_LIMITS: Mapping[Chemistry, tuple[float, float, float]] = {
     "lfp": (2.0, 4.2, 0.05),
     "nmc811": (2.5, 4.5, 0.05),
+}
+#: The same against graphite, whose potential of 0.1 V when charged is missing from the cell's.
+FULL_CELL_LIMITS: Mapping[Chemistry, tuple[float, float, float]] = {
+    "lfp": (1.9, 4.0, 0.05),
+    "nmc811": (2.4, 4.4, 0.05),
 }
 #: Wall seconds within which every process must serve; a guard imports in a second or two.
 START_TIMEOUT = 60.0
@@ -176,7 +181,7 @@ class SimulatedBeamline:
         }
 
     def _write_guard_config(self, channel: int, name: str, address: GuardAddress) -> Path:
-        low, high, largest = HARD_LIMITS[self.scenario.cells[channel - 1].chemistry]
+        low, high, largest = hard_limits(self.scenario.cells[channel - 1])
         data = self.directory / "sim" / "eclab"
         config = {
             "identity": name,
@@ -199,12 +204,21 @@ class SimulatedBeamline:
         return path
 
 
+def hard_limits(cell: Cell) -> tuple[float, float, float]:
+    """Lowest and highest voltage and largest current of a cell's guard: V, V, A."""
+    limits = FULL_CELL_LIMITS if cell.counter.material == "graphite" else HARD_LIMITS
+    return limits[cell.chemistry]
+
+
 def site_notes(scenario: Scenario) -> SiteNotes:
     """What the staff of the simulated beamline know without a measurement: a ruler, a logbook."""
     detector = scenario.detector
     return SiteNotes(
         standard=scenario.standard,
         standard_position=scenario.standard_position,
+        cell_positions={
+            f"cell{number}": place for number, place in enumerate(scenario.positions, start=1)
+        },
         # Stamps are on the session's clock, the delay is wall time.
         readout_delay=detector.readout_delay * scenario.rate,
         distance=float(_RULER * round(detector.distance / _RULER)),

@@ -4,108 +4,52 @@ A scenario is the hidden truth of a simulation. What the user believes (the cell
 Positive z points downstream, from the source to the detector; x to the right and y up as seen from the source.
 """
 
+import itertools
+import math
 import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Chemistry = Literal["lfp", "nmc811"]
+from battbeam.sim.scenario_cell import (
+    Cell,
+    Chemistry,
+    CounterElectrode,
+    DeadSpot,
+    Layer,
+    Part,
+    Position,
+    ReferenceElectrode,
+    TemperatureLaw,
+    Thermostat,
+    coin_cell_stack,
+)
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DeadSpot(_Part):
-    """A disc of the electrode that takes no part: its lithium content stays what it was at the start.
-
-    Attributes:
-        x: Of the centre, mm, in the cell's frame.
-        y: Of the centre, mm.
-        radius: mm.
-    """
-
-    x: float = 0.8
-    y: float = -0.6
-    radius: float = Field(default=0.35, gt=0)
-
-
-class Cell(_Part):
-    """One half cell against lithium metal.
-
-    Attributes:
-        chemistry: ``lfp`` (LiFePO4) or ``nmc811`` (LiNi0.8Mn0.1Co0.1O2).
-        solid_solution: LiFePO4 only: one phase whose lattice follows x, instead of two phases.
-        active_loading: Active material per electrode area, mg/cm2.
-        electrode_radius: mm.
-        inactive_fraction: Of the active mass, without contact: it scatters, at its initial lithium content.
-        initial_lithium_content: x of the connected material when the simulation starts.
-        coulombic_efficiency: Charge stored over charge passed while charging; the rest is a side reaction.
-        gradient_x: Change of local x per mm across the electrode when half charged (vanishes full and empty).
-        gradient_y: The same along y.
-        gradient_depth: Difference of local x between the collector's and the separator's side, half charged.
-        dead_spot: Or none.
-        resistance: Ohmic, ohm.
-        kinetic_resistance: Of the charge transfer in the linear range, ohm.
-        hysteresis: Half the gap between charge and discharge at zero current, V (LiFePO4).
-        diffusion_time: Time constant with which a grain's surface follows its mean, s.
-        voltage_noise: Standard deviation of one reading, V.
-    """
-
-    chemistry: Chemistry = "lfp"
-    solid_solution: bool = False
-    active_loading: float = Field(default=10.0, gt=0)
-    electrode_radius: float = Field(default=7.5, gt=0)
-    inactive_fraction: float = Field(default=0.02, ge=0, lt=1)
-    initial_lithium_content: float = Field(default=0.98, ge=0, le=1)
-    coulombic_efficiency: float = Field(default=0.999, gt=0, le=1)
-    gradient_x: float = 0.02
-    gradient_y: float = 0.0
-    gradient_depth: float = 0.02
-    dead_spot: DeadSpot | None = DeadSpot()
-    resistance: float = Field(default=12.0, ge=0)
-    kinetic_resistance: float = Field(default=10.0, ge=0)
-    hysteresis: float = Field(default=0.008, ge=0)
-    diffusion_time: float = Field(default=120.0, gt=0)
-    voltage_noise: float = Field(default=0.0001, ge=0)
-
-    @property
-    def electrode_area(self) -> float:
-        """cm2."""
-        return 3.141592653589793 * (self.electrode_radius / 10) ** 2
+__all__ = [
+    "Beam",
+    "Cell",
+    "Chemistry",
+    "CounterElectrode",
+    "Cycler",
+    "DeadSpot",
+    "Detector",
+    "Layer",
+    "Position",
+    "ReferenceElectrode",
+    "Scenario",
+    "TemperatureLaw",
+    "Thermostat",
+    "changer_place",
+]
+#: mm between neighbouring places of the changer, and the rows of one of its columns; cells with the
+#: default electrode and the standard at its default place have room.
+_CHANGER_SPACING, _CHANGER_ROWS = 18.0, (0, 1, -1)
+#: mm about the standard's position that belong to it.
+STANDARD_RADIUS = 2.0
 
 
-class Layer(_Part):
-    """One layer of the stack, in the beam's order; its amount is areal, so it is conserved when it swells.
-
-    Attributes:
-        material: ``active`` (the electrode's active material, its amount from the cell), a crystalline phase of
-            `battbeam.materials`, or an amorphous material named there.
-        thickness: mm, as built.
-        depth: z of its middle, mm, from the electrode's middle.
-    """
-
-    material: str
-    thickness: float = Field(gt=0)
-    depth: float
-
-
-def coin_cell_stack() -> tuple[Layer, ...]:
-    """A coin cell with Kapton windows: a thin steel casing, lithium, separator, electrode on aluminium."""
-    return (
-        Layer(material="Kapton", thickness=0.05, depth=-1.5),
-        Layer(material="Li", thickness=0.4, depth=-0.27),
-        Layer(material="polyethylene", thickness=0.025, depth=-0.05),
-        Layer(material="active", thickness=0.06, depth=0.0),
-        Layer(material="carbon", thickness=0.008, depth=0.0),
-        Layer(material="Al", thickness=0.015, depth=0.04),
-        Layer(material="steel", thickness=0.004, depth=1.45),
-        Layer(material="Kapton", thickness=0.05, depth=1.5),
-    )
-
-
-class Beam(_Part):
+class Beam(Part):
     """The beam and the storage ring behind it.
 
     Attributes:
@@ -113,7 +57,10 @@ class Beam(_Part):
         energy_offset: True energy minus what the monochromator's readback says, eV.
         flux: Photons per s on the sample at 100 mA and open attenuator.
         ring_current: mA at the start.
-        lifetime: Of the ring current, s of cell time; infinite for top-up.
+        lifetime: Of the ring current, s of cell time.
+        top_up_interval: s of cell time between injections that fill the ring up, or none.
+        top_up_length: Of an injection, s of cell time.
+        top_up_dip: Share of the photons that is lost meanwhile, 0 to 1.
         size_x: Full width of the (uniform) beam, mm.
         size_y: Full height, mm.
         polarization: Horizontal degree of linear polarization, -1 to 1.
@@ -127,6 +74,9 @@ class Beam(_Part):
     flux: float = Field(default=2.0e8, gt=0)
     ring_current: float = Field(default=100.0, gt=0)
     lifetime: float = Field(default=36_000.0, gt=0)
+    top_up_interval: float | None = Field(default=None, gt=0)
+    top_up_length: float = Field(default=2.0, ge=0)
+    top_up_dip: float = Field(default=0.3, ge=0, le=1)
     size_x: float = Field(default=0.3, gt=0)
     size_y: float = Field(default=0.3, gt=0)
     polarization: float = Field(default=0.98, ge=-1, le=1)
@@ -134,8 +84,17 @@ class Beam(_Part):
     i0_efficiency: float = Field(default=0.01, gt=0)
     transmission_efficiency: float = Field(default=0.5, gt=0)
 
+    @model_validator(mode="after")
+    def _injections_end(self) -> "Beam":
+        if self.top_up_interval is not None and self.top_up_length >= self.top_up_interval:
+            raise ValueError(
+                f"top_up_length must be shorter than top_up_interval, got {self.top_up_length} s and "
+                f"{self.top_up_interval} s"
+            )
+        return self
 
-class Detector(_Part):
+
+class Detector(Part):
     """A flat area detector.
 
     Attributes:
@@ -154,6 +113,8 @@ class Detector(_Part):
         peak_width: Full width at half maximum of a line at 2 theta = 0, degree: beam, divergence and grains.
         peak_width_slope: Growth of the width with tan(theta), degree.
         peak_lorentzian: Lorentzian share of a line (pseudo-Voigt), 0 to 1.
+        clock_offset: The clock of the detector's computer minus the session's at the start, s.
+        clock_drift: Relative rate of that clock, 1 (1e-6 is one part per million).
         compute_freezes_clock: Whether the simulated clock stands while a frame is computed.
     """
 
@@ -172,10 +133,12 @@ class Detector(_Part):
     peak_width: float = Field(default=0.085, gt=0)
     peak_width_slope: float = Field(default=0.05, ge=0)
     peak_lorentzian: float = Field(default=0.3, ge=0, le=1)
+    clock_offset: float = 0.0
+    clock_drift: float = 0.0
     compute_freezes_clock: bool = True
 
 
-class Cycler(_Part):
+class Cycler(Part):
     """The dumb cycler.
 
     Attributes:
@@ -183,6 +146,8 @@ class Cycler(_Part):
         live_interval: s of cell time between refreshes of the live values (at most 50 a wall second).
         clock_offset: The cycler's clock minus the beamline's at the start, s.
         clock_drift: Relative rate of the cycler's clock, 1 (1e-6 is one part per million).
+        clock_jitter: Standard deviation of each of its stamps, s.
+        clock_jump: (after so many s of cell time, by so many s) that clock is set otherwise; or not.
         buffers_data_file: Whether records reach the data file only when a step ends (a fault).
     """
 
@@ -190,10 +155,12 @@ class Cycler(_Part):
     live_interval: float = Field(default=1.0, gt=0)
     clock_offset: float = 3.2
     clock_drift: float = 20e-6
+    clock_jitter: float = Field(default=0.0, ge=0)
+    clock_jump: tuple[float, float] | None = None
     buffers_data_file: bool = False
 
 
-class Scenario(_Part):
+class Scenario(Part):
     """A whole simulated beamline.
 
     Attributes:
@@ -201,33 +168,77 @@ class Scenario(_Part):
         seed: Of every random number.
         rate: s of cell time per s of wall time.
         start: Time on the simulated clock at which it starts, s since the Unix epoch.
-        cells: One on each channel of the cycler, channel 1 first; cell 1 is in the beam, its middle
-            at (0, 0) of the sample stage.
-        standard: Calibrant mounted beside the cell, in the beam when the stage is at ``standard_position``.
+        cells: One on each channel of the cycler, channel 1 first, all on the sample changer.
+        stack: Layers of every cell that brings none of its own.
+        beam: The beam.
+        detector: The detector.
+        cycler: The cycler.
+        standard: Calibrant mounted beside the cells, in the beam when the stage is at
+            ``standard_position``.
         standard_position: (x, y) of the sample stage, mm.
-        stack: Layers of cell 1.
     """
 
     name: str = "coin_cell"
     seed: int = 1
     rate: float = Field(default=60.0, ge=0.1, le=3600)
     start: float = 1_750_000_000.0
-    cells: tuple[Cell, ...] = (Cell(),)
+    cells: tuple[Cell, ...] = Field(default=(Cell(),), min_length=1)
     stack: tuple[Layer, ...] = Field(default_factory=coin_cell_stack)
     beam: Beam = Beam()
     detector: Detector = Detector()
     cycler: Cycler = Cycler()
     standard: Literal["LaB6", "CeO2"] = "LaB6"
-    standard_position: tuple[float, float] = (12.0, 0.0)
+    standard_position: Position = (12.0, 0.0)
 
     @model_validator(mode="after")
-    def _one_electrode(self) -> "Scenario":
-        n_active = sum(layer.material == "active" for layer in self.stack)
-        if n_active != 1:
-            raise ValueError(
-                f"stack must hold exactly one layer of material 'active', got {n_active}"
-            )
+    def _is_possible(self) -> "Scenario":
+        faults = [*self._stack_faults(), *self._overlaps()]
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
+
+    def _stack_faults(self) -> list[str]:
+        stacks = {"stack": self.stack}
+        for number, cell in enumerate(self.cells, start=1):
+            if cell.stack is not None:
+                stacks[f"stack of cell {number}"] = cell.stack
+        n_active = {
+            name: sum(layer.material == "active" for layer in stack)
+            for name, stack in stacks.items()
+        }
+        return [
+            f"{name} must hold exactly one layer of material 'active', got {n}"
+            for name, n in n_active.items()
+            if n != 1
+        ]
+
+    def _overlaps(self) -> list[str]:
+        edge = math.hypot(self.beam.size_x, self.beam.size_y) / 2
+        radii = [cell.electrode_radius + edge for cell in self.cells]
+        places = [
+            (f"cell {number}", *place)
+            for number, place in enumerate(zip(self.positions, radii, strict=True), start=1)
+        ]
+        places.append(("the standard", self.standard_position, STANDARD_RADIUS))
+        return [
+            f"{one} at {at} mm and {other} at {there} mm lie {math.dist(at, there):.2f} mm apart, "
+            f"wanted {radius + far:.2f} mm or more"
+            for (one, at, radius), (other, there, far) in itertools.combinations(places, 2)
+            if math.dist(at, there) < radius + far
+        ]
+
+    @property
+    def positions(self) -> tuple[Position, ...]:
+        """(x, y) of the sample stage with the middle of each cell in the beam, mm."""
+        return tuple(
+            cell.position if cell.position is not None else changer_place(number)
+            for number, cell in enumerate(self.cells, start=1)
+        )
+
+    def stack_of(self, number: int) -> tuple[Layer, ...]:
+        """The layers of a cell; number 1 is the first."""
+        own = self.cells[number - 1].stack
+        return self.stack if own is None else own
 
     @classmethod
     def read(cls, path: Path) -> "Scenario":
@@ -235,3 +246,13 @@ class Scenario(_Part):
         if path.suffix == ".json":
             return cls.model_validate_json(path.read_text())
         return cls.model_validate(tomllib.loads(path.read_text()))
+
+
+def changer_place(number: int) -> Position:
+    """Where the changer holds cell ``number`` unless its scenario says otherwise, mm.
+
+    >>> [changer_place(number) for number in (1, 2, 3, 4)]
+    [(0.0, 0.0), (0.0, 18.0), (0.0, -18.0), (-18.0, 0.0)]
+    """
+    column, row = divmod(number - 1, len(_CHANGER_ROWS))
+    return -_CHANGER_SPACING * column + 0.0, _CHANGER_SPACING * _CHANGER_ROWS[row]

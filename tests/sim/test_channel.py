@@ -4,8 +4,9 @@ import random
 import pytest
 
 from battbeam.sim.cell import HalfCell
-from battbeam.sim.channel import Channel, DeviceClock, State
+from battbeam.sim.channel import Channel, State
 from battbeam.sim.data_file import COLUMNS, DataFiles
+from battbeam.sim.device_clock import DeviceClock
 from battbeam.sim.scenario import Cell
 from battbeam.sim.techniques import Exit, LimitTest, Step, Technique
 

@@ -1,0 +1,195 @@
+"""This file is where the cells of a scenario are described: electrodes, stack, holder.
+
+Positive z points downstream, from the source to the detector; x to the right and y up as seen from
+the source.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Chemistry = Literal["lfp", "nmc811"]
+#: (x, y) of the sample stage with the middle of a cell in the beam, mm.
+Position = tuple[float, float]
+
+
+class Part(BaseModel):
+    """A part of a scenario; it takes no field that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DeadSpot(Part):
+    """A disc of the electrode that takes no part: its lithium content stays what it was at the start.
+
+    Attributes:
+        x: Of the centre, mm, in the cell's frame.
+        y: Of the centre, mm.
+        radius: mm.
+    """
+
+    x: float = 0.8
+    y: float = -0.6
+    radius: float = Field(default=0.35, gt=0)
+
+
+class Layer(Part):
+    """One layer of the stack, in the beam's order; its amount is areal, so it is conserved when it swells.
+
+    Attributes:
+        material: ``active`` (the electrode's active material, its amount from the cell), a crystalline phase of
+            `battbeam.materials`, or an amorphous material named there.
+        thickness: mm, as built.
+        depth: z of its middle, mm, from the electrode's middle.
+    """
+
+    material: str
+    thickness: float = Field(gt=0)
+    depth: float
+
+
+def coin_cell_stack() -> tuple[Layer, ...]:
+    """A coin cell with Kapton windows: a thin steel casing, lithium, separator, electrode on aluminium."""
+    return (
+        Layer(material="Kapton", thickness=0.05, depth=-1.5),
+        Layer(material="Li", thickness=0.4, depth=-0.27),
+        Layer(material="polyethylene", thickness=0.025, depth=-0.05),
+        Layer(material="active", thickness=0.06, depth=0.0),
+        Layer(material="carbon", thickness=0.008, depth=0.0),
+        Layer(material="Al", thickness=0.015, depth=0.04),
+        Layer(material="steel", thickness=0.004, depth=1.45),
+        Layer(material="Kapton", thickness=0.05, depth=1.5),
+    )
+
+
+class CounterElectrode(Part):
+    """What stands opposite the working electrode.
+
+    Attributes:
+        material: ``lithium`` (its potential is 0 V by definition) or ``graphite`` (a full cell).
+        capacity_ratio: Of graphite: what it holds over what the working electrode gives (n/p).
+        initial_lithium_content: Of graphite: y in LiyC6 when the simulation starts.
+        coulombic_efficiency: Of graphite: lithium stored over charge passed while it takes lithium
+            up; the rest is lost to the film on it.
+        kinetic_resistance: Of the charge transfer in the linear range, ohm; 0: without.
+        double_layer_capacitance: F.
+        diffusion_time: Of graphite: time constant with which a grain's surface follows its mean, s.
+    """
+
+    material: Literal["lithium", "graphite"] = "lithium"
+    capacity_ratio: float = Field(default=1.1, gt=0)
+    initial_lithium_content: float = Field(default=0.02, gt=0, lt=1)
+    coulombic_efficiency: float = Field(default=0.9995, gt=0, le=1)
+    kinetic_resistance: float = Field(default=0.0, ge=0)
+    double_layer_capacitance: float = Field(default=1e-4, ge=0)
+    diffusion_time: float = Field(default=60.0, gt=0)
+
+
+class ReferenceElectrode(Part):
+    """A third electrode, of lithium, against which both others are measured.
+
+    Attributes:
+        place: Share of the ohmic resistance between it and the working electrode, 0 to 1; the rest
+            lies between it and the counter electrode.
+        offset: Its potential against lithium at the start, V.
+        drift: Of its potential, V/h.
+    """
+
+    place: float = Field(default=0.5, ge=0, le=1)
+    offset: float = 0.0
+    drift: float = 0.0
+
+
+class TemperatureLaw(Part):
+    """Activation energies, J/mol, of what changes with temperature (Arrhenius, from 25 degC).
+
+    Attributes:
+        ohmic: Of the conductivity.
+        kinetic: Of the exchange currents.
+        diffusion: Of the diffusion coefficients.
+    """
+
+    ohmic: float = Field(default=15_000.0, ge=0)
+    kinetic: float = Field(default=50_000.0, ge=0)
+    diffusion: float = Field(default=35_000.0, ge=0)
+
+
+class Thermostat(Part):
+    """What a cell's holder does to reach a temperature, and how the cell follows.
+
+    Attributes:
+        ramp: Fastest change of the holder, K/min.
+        time_constant: With which the holder approaches its set-point, s.
+        cell_time_constant: With which the cell follows the holder, s.
+        thermal_resistance: From cell to holder, K/W: how much the cell heats itself.
+    """
+
+    ramp: float = Field(default=2.0, gt=0)
+    time_constant: float = Field(default=20.0, gt=0)
+    cell_time_constant: float = Field(default=60.0, gt=0)
+    thermal_resistance: float = Field(default=20.0, ge=0)
+
+
+class Cell(Part):
+    """One cell: the working electrode that the beam looks at, and what stands opposite.
+
+    Attributes:
+        chemistry: ``lfp`` (LiFePO4) or ``nmc811`` (LiNi0.8Mn0.1Co0.1O2).
+        solid_solution: LiFePO4 only: one phase whose lattice follows x, instead of two phases.
+        active_loading: Active material per electrode area, mg/cm2.
+        electrode_radius: mm.
+        inactive_fraction: Of the active mass, without contact: it scatters, at its initial lithium content.
+        initial_lithium_content: x of the connected material when the simulation starts.
+        coulombic_efficiency: Charge stored over charge passed while charging; the rest is a side reaction.
+        gradient_x: Change of local x per mm across the electrode when half charged (vanishes full and empty).
+        gradient_y: The same along y.
+        gradient_depth: Difference of local x between the collector's and the separator's side, half charged.
+        dead_spot: Or none.
+        resistance: Ohmic, ohm.
+        kinetic_resistance: Of the charge transfer in the linear range, ohm.
+        hysteresis: Half the gap between charge and discharge at zero current, V (LiFePO4).
+        diffusion_time: Time constant with which a grain's surface follows its mean, s.
+        double_layer_capacitance: F; only impedance shows it.
+        voltage_noise: Standard deviation of one reading, V.
+        counter: The counter electrode.
+        reference: The third electrode, or none.
+        temperature: At the start, degC.
+        temperature_law: How resistances and diffusion change with it.
+        thermostat: Of the cell's holder.
+        beam_damage: How fast material that the beam meets ceases to take part, as share per fluence,
+            mm2 per photon; it keeps the lithium content at which it ceased. 0: never.
+        position: (x, y) of the sample stage with the cell's middle in the beam, mm; by default the
+            next place of the changer.
+        stack: Its layers; by default those of the scenario.
+    """
+
+    chemistry: Chemistry = "lfp"
+    solid_solution: bool = False
+    active_loading: float = Field(default=10.0, gt=0)
+    electrode_radius: float = Field(default=7.5, gt=0)
+    inactive_fraction: float = Field(default=0.02, ge=0, lt=1)
+    initial_lithium_content: float = Field(default=0.98, ge=0, le=1)
+    coulombic_efficiency: float = Field(default=0.999, gt=0, le=1)
+    gradient_x: float = 0.02
+    gradient_y: float = 0.0
+    gradient_depth: float = 0.02
+    dead_spot: DeadSpot | None = DeadSpot()
+    resistance: float = Field(default=12.0, ge=0)
+    kinetic_resistance: float = Field(default=10.0, ge=0)
+    hysteresis: float = Field(default=0.008, ge=0)
+    diffusion_time: float = Field(default=120.0, gt=0)
+    double_layer_capacitance: float = Field(default=1e-3, ge=0)
+    voltage_noise: float = Field(default=0.0001, ge=0)
+    counter: CounterElectrode = CounterElectrode()
+    reference: ReferenceElectrode | None = None
+    temperature: float = Field(default=25.0, gt=-60, lt=120)
+    temperature_law: TemperatureLaw = TemperatureLaw()
+    thermostat: Thermostat = Thermostat()
+    beam_damage: float = Field(default=0.0, ge=0)
+    position: Position | None = None
+    stack: tuple[Layer, ...] | None = None
+
+    @property
+    def electrode_area(self) -> float:
+        """cm2."""
+        return 3.141592653589793 * (self.electrode_radius / 10) ** 2
