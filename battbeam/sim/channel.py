@@ -13,7 +13,7 @@ from enum import StrEnum
 from battbeam.sim.cell import HalfCell
 from battbeam.sim.data_file import Record
 from battbeam.sim.device_clock import DeviceClock
-from battbeam.sim.techniques import Exit, Step, Technique
+from battbeam.sim.technique import Exit, Step, Technique
 
 #: Longest model step under a technique that drives current, s.
 LONGEST_STEP = 1.0
@@ -30,6 +30,12 @@ class State(StrEnum):
     STOPPED = "Stopped"
     RUNNING = "Running"
     PAUSED = "Paused"
+
+
+def impedance(cell: HalfCell, frequency: float) -> complex:
+    """Of the cell at a frequency in Hz, ohm."""
+    arc = cell.truth.kinetic_resistance
+    return cell.truth.resistance + arc / (1 + 2j * math.pi * frequency * arc * 1e-3)
 
 
 class Channel:
@@ -59,6 +65,7 @@ class Channel:
         self._sequence = self._entry = 0
         self._goings_back: dict[int, int] = {}
         self._origin = (0.0, 0.0)
+        self._step_start = time
         self._step_end = self._next_record = math.inf
         self._recorded = (math.nan, math.nan)
 
@@ -74,9 +81,21 @@ class Channel:
         """The one that runs."""
         return self.techniques[self.technique_index] if self.state is State.RUNNING else None
 
+    @property
+    def frequency(self) -> float:
+        """Hz at which the impedance is being measured; 0 for none."""
+        technique = self.technique
+        return technique.steps[self.step_index].frequency if technique else 0.0
+
     def read_voltage(self) -> float:
-        """One reading of the voltage, V."""
+        """One reading of the working electrode, V: against the reference electrode where the cell
+        has one, else against the counter electrode.
+        """
         return self.cell.voltage + self._noise.gauss(0.0, self.cell.truth.voltage_noise)
+
+    def read_counter(self) -> float:
+        """The counter electrode against the reference electrode, V; 0 where the cell has none."""
+        return 0.0
 
     def load(self, techniques: tuple[Technique, ...]) -> None:
         """Replace the list of techniques.
@@ -146,15 +165,37 @@ class Channel:
             self._record()
 
     def _go_on(self, duration: float, step: Step) -> None:
-        if step.control == "voltage":
-            self.cell.step(duration, voltage=self._value(step))
+        value = self._value(step, self.time + duration)
+        if step.control in ("voltage", "scan"):
+            self.cell.step(duration, voltage=value)
         else:
-            self.cell.step(duration, current=self._value(step))
+            self.cell.step(duration, current=value)
 
-    def _value(self, step: Step) -> float:
+    def _value(self, step: Step, time: float) -> float:
+        """What is set at a time within the step: A, or V."""
+        if step.control == "scan":
+            start, end = self._span(step)
+            length = self._step_end - self._step_start
+            part = min(1.0, (time - self._step_start) / length) if length > 0 else 1.0
+            return start + part * (end - start)
         if not step.is_relative:
             return step.value
         return step.value + self._origin[0 if step.control == "voltage" else 1]
+
+    def _span(self, step: Step) -> tuple[float, float]:
+        """Where a scan begins and ends, V."""
+        origin = self._origin[0]
+        return (
+            step.value + origin * step.is_relative,
+            step.value_end + origin * step.ends_relative,
+        )
+
+    def _duration(self, step: Step) -> float:
+        """s of the cycler's clock."""
+        if step.control != "scan":
+            return max(step.duration, SHORTEST_STEP)
+        start, end = self._span(step)
+        return max(abs(end - start) / step.rate, SHORTEST_STEP)
 
     def _is_ended(self, step: Step) -> bool:
         return step.is_ended(voltage=self.cell.voltage, current=self.cell.current)
@@ -203,8 +244,8 @@ class Channel:
         technique = self.techniques[self.technique_index]
         step = technique.steps[index]
         self.step_index = index
-        duration = max(step.duration, SHORTEST_STEP)
-        self._step_end = self.time + self.clock.session_duration(duration)
+        self._step_start = self.time
+        self._step_end = self.time + self.clock.session_duration(self._duration(step))
         self._go_on(0.0, step)
         self._note()
         self._record()
@@ -239,6 +280,8 @@ class Channel:
 
     def _record(self, *, ends_step: bool = False) -> None:
         technique = self.techniques[self.technique_index]
+        step = technique.steps[self.step_index]
+        is_spectral = ends_step and step.frequency > 0 and self.time >= self._step_end - _EPSILON
         self._sequence += 1
         self._recorded = (self.cell.voltage, self.cell.current)
         self._next_record = self.time + self.clock.session_duration(technique.record_interval)
@@ -256,6 +299,10 @@ class Channel:
                 sequence=self._sequence,
                 entry=self._entry,
                 ends_step=ends_step,
+                counter=self.read_counter(),
+                frequency=step.frequency if is_spectral else 0.0,
+                impedance=impedance(self.cell, step.frequency) if is_spectral else 0j,
+                amplitude=step.amplitude,
             )
         )
 

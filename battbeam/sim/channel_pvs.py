@@ -23,6 +23,7 @@ from battbeam.sim.techniques import technique_list
 _DTYPES: Mapping[str, Any] = {
     "float": float,
     "integer": int,
+    "boolean": int,
     "floats": ChannelType.FLOAT,
     "integers": ChannelType.LONG,
     "booleans": bytes,
@@ -43,7 +44,7 @@ def _parameter_pvs(
     attribute = f"{technique}_{instance}_{name}"
     is_array = parameter.kind.endswith("s")
     value: Any = float(parameter.default)
-    if parameter.kind in ("integer", "integers", "booleans"):
+    if parameter.kind not in ("float", "floats"):
         value = int(parameter.default)
     if is_array:
         value = bytes([value]) if parameter.kind == "booleans" else [value]
@@ -121,10 +122,11 @@ class ChannelGroup(PVGroup):  # type: ignore[misc]
     """
 
     voltage = _live("EWE", "V", "working electrode against reference")
-    counter = _live("ECE", "V", "counter electrode against reference; always 0 here")
+    counter = _live("ECE", "V", "counter electrode against reference; 0 without a reference")
     current = _live("I", "A", "> 0 charges")
     elapsed = _live("TIME", "s", "since START, on the cycler's own clock")
     started = _live("STARTED", "s", "START by the cycler's own clock, since the Unix epoch")
+    frequency = _live("FREQ", "Hz", "of the impedance being measured; 0 for none")
     data_start = _live("DATA_START", "s", "elapsed time at which the running technique began")
     state = _choice("STATE", list(State), State.STOPPED, read_only=True, doc="of the channel")
     start_command = _choice("START", ["", "Starting"], "", put=_put_start, alarm_group="START")
@@ -143,6 +145,7 @@ class ChannelGroup(PVGroup):  # type: ignore[misc]
     loop = _count("LOOP", "how often a LOOP went back since START")
     current_overflow = _count("IOVERFLOW", "1 beyond the current range, or a current not reached")
     voltage_overflow = _count("EOVERFLOW", "1 at the compliance")
+    saturation = _count("SATURATION", "always 0 here")
     memory_filled = _count("MEMFILLED", "bytes not fetched; always 0 here")
     data_done = _choice("DATADONE", ["No", "Yes"], "Yes", read_only=True, doc="all records written")
     save_setpoint = _choice("SAVEDATA:SP", ["No", "Yes"], "Yes", put=_put_save)
@@ -288,6 +291,8 @@ class ChannelGroup(PVGroup):  # type: ignore[misc]
             "current_overflow": int(overflow or exceeds),
             "voltage_overflow": int(overflow),
             "data_done": "No" if running else "Yes",
+            "frequency": channel.frequency,
+            "counter": channel.read_counter(),
             "voltage": channel.read_voltage(),
             "current": channel.cell.current,
             "elapsed": channel.elapsed,

@@ -8,7 +8,7 @@ from battbeam.sim.channel import Channel, State
 from battbeam.sim.data_file import COLUMNS, DataFiles
 from battbeam.sim.device_clock import DeviceClock
 from battbeam.sim.scenario import Cell
-from battbeam.sim.techniques import Exit, LimitTest, Step, Technique
+from battbeam.sim.technique import Exit, LimitTest, Step, Technique
 
 START = 1_750_000_000.0
 CELL = Cell(voltage_noise=0.0)

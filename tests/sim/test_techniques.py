@@ -4,7 +4,8 @@ import re
 import pytest
 
 from battbeam.sim.parameters import N_INSTANCES, TECHNIQUES
-from battbeam.sim.techniques import Exit, LimitTest, Step, technique_list
+from battbeam.sim.technique import Exit, LimitTest, Step
+from battbeam.sim.techniques import technique_list
 
 ABOVE, BELOW, AND, CURRENT = 4, 0, 2, 96
 
@@ -33,7 +34,8 @@ def one_step(technique="CPLIMIT", **more):
 
 
 def test_names_and_sizes_are_those_of_the_database_of_eclab():
-    assert N_INSTANCES == {"OCV": 2, "CP": 1, "CA": 1, "CPLIMIT": 1, "CALIMIT": 1, "LOOP": 1}
+    assert {name: 2 if name == "OCV" else 1 for name in TECHNIQUES} == N_INSTANCES
+    assert set(TECHNIQUES) == {"OCV", "CP", "CA", "CPLIMIT", "CALIMIT", "CV", "PEIS", "LOOP"}
     assert {name: TECHNIQUES["CPLIMIT"][name].n_most for name in ("ISTEP", "TEST3CONF")} == {
         "ISTEP": 20,
         "TEST3CONF": 20,
@@ -139,7 +141,7 @@ def test_current_is_tested_with_its_sign():
     ("text", "put", "message"),
     [
         ("", {}, "the list of techniques is empty"),
-        ("peis", {}, "unknown technique 'PEIS'; known: OCV"),
+        ("geis", {}, "unknown technique 'GEIS'; known: OCV"),
         ("ocv,ocv,ocv", {}, "OCV stands more than 2 time(s)"),
         ("cplimit", {"CPLIMIT_0_ISTEP": [1e-3]}, "ISTEP holds 1 value(s) for 2 steps"),
         ("cplimit", {"CPLIMIT_0_STEPN": 20}, "at most 20 steps, got STEPN 20"),
