@@ -1,5 +1,8 @@
 """This file is where the pictures are: one figure a technique, as one would put it in a talk."""
 
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,3 +185,108 @@ def _errorbars(
     axes.legend(
         fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, legend), ncols=2
     )
+
+
+@dataclass(frozen=True)
+class CellTrace:
+    """One cell and what was measured of it, for a picture.
+
+    Attributes:
+        name: Heading.
+        cell: The cell run along ``time``: ``voltage`` (V).
+        measured: By rule: (start, end) of each measurement, s since the Unix epoch.
+        missed: (due, reason) of each slot that was missed or refused, s since the Unix epoch.
+    """
+
+    name: str
+    cell: "xarray.Dataset"
+    measured: Mapping[str, Sequence[tuple[float, float]]]
+    missed: Sequence[tuple[float, str]] = ()
+
+
+def operando_cells(
+    traces: Sequence[CellTrace],
+    *,
+    path: Path,
+    title: str = "",
+    revisions: Sequence[float] = (),
+) -> Path:
+    """The voltage of each cell with every measurement of it marked.
+
+    Args:
+        traces: One panel each, on one axis of time.
+        path: Of the picture, .png or .pdf.
+        title: Above it.
+        revisions: When the schedule was edited, s since the Unix epoch.
+
+    Returns:
+        The path.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    start = min(float(trace.cell["time"].values[0]) for trace in traces)
+    figure, axes = plt.subplots(
+        len(traces),
+        1,
+        figsize=(12.5, 3.4 * len(traces) + 0.6),
+        sharex=True,
+        squeeze=False,
+        layout="constrained",
+        dpi=150,
+    )
+    for panel, trace in zip(axes[:, 0], traces, strict=True):
+        _measured_trace(panel, trace, start, revisions)
+    axes[-1, 0].set_xlabel("time (h)")
+    if title:
+        figure.suptitle(title, fontsize=13)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    plt.close(figure)
+    return path
+
+
+def _measured_trace(
+    axes: "Axes", trace: CellTrace, start: float, revisions: Sequence[float]
+) -> None:
+    """A line for the voltage; each measurement a stretch of it with a symbol in its middle."""
+    times = np.asarray(trace.cell["time"].values, dtype=float)
+    volts = np.asarray(trace.cell["voltage"].values, dtype=float)
+    axes.plot(_hours(times, start), volts, color=_GREY, linewidth=1.0, zorder=1)
+    colors = (_BLUE, _ORANGE, _GREEN, _VERMILION)
+    for (rule, spans), color, marker in zip(
+        trace.measured.items(), itertools.cycle(colors), itertools.cycle("os^Dv"), strict=False
+    ):
+        middles = np.array([(begin + end) / 2 for begin, end in spans])
+        at = np.interp(middles, times, volts)
+        label = f"{rule} ({len(middles)})"
+        axes.plot(_hours(middles, start), at, marker, color=color, markersize=4.5, label=label)
+        for begin, end in spans:
+            inside = np.linspace(begin, end, 20)
+            axes.plot(
+                _hours(inside, start), np.interp(inside, times, volts), color=color, linewidth=2.4
+            )
+    reasons = dict.fromkeys(reason for _, reason in trace.missed)
+    for reason, marker in zip(reasons, itertools.cycle("xPX"), strict=False):
+        dues = np.array([due for due, why in trace.missed if why == reason])
+        axes.plot(
+            _hours(dues, start),
+            np.interp(dues, times, volts),
+            marker,
+            color="black",
+            markersize=8,
+            markeredgewidth=1.6,
+            label=f"{reason} ({len(dues)})",
+            zorder=4,
+        )
+    for number, revision in enumerate(revisions):
+        label = "schedule edited" if number == 0 else None
+        axes.axvline(
+            (revision - start) / 3600, color=_VERMILION, linestyle=":", linewidth=1.4, label=label
+        )
+    axes.set_ylabel("voltage (V)")
+    axes.set_title(trace.name, loc="left", fontsize=10)
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
