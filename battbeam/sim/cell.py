@@ -1,28 +1,24 @@
-"""This file is where the simulated half cell is: lithium against the electrode, one mean grain, no
-clock.
+"""This file is where the simulated cell is: a working electrode of one mean grain, no clock.
 
-Positive current takes lithium out of the electrode (charges it). The hidden state is the mean
-lithium content of the material that takes part; where it is in the electrode, and in which phases,
-follows from it by arithmetic.
+Opposite stand lithium or graphite (`battbeam.sim.counter`). Positive current takes lithium out of
+the working electrode (charges the cell). The hidden state is the mean lithium content of the
+material that takes part; where it is in the electrode, and in which phases, follows from it by
+arithmetic (`battbeam.sim.lithium`).
 
-What it does not imitate: temperature, ageing of the electrode, rate-dependent widening of the
-    two-phase region, the
-lithium counter electrode's own polarization.
+What it does not imitate: heat of reaction, ageing of the working electrode, rate-dependent widening
+of the two-phase region; the double layer shows in the impedance only.
 """
 
 import math
 from dataclasses import dataclass, field
 
-import numpy as np
 from scipy.optimize import brentq
 
-from battbeam.materials import FARADAY, LITHIUM_RANGE, MISCIBILITY_GAP, structure
-from battbeam.sim import scenario
+from battbeam.sim import kinetics, scenario
+from battbeam.sim.counter import Counter
+from battbeam.sim.lithium import full_capacity
 from battbeam.sim.open_circuit import OpenCircuit, open_circuit
-from battbeam.units import FloatArray
 
-#: k T / e at 25 degC, V.
-THERMAL_VOLTAGE = 0.025693
 #: V that the simulated potentiostat can apply; beyond, a set current is not reached.
 COMPLIANCE = (0.0, 5.0)
 #: Share of the lithium range over which LiFePO4 goes from one branch of its hysteresis to the
@@ -34,158 +30,90 @@ LEAD_RESISTANCE = 0.01
 _COULOMB_PER_MAH = 3.6
 
 
-def active_phase(cell: scenario.Cell) -> str:
-    """Name of the active material's structure when it is one phase."""
-    return "LixFePO4" if cell.chemistry == "lfp" else "NMC811"
+@dataclass(frozen=True)
+class _Scales:
+    """What of the working electrode and the electrolyte the temperature changes.
 
-
-def lithium_range(cell: scenario.Cell) -> tuple[float, float]:
-    """Lowest and highest lithium content of the active material."""
-    return LITHIUM_RANGE[active_phase(cell)]
-
-
-def active_areal_moles(cell: scenario.Cell) -> float:
-    """All active formula units per electrode area, mol/cm2, inactive ones too."""
-    return cell.active_loading * 1e-3 / structure(active_phase(cell), 1.0).molar_mass
-
-
-def connected_fraction(cell: scenario.Cell) -> float:
-    """Share of the active material that takes part: neither inactive nor in the dead spot."""
-    return (1 - cell.inactive_fraction) * (1 - _dead_area_fraction(cell))
-
-
-def full_capacity(cell: scenario.Cell) -> float:
-    """mAh that change the mean lithium content of the connected material by one."""
-    moles = active_areal_moles(cell) * cell.electrode_area * connected_fraction(cell)
-    return moles * FARADAY / _COULOMB_PER_MAH
-
-
-def is_dead(*, x: FloatArray, y: FloatArray, cell: scenario.Cell) -> "np.typing.NDArray[np.bool_]":
-    """Whether points of the electrode (mm, in the cell's frame) lie in the dead spot."""
-    spot = cell.dead_spot
-    if spot is None:
-        return np.zeros(np.broadcast(x, y).shape, dtype=bool)
-    return np.asarray(np.hypot(np.asarray(x) - spot.x, np.asarray(y) - spot.y) <= spot.radius)
-
-
-def local_lithium_content(
-    mean: FloatArray | float,
-    x: FloatArray | float,
-    y: FloatArray | float,
-    depth: FloatArray | float,
-    cell: scenario.Cell,
-) -> FloatArray:
-    """Lithium content of the connected material at points of the electrode.
-
-    The gradients are scaled by 4 f (1 - f), f the mean's place in the lithium range, so that they
-    vanish at both ends, and by so much more, where they are steep, that no point leaves the range.
-    They are taken about the middle of the material that takes part, so the mean over the electrode
-    is ``mean``. The dead spot stays as it was at the start.
-
-    Args:
-        mean: Of the connected material.
-        x: mm, in the cell's frame.
-        y: mm.
-        depth: Through the electrode, -0.5 (separator) to 0.5 (collector).
-        cell: The hidden truth about the cell.
-
-    Returns:
-        Shape of the four broadcast together.
+    Attributes:
+        thermal_voltage: k T / e, V.
+        ohmic: Resistance of electrolyte and leads, ohm.
+        exchange_current: At the middle of the lithium range, A; 0 for a cell without kinetics.
+        diffusion_time: s.
     """
-    low, high = lithium_range(cell)
-    place = (np.asarray(mean, dtype=float) - low) / (high - low)
-    middle_x, middle_y = _connected_middle(cell)
-    deviation = (
-        cell.gradient_x * (np.asarray(x, dtype=float) - middle_x)
-        + cell.gradient_y * (np.asarray(y, dtype=float) - middle_y)
-        + cell.gradient_depth * np.asarray(depth, dtype=float)
-    )
-    steepest = (
-        math.hypot(cell.gradient_x, cell.gradient_y)
-        * (cell.electrode_radius + math.hypot(middle_x, middle_y))
-        + abs(cell.gradient_depth) / 2
-    )
-    # 4 f (1 - f) D stays within both ends for every f when D is at most a quarter of the range.
-    within = min(1.0, 0.25 * (high - low) / steepest) if steepest > 0 else 1.0
-    local = np.asarray(mean, dtype=float) + 4 * place * (1 - place) * within * deviation
-    dead = is_dead(x=np.asarray(x), y=np.asarray(y), cell=cell)
-    return np.where(dead, cell.initial_lithium_content, np.clip(local, low, high))
 
+    thermal_voltage: float
+    ohmic: float
+    exchange_current: float
+    diffusion_time: float
 
-def phase_composition(
-    local: FloatArray, cell: scenario.Cell
-) -> list[tuple[str, FloatArray, FloatArray]]:
-    """The phases at each local lithium content.
-
-    Args:
-        local: Lithium content, any shape.
-        cell: The hidden truth about the cell.
-
-    Returns:
-        Each phase's name, its mole fraction and the lithium content in it, both of the shape of
-        ``local``.
-
-    Source:
-        Lever rule between the edges of the miscibility gap of LixFePO4; one phase outside it, and
-        for NMC811.
-    """
-    content = np.asarray(local, dtype=float)
-    if cell.chemistry != "lfp" or cell.solid_solution:
-        return [(active_phase(cell), np.ones_like(content), content)]
-    poor, rich = MISCIBILITY_GAP
-    fraction = np.clip((content - poor) / (rich - poor), 0.0, 1.0)
-    return [
-        ("LiFePO4", fraction, np.maximum(content, rich)),
-        ("FePO4", 1 - fraction, np.minimum(content, poor)),
-    ]
-
-
-def _dead_area_fraction(cell: scenario.Cell) -> float:
-    return 0.0 if cell.dead_spot is None else (cell.dead_spot.radius / cell.electrode_radius) ** 2
-
-
-def _connected_middle(cell: scenario.Cell) -> tuple[float, float]:
-    """Centre of area of the electrode without its dead spot, mm."""
-    if cell.dead_spot is None:
-        return 0.0, 0.0
-    share = _dead_area_fraction(cell)
-    weight = -share / (1 - share)
-    return weight * cell.dead_spot.x, weight * cell.dead_spot.y
+    @classmethod
+    def at(cls, temperature: float, cell: scenario.Cell) -> "_Scales":
+        """Of a cell at a temperature, degC."""
+        law, kinetic = cell.temperature_law, cell.kinetic_resistance
+        reference = kinetics.thermal_voltage(kinetics.REFERENCE_TEMPERATURE)
+        exchange = reference / kinetic if kinetic > 0 else 0.0
+        return cls(
+            kinetics.thermal_voltage(temperature),
+            cell.resistance / kinetics.arrhenius(law.ohmic, temperature) + LEAD_RESISTANCE,
+            exchange * kinetics.arrhenius(law.kinetic, temperature),
+            cell.diffusion_time / kinetics.arrhenius(law.diffusion, temperature),
+        )
 
 
 @dataclass
 class HalfCell:
-    """One half cell under current, at a voltage, or at rest.
+    """One cell under current, at a voltage, or at rest.
 
     Lithium is conserved by construction: the content is the initial one minus the charge stored
-        over the capacity.
+    over the capacity.
 
     Attributes:
         truth: What the cell is.
         charge: C passed since the start, > 0 on charge.
         side_charge: C of it that went into the side reaction instead of the electrode.
+        counter_side_charge: C of it that a graphite counter electrode lost to its film.
         lag: Mean lithium content minus that at the grains' surface.
+        counter_lag: Lithium content at graphite's surface minus its mean.
         branch: Where the cell is between the two branches of its hysteresis, -1 (discharge) to 1
             (charge).
         current: A, now.
-        voltage: V, now.
+        voltage: Of the cell, V, now: working minus counter electrode.
         is_limited: Whether a set current was not reached, at the compliance of the potentiostat.
+        age: s since the start.
     """
 
     truth: scenario.Cell
     charge: float = 0.0
     side_charge: float = 0.0
+    counter_side_charge: float = 0.0
     lag: float = 0.0
+    counter_lag: float = 0.0
     branch: float = 0.0
     current: float = 0.0
     voltage: float = field(init=False)
     is_limited: bool = False
+    age: float = 0.0
 
     def __post_init__(self) -> None:
         self._curve: OpenCircuit = open_circuit(self.truth.chemistry)
         self._capacity = full_capacity(self.truth) * _COULOMB_PER_MAH
         self._control: tuple[str, float] = ("current", 0.0)
+        self.temperature = self.truth.temperature
+        self._counter_potential = self._counter_after(0.0, 0.0)
         self.voltage = self._voltage_after(0.0, 0.0)
+
+    @property
+    def temperature(self) -> float:
+        """degC; a new one changes resistances and diffusion from the next step on."""
+        return self._temperature
+
+    @temperature.setter
+    def temperature(self, temperature: float) -> None:
+        self._temperature = temperature
+        self._scales = _Scales.at(temperature, self.truth)
+        self._counter = Counter.of(
+            self.truth, working_capacity=self._capacity, temperature=temperature
+        )
 
     @property
     def lithium_content(self) -> float:
@@ -193,14 +121,83 @@ class HalfCell:
         stored = self.charge - self.side_charge
         return self.truth.initial_lithium_content - stored / self._capacity
 
+    @property
+    def counter_lithium_content(self) -> float:
+        """y in LiyC6, mean over a graphite counter electrode; NaN for lithium."""
+        return self._counter.content(self.charge - self.counter_side_charge)
+
+    @property
+    def counter_voltage(self) -> float:
+        """Of the counter electrode against the reference electrode, V; NaN without one."""
+        reference = self.truth.reference
+        if reference is None:
+            return math.nan
+        drop = self.current * self._scales.ohmic * (1 - reference.place)
+        return self._counter_potential - drop - self.reference_potential
+
+    @property
+    def working_voltage(self) -> float:
+        """Of the working electrode against the reference electrode, V; NaN without one."""
+        return self.voltage + self.counter_voltage
+
+    @property
+    def reference_potential(self) -> float:
+        """Of the reference electrode against lithium, V; it drifts. NaN without one."""
+        reference = self.truth.reference
+        if reference is None:
+            return math.nan
+        return reference.offset + reference.drift * self.age / 3600
+
+    @property
+    def heat(self) -> float:
+        """W that current and overpotentials give off."""
+        surface = self.lithium_content
+        rest = self._curve.voltage(surface) - self._counter.rest_potential(
+            self.charge - self.counter_side_charge
+        )
+        return max(self.current * (self.voltage - rest), 0.0)
+
+    def impedance(self, frequency: float) -> complex:
+        """Small-signal impedance of the cell at its present state and current, ohm.
+
+        Electrolyte and leads, charge transfer beside a double layer, and diffusion in grains, of
+        both electrodes in series; imaginary part below 0 (capacitive). Towards low frequency it is
+        that of the model that `step` follows.
+
+        Args:
+            frequency: Hz, greater than 0.
+
+        Raises:
+            ValueError: If the frequency is not greater than 0.
+        """
+        if not frequency > 0:
+            raise ValueError(f"frequency must be greater than 0 Hz, got {frequency}")
+        omega, scales = 2 * math.pi * frequency, self._scales
+        surface = self.lithium_content - self.lag
+        total = complex(scales.ohmic)
+        exchange = self._exchange_current(surface)
+        if exchange > 0:
+            transfer = kinetics.charge_transfer_resistance(
+                self.current, exchange, scales.thermal_voltage
+            )
+            capacitance = self.truth.double_layer_capacitance
+            total += kinetics.charge_transfer_impedance(transfer, capacitance, omega)
+        steepness = -self._curve.slope(surface) / self._capacity
+        total += kinetics.diffusion_impedance(1 / steepness, scales.diffusion_time, omega)
+        if self.truth.chemistry == "lfp":
+            # A small loop about any point of the hysteresis climbs and falls with this slope.
+            loop = self.truth.hysteresis / HYSTERESIS_WIDTH / self._capacity
+            total += loop / (1j * omega)
+        stored = self.charge - self.counter_side_charge
+        return total + self._counter.impedance(self.current, stored, self.counter_lag, omega)
+
     def step(
         self, duration: float, *, current: float | None = None, voltage: float | None = None
     ) -> None:
         """Go on for ``duration`` s at a current (A) or at a voltage (V); 0 s only switches.
 
         At a voltage the current is the one with which the voltage is met at the end of the step,
-        and changes linearly
-        meanwhile: steps of up to some seconds are accurate.
+        and changes linearly meanwhile: steps of up to some seconds are accurate.
 
         Raises:
             ValueError: If the duration is negative, or not exactly one of current and voltage is
@@ -228,9 +225,14 @@ class HalfCell:
             value = self._current_for(duration, value)
         mean = self._mean_current(duration, value)
         self.voltage = self._voltage_after(duration, value)
+        self._counter_potential = self._counter_after(duration, value)
         self.lag, self.branch = self._lag_after(duration, mean), self._branch_after(duration, mean)
-        self.charge += mean * duration
-        self.side_charge += (mean - self._stored(mean)) * duration
+        passed = mean * duration
+        self.counter_lag = self._counter.lag_after(duration, mean, self.counter_lag)
+        self.counter_side_charge += passed - self._counter.stored(passed)
+        self.charge += passed
+        self.side_charge += passed - self._stored(passed)
+        self.age += duration
         self.current = value
 
     def _mean_current(self, duration: float, current: float) -> float:
@@ -241,7 +243,7 @@ class HalfCell:
 
     def _lag_after(self, duration: float, mean_current: float) -> float:
         """Exact for a constant current: a first-order lag of the surface behind the mean."""
-        tau = self.truth.diffusion_time
+        tau = self._scales.diffusion_time
         steady = self._stored(mean_current) / self._capacity * tau
         return steady + (self.lag - steady) * math.exp(-duration / tau)
 
@@ -250,29 +252,35 @@ class HalfCell:
         target = math.copysign(1.0, mean_current)
         return target + (self.branch - target) * math.exp(-passed)
 
+    def _counter_after(self, duration: float, current: float) -> float:
+        """Potential of the counter electrode against lithium at the end of such a step, V."""
+        stored = self.charge - self.counter_side_charge
+        mean = self._mean_current(duration, current)
+        return self._counter.potential_after(duration, current, mean, stored, self.counter_lag)
+
+    def _exchange_current(self, surface: float) -> float:
+        """As the square root of lithium and vacancies at the surface, A."""
+        place = (surface - self._curve.low) / (self._curve.high - self._curve.low)
+        return self._scales.exchange_current * 2 * math.sqrt(place * (1 - place))
+
     def _voltage_after(self, duration: float, current: float) -> float:
         """V at the end of a step that ends with ``current``; rises strictly with it, infinite
         beyond the range.
 
-        Source: ohmic drop and Butler-Volmer with equal transfer coefficients, exchange current as
-            the square root of
-        lithium and vacancies at the surface.
+        Source: ohmic drop and Butler-Volmer with equal transfer coefficients.
         """
         mean = self._mean_current(duration, current)
         content = self.lithium_content - self._stored(mean) * duration / self._capacity
         surface = content - self._lag_after(duration, mean)
-        voltage = self._curve.voltage(surface)
+        voltage = self._curve.voltage(surface) - self._counter_after(duration, current)
         if math.isinf(voltage):
             return voltage
         if self.truth.chemistry == "lfp":
             voltage += self.truth.hysteresis * self._branch_after(duration, mean)
-        voltage += current * (self.truth.resistance + LEAD_RESISTANCE)
-        if self.truth.kinetic_resistance > 0:
-            place = (surface - self._curve.low) / (self._curve.high - self._curve.low)
-            exchange = (
-                THERMAL_VOLTAGE / self.truth.kinetic_resistance * 2 * math.sqrt(place * (1 - place))
-            )
-            voltage += 2 * THERMAL_VOLTAGE * math.asinh(current / (2 * exchange))
+        voltage += current * self._scales.ohmic
+        if self._scales.exchange_current > 0:
+            exchange = self._exchange_current(surface)
+            voltage += kinetics.overpotential(current, exchange, self._scales.thermal_voltage)
         return voltage
 
     def _current_for(self, duration: float, voltage: float) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from battbeam.sim import cell as cell_model
+from battbeam.sim import lithium
 from battbeam.sim.beam import Instants
 from battbeam.sim.scenario import Beam, Cell
 from battbeam.sim.stack import is_on_electrode
@@ -111,7 +111,7 @@ def illuminated(
     order = np.ix_(range(len(mean)), range(len(share)), range(len(places)))
     i, j, k = (index.ravel() for index in np.broadcast_arrays(*order))
     weight = instants.photons[i] * share[j] * depth_shares[k]
-    local = cell_model.local_lithium_content(mean[i], point_x[j], point_y[j], places[k] - 0.5, cell)
+    local = lithium.local_lithium_content(mean[i], point_x[j], point_y[j], places[k] - 0.5, cell)
     inactive = np.full(len(places), cell.initial_lithium_content)
     shares = _shares(local, weight * (1 - cell.inactive_fraction), k, cell)
     if cell.inactive_fraction > 0:
@@ -124,7 +124,7 @@ def _shares(
     local: FloatArray, weight: FloatArray, depth: "np.typing.NDArray[np.int64]", cell: Cell
 ) -> list[PhaseShare]:
     shares = []
-    for phase, mole_fraction, lithium_content in cell_model.phase_composition(local, cell):
+    for phase, mole_fraction, lithium_content in lithium.phase_composition(local, cell):
         present = np.asarray(mole_fraction) * weight
         kept = present > 0
         content = np.broadcast_to(lithium_content, local.shape)

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from battbeam.sim.beam import Instants
-from battbeam.sim.cell import active_areal_moles
 from battbeam.sim.electrode import Illuminated, illuminated
+from battbeam.sim.lithium import active_areal_moles
 from battbeam.sim.scenario import Detector, Scenario
 from battbeam.sim.scene import REFERENCE_LITHIUM, Optics, Scene
 from battbeam.sim.stack import Absorption, cell_slabs, standard_slabs

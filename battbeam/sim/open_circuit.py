@@ -1,17 +1,17 @@
 """This file is where the open-circuit voltage of the simulated electrodes is, against lithium.
 
-Two published curves (`open_circuit.csv`, with their sources) joined by PCHIP, and beyond their ends
-a logarithm that
-keeps value and slope and diverges where no lithium, or no room for it, is left: so no voltage,
-    however extreme, drives
-the lithium content out of its range.
+Published curves (`open_circuit.csv`, with their sources) joined by PCHIP, and beyond their ends a
+logarithm that keeps value and slope and diverges where no lithium, or no room for it, is left: so no
+voltage, however extreme, drives the lithium content out of its range.
 """
 
 import csv
 import functools
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from typing import Literal
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -30,8 +30,14 @@ _LFP_TABLE_KNEE = 0.80
 #: window.
 _NMC811_RICH = ((0.96, 3.512), (0.98, 3.45), (0.99, 3.33), (0.996, 3.1))
 _NMC811_POOR = ((0.2, 4.52), (0.16, 4.72))
+#: Graphite's table is flat to its last digit above this y; there and beyond we chose a faint slope.
+_GRAPHITE_FLAT = 0.73
+_GRAPHITE_RICH = ((0.95, 0.088), (0.975, 0.078), (0.985, 0.06))
 #: Intervals of the grid from which a voltage is interpolated; 3e-4 of lithium content each.
 _N_INTERVALS = 3200
+
+
+Host = Chemistry | Literal["graphite"]
 
 
 @dataclass(frozen=True)
@@ -78,12 +84,23 @@ class OpenCircuit:
         left, right = self.voltages[index], self.voltages[index + 1]
         return left + (position - index) * (right - left)
 
+    def slope(self, lithium_content: float) -> float:
+        """Change of the voltage per lithium content, V, below 0; NaN outside the range."""
+        if not self.low < lithium_content < self.high:
+            return math.nan
+        if lithium_content < self.start:
+            return -self.poor_scale / (lithium_content - self.low)
+        if lithium_content > self.end:
+            return -self.rich_scale / (self.high - lithium_content)
+        index = min(int((lithium_content - self.start) / self.spacing), len(self.voltages) - 2)
+        return (self.voltages[index + 1] - self.voltages[index]) / self.spacing
+
 
 @functools.cache
-def open_circuit(chemistry: Chemistry) -> OpenCircuit:
-    """The curve of a chemistry."""
-    contents, voltages = _lfp_points() if chemistry == "lfp" else _nmc811_points()
-    low, high = LITHIUM_RANGE["LixFePO4" if chemistry == "lfp" else "NMC811"]
+def open_circuit(host: Host) -> OpenCircuit:
+    """The curve of a chemistry, or of graphite."""
+    contents, voltages = _POINTS[host]()
+    low, high = _RANGES[host]
     grid = np.linspace(contents[0], contents[-1], _N_INTERVALS + 1)
     values = PchipInterpolator(contents, voltages)(grid)
     spacing = float(grid[1] - grid[0])
@@ -98,10 +115,10 @@ def open_circuit(chemistry: Chemistry) -> OpenCircuit:
     )
 
 
-def _table(chemistry: Chemistry) -> tuple[FloatArray, FloatArray]:
+def _table(host: Host) -> tuple[FloatArray, FloatArray]:
     text = resources.files("battbeam.sim").joinpath("open_circuit.csv").read_text()
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
-    chosen = [row for row in rows if row["chemistry"] == chemistry]
+    chosen = [row for row in rows if row["chemistry"] == host]
     return (
         np.array([float(row["lithium_content"]) for row in chosen]),
         np.array([float(row["voltage"]) for row in chosen]),
@@ -124,3 +141,24 @@ def _nmc811_points() -> tuple[FloatArray, FloatArray]:
         np.concatenate([poor[:, 0], contents, rich[:, 0]]),
         np.concatenate([poor[:, 1], voltages, rich[:, 1]]),
     )
+
+
+def _graphite_points() -> tuple[FloatArray, FloatArray]:
+    contents, voltages = _table("graphite")
+    sloping, rich = contents < _GRAPHITE_FLAT, np.array(_GRAPHITE_RICH)
+    return (
+        np.concatenate([contents[sloping], rich[:, 0]]),
+        np.concatenate([voltages[sloping], rich[:, 1]]),
+    )
+
+
+_POINTS: Mapping[Host, Callable[[], tuple[FloatArray, FloatArray]]] = {
+    "lfp": _lfp_points,
+    "nmc811": _nmc811_points,
+    "graphite": _graphite_points,
+}
+_RANGES: Mapping[Host, tuple[float, float]] = {
+    "lfp": LITHIUM_RANGE["LixFePO4"],
+    "nmc811": LITHIUM_RANGE["NMC811"],
+    "graphite": (0.0, 1.0),
+}

@@ -14,7 +14,7 @@ import numpy as np
 
 from battbeam import materials
 from battbeam.materials import AVOGADRO
-from battbeam.sim.cell import active_areal_moles, active_phase
+from battbeam.sim.lithium import active_areal_moles, active_phase
 from battbeam.sim.scenario import Cell, Layer, Scenario
 from battbeam.units import FloatArray
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from battbeam import materials
-from battbeam.sim.cell import active_areal_moles, phase_composition
 from battbeam.sim.electrode import Illuminated
 from battbeam.sim.frame import ExpectedFrame, Exposure
 from battbeam.sim.history import HiddenState
+from battbeam.sim.lithium import active_areal_moles, phase_composition
 from battbeam.sim.scenario import Scenario
 from battbeam.sim.stack import Absorption, Slab, cell_slabs, standard_slabs
 from battbeam.units import AnyArray, FloatArray, two_theta_from_d_spacing

@@ -4,9 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from battbeam.materials import MISCIBILITY_GAP
-from battbeam.sim.cell import (
-    COMPLIANCE,
-    HalfCell,
+from battbeam.sim.cell import COMPLIANCE, HalfCell
+from battbeam.sim.lithium import (
     active_areal_moles,
     connected_fraction,
     full_capacity,

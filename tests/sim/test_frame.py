@@ -6,9 +6,9 @@ import pytest
 from battbeam import materials
 from battbeam.sim import diffraction, geometry
 from battbeam.sim.beam import BeamLog
-from battbeam.sim.cell import active_areal_moles
 from battbeam.sim.electrode import footprint, illuminated
 from battbeam.sim.frame import Exposure, FrameModel, counts
+from battbeam.sim.lithium import active_areal_moles
 from battbeam.sim.scenario import Beam, Cell, DeadSpot, Detector, Layer, Scenario
 from battbeam.sim.scene import NODE_STEP, Scene, node_shares
 from battbeam.sim.truth import electrode_truth

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from battbeam.sim.cell import HalfCell, full_capacity
-from battbeam.sim.run import HARD_LIMITS
+from battbeam.sim.cell import HalfCell
+from battbeam.sim.lithium import full_capacity
+from battbeam.sim.run import hard_limits
 from battbeam.sim.scenario import Scenario
 
 SCENARIOS = sorted((Path(__file__).parents[2] / "sim").glob("*.toml"))
@@ -27,7 +28,7 @@ def test_a_scenario_is_named_like_its_file_and_says_what_it_is(path):
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_a_scenarios_cell_can_be_cycled_within_its_hard_limits(path):
     for cell in Scenario.read(path).cells:
-        low, high, largest = HARD_LIMITS[cell.chemistry]
+        low, high, largest = hard_limits(cell)
         half = HalfCell(cell)
         current = full_capacity(cell) / 2 * 1e-3
         assert low < half.voltage < high

@@ -3,7 +3,7 @@ import pytest
 
 from battbeam import materials
 from battbeam.sim import stack
-from battbeam.sim.cell import active_areal_moles
+from battbeam.sim.lithium import active_areal_moles
 from battbeam.sim.scenario import Cell, Layer, Scenario
 from battbeam.sim.stack import Absorption
 
