@@ -68,6 +68,7 @@ class CellLimits(_Part):
         current_max: Largest magnitude, A.
         temperature_min: degC, or none.
         temperature_max: degC, or none.
+        charge_max: Largest magnitude of charge in one direction, mAh, or none.
     """
 
     voltage_min: float = Field(allow_inf_nan=False)
@@ -75,6 +76,7 @@ class CellLimits(_Part):
     current_max: float = Field(gt=0, allow_inf_nan=False)
     temperature_min: float | None = Field(default=None, allow_inf_nan=False)
     temperature_max: float | None = Field(default=None, allow_inf_nan=False)
+    charge_max: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _ordered(self) -> "CellLimits":

@@ -5,34 +5,22 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aurora_unicycler import (  # type: ignore[import-untyped]
-    ConstantCurrent,
-    ConstantVoltage,
-    CyclingProtocol,
-    ImpedanceSpectroscopy,
-    Loop,
-    OpenCircuitVoltage,
-    Tag,
-    VoltageScan,
-)
+from aurora_unicycler import CyclingProtocol, Loop, SafetyParams, Tag  # type: ignore[import-untyped]
 from aurora_unicycler import Step as UnicyclerStep
 from pydantic import ValidationError
 
 from battbeam.experiment.cell import CellPassport, Window
+from battbeam.experiment.protocol_compile import MAX_STEPS, is_too_long, targets_of_loops
+from battbeam.experiment.protocol_presets import PRESETS
+from battbeam.experiment.protocol_step_faults import does_something, step_faults
+from battbeam.experiment.protocol_steps import PRIMITIVES, STEERING
 
-_KINDS: Mapping[str, type[UnicyclerStep]] = {
-    "open_circuit_voltage": OpenCircuitVoltage,
-    "constant_current": ConstantCurrent,
-    "constant_voltage": ConstantVoltage,
-    "impedance_spectroscopy": ImpedanceSpectroscopy,
-    "voltage_scan": VoltageScan,
-    "loop": Loop,
-    "tag": Tag,
-}
-_UNSUPPORTED = ("impedance_spectroscopy", "voltage_scan")
+#: Every step that a method may hold, by its name.
+KINDS: Mapping[str, type[Any]] = {**PRIMITIVES, **PRESETS, **STEERING}
 #: Relative difference between the protocol's own capacity and the passport's that is let pass
 #: (rounding).
 _CAPACITY_TOLERANCE = 0.01
+_REST = {"step": "open_circuit_voltage", "until_time_s": 1}
 
 
 def protocol_faults(
@@ -40,24 +28,30 @@ def protocol_faults(
 ) -> list[str]:
     """Every fault of a protocol for a cell, one sentence each, within the window that counts."""
     steps, faults = parsed_steps(document)
+    model, header = header_of(document)
+    safety = SafetyParams() if model is None else model.safety
+    header += [] if model is None else _header_faults(model, passport)
+    inside = window.within(safety_window(safety))
     for index, step in enumerate(steps):
         faults += [
             f"step {index} ({_kind(step)}): {fault}"
-            for fault in _step_faults(step, passport, window)
+            for fault in step_faults(step, passport, inside, signed_currents(safety))
         ]
     faults += _loop_faults(steps)
-    faults += _header_faults(document, passport)
-    if not any(
-        isinstance(step, OpenCircuitVoltage | ConstantCurrent | ConstantVoltage) for step in steps
-    ):
+    faults += header
+    if not any(does_something(step) for step in steps):
         faults.append(
             "method holds no step that does anything: give a rest, a current or a voltage"
         )
+    if not faults and is_too_long(steps):
+        faults.append(f"loops unroll to more than {MAX_STEPS} steps: correct a cycle_count")
     return faults
 
 
-def parsed_steps(document: Mapping[str, Any]) -> tuple[list[UnicyclerStep], list[str]]:
-    """The steps of the method, a bare `Step` where one cannot be read, and what is wrong."""
+def parsed_steps(document: Mapping[str, Any]) -> tuple[list[Any], list[str]]:
+    """The steps of the method, a bare unicycler `Step` where one cannot be read, and what is
+    wrong.
+    """
     method = document.get("method")
     if not isinstance(method, Sequence) or isinstance(method, str):
         return [], [
@@ -72,18 +66,14 @@ def parsed_steps(document: Mapping[str, Any]) -> tuple[list[UnicyclerStep], list
     return steps, faults
 
 
-def _parsed_step(entry: object) -> tuple[UnicyclerStep, list[str]]:
+def _parsed_step(entry: object) -> tuple[Any, list[str]]:
     if not isinstance(entry, Mapping) or not entry.get("step"):
-        return UnicyclerStep(), [f"needs a 'step' type, one of {', '.join(_KINDS)}"]
+        return UnicyclerStep(), [f"needs a 'step' type, one of {', '.join(KINDS)}"]
     kind = str(entry["step"])
-    if kind in _UNSUPPORTED:
-        return UnicyclerStep(), [
-            f"{kind} is not supported yet: rest, constant current and constant voltage are"
-        ]
-    if kind not in _KINDS:
-        return UnicyclerStep(), [f"unknown step type {kind!r}; known: {', '.join(_KINDS)}"]
+    if kind not in KINDS:
+        return UnicyclerStep(), [f"unknown step type {kind!r}; known: {', '.join(KINDS)}"]
     try:
-        return _KINDS[kind].model_validate(dict(entry)), []
+        return KINDS[kind].model_validate(dict(entry)), []
     except ValidationError as error:
         return UnicyclerStep(), [f"{kind}: {_sentence(dict(fault))}" for fault in error.errors()]
     except (TypeError, ArithmeticError) as error:
@@ -97,66 +87,40 @@ def _sentence(fault: Mapping[str, Any]) -> str:
     return f"{place}: {message}, got {fault['input']!r}" if place else message
 
 
-def _kind(step: UnicyclerStep) -> str:
+def _kind(step: Any) -> str:
     return str(getattr(step, "step", "?"))
 
 
-def _step_faults(step: UnicyclerStep, passport: CellPassport, window: Window) -> list[str]:
-    numbers = {name: value for name, value in vars(step).items() if isinstance(value, float)}
-    faults = [
-        f"{name} must be finite, got {value}"
-        for name, value in numbers.items()
-        if not math.isfinite(value)
-    ]
-    if faults:
-        return faults
-    duration = numbers.get("until_time_s")
-    if duration is not None and duration < 0:
-        faults.append(f"until_time_s must be positive, got {duration} s")
-    if isinstance(step, ConstantCurrent):
-        current = (
-            passport.current_from_c_rate(step.rate_C)
-            if step.rate_C
-            else (step.current_mA or 0.0) * 1e-3
-        )
-        faults += _current_faults(current, window)
-        faults += _voltage_faults("until_voltage_V", step.until_voltage_V, window)
-    if isinstance(step, ConstantVoltage):
-        faults += _voltage_faults("voltage_V", step.voltage_V, window)
-    return faults
+def header_of(document: Mapping[str, Any]) -> tuple[Any, list[str]]:
+    """All but the method, as unicycler's own object; None and what is wrong if it cannot be read."""
+    try:
+        header = {**copy.deepcopy(dict(document)), "method": [_REST]}
+        return CyclingProtocol.from_dict(header), []
+    except ValidationError as error:
+        return None, [_sentence(dict(fault)) for fault in error.errors()]
 
 
-def _current_faults(current: float, window: Window) -> list[str]:
-    if abs(current) <= window.current_max:
-        return []
-    return [
-        f"current {current * 1e3:.4g} mA is beyond the largest allowed,"
-        f" {window.current_max * 1e3:.4g} mA"
-    ]
+def safety_window(safety: Any) -> Window:
+    """What a protocol's own safety allows, A and V; infinite where it says nothing."""
+    limits = (safety.max_current_mA, safety.min_current_mA)
+    currents = [abs(limit) * 1e-3 for limit in limits if limit is not None]
+    return Window(
+        -math.inf if safety.min_voltage_V is None else safety.min_voltage_V,
+        math.inf if safety.max_voltage_V is None else safety.max_voltage_V,
+        max(currents, default=math.inf),
+    )
 
 
-def _voltage_faults(name: str, voltage: float | None, window: Window) -> list[str]:
-    if voltage is None or window.voltage_min <= voltage <= window.voltage_max:
-        return []
-    return [
-        f"{name} {voltage:.4g} V is outside the cell's window,"
-        f" {window.voltage_min:.4g} to {window.voltage_max:.4g} V"
-    ]
+def signed_currents(safety: Any) -> tuple[float, float]:
+    """A, lowest and highest current that a protocol's own safety allows."""
+    low, high = safety.min_current_mA, safety.max_current_mA
+    return (
+        -math.inf if low is None else low * 1e-3,
+        math.inf if high is None else high * 1e-3,
+    )
 
 
-def targets_of_loops(method: Sequence[UnicyclerStep]) -> dict[int, int]:
-    """Where each loop goes back to, by the loop's own index; without those that go nowhere."""
-    tags = {step.tag: index for index, step in enumerate(method) if isinstance(step, Tag)}
-    found = {}
-    for index, step in enumerate(method):
-        if isinstance(step, Loop):
-            target = tags.get(step.loop_to) if isinstance(step.loop_to, str) else step.loop_to - 1
-            if target is not None and target < index:
-                found[index] = target
-    return found
-
-
-def _loop_faults(steps: Sequence[UnicyclerStep]) -> list[str]:
+def _loop_faults(steps: Sequence[Any]) -> list[str]:
     tags = [step.tag for step in steps if isinstance(step, Tag)]
     faults = [
         f"tag {tag!r} stands {tags.count(tag)} times"
@@ -182,24 +146,22 @@ def _loop_faults(steps: Sequence[UnicyclerStep]) -> list[str]:
     return faults
 
 
-def _header_faults(document: Mapping[str, Any], passport: CellPassport) -> list[str]:
-    """Faults outside the method: unicycler's own, and what is not supported."""
-    rest = {"step": "open_circuit_voltage", "until_time_s": 1}
+def _header_faults(model: Any, passport: CellPassport) -> list[str]:
+    """Faults outside the method, besides unicycler's own."""
     faults = []
-    try:
-        model = CyclingProtocol.from_dict({**copy.deepcopy(dict(document)), "method": [rest]})
-    except ValidationError as error:
-        return [_sentence(dict(fault)) for fault in error.errors()]
     capacity = model.sample.capacity_mAh
-    if capacity is not None and abs(capacity / passport.nominal_capacity - 1) > _CAPACITY_TOLERANCE:
+    if capacity is not None and not (
+        abs(capacity / passport.nominal_capacity - 1) <= _CAPACITY_TOLERANCE
+    ):
         faults.append(
             f"sample.capacity_mAh {capacity:.4g} is not the passport's nominal capacity,"
             f" {passport.nominal_capacity:.4g} mAh, by which C-rates count:"
             " leave it out, or correct one of the two"
         )
-    for name in ("delay_s", "max_capacity_mAh"):
-        if getattr(model.safety, name):
-            faults.append(
-                f"safety.{name} is not supported yet: leave it out (the other limits act at once)"
-            )
+    for part in ("safety", "record"):
+        faults += [
+            f"{part}.{name} must be finite, got {value}"
+            for name, value in vars(getattr(model, part)).items()
+            if value is not None and not math.isfinite(value)
+        ]
     return faults

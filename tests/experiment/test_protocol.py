@@ -72,14 +72,13 @@ def test_a_protocol_that_fits_has_no_faults():
         ({**CHARGE, "until_voltage_V": 4.5}, "until_voltage_V 4.5 V is outside the cell's window"),
         ({**HOLD, "voltage_V": 1.0}, "voltage_V 1 V is outside the cell's window, 2.5 to 3.9 V"),
         ({**CHARGE, "rate_C": 10}, "current 29 mA is beyond the largest allowed, 10 mA"),
-        ({"step": "constant_current", "rate_C": 1}, "must be set and non-zero"),
+        ({"step": "constant_current", "rate_C": 1}, "needs an end: until_time_s, until_voltage_V"),
+        ({"step": "constant_voltage", "voltage_V": 3.5}, "needs an end: until_time_s, until_rate"),
         ({"step": "constant_current", "until_time_s": 1}, "rate_C or current_mA must be set"),
         ({**REST, "until_time_s": -5}, "greater than 0"),
         ({**CHARGE, "until_time_s": -5}, "until_time_s must be positive, got -5.0 s"),
         ({**REST, "until_time_s": math.inf}, "until_time_s must be finite, got inf"),
         ({**REST, "colour": 1}, "colour: Extra inputs are not permitted"),
-        ({"step": "voltage_scan"}, "voltage_scan is not supported yet"),
-        ({"step": "impedance_spectroscopy"}, "impedance_spectroscopy is not supported yet"),
         ({"step": "magic"}, "unknown step type 'magic'"),
         ({**CHARGE, "rate_C": "C/0"}, "division by zero"),
         ({**CHARGE, "rate_C": {}}, "constant_current"),
@@ -119,10 +118,32 @@ def test_a_capacity_of_its_own_is_questioned():
     assert faults(CHARGE, sample={"capacity_mAh": 2.9}) == []
 
 
-def test_safety_that_is_not_supported_is_said_and_the_rest_narrows_the_window():
-    assert "delay_s is not supported yet" in faults(CHARGE, safety={"delay_s": 5})[0]
-    narrowed = protocol(CHARGE, safety={"max_voltage_V": 3.85, "max_current_mA": 5})
-    assert narrowed.compile(PASSPORT).window == Window(2.5, 3.85, 0.005)
+def test_a_protocols_own_safety_narrows_the_window_and_bounds_the_charge():
+    safety = {"max_voltage_V": 3.85, "max_current_mA": 5, "max_capacity_mAh": 2, "delay_s": 5}
+    compiled = protocol(CHARGE, safety=safety).compile(PASSPORT)
+    assert compiled.window == Window(2.5, 3.85, 0.005)
+    assert (compiled.charge_max, compiled.delay) == (2, 5)
+    bare = protocol(CHARGE).compile(PASSPORT)
+    assert (bare.charge_max, bare.delay) == (None, 0)
+
+
+def test_the_smaller_limit_of_charge_counts():
+    limits = {**EXAMPLE["limits"], "charge_max": 1.5}
+    bounded = CellPassport.read({**EXAMPLE, "limits": limits})
+    assert protocol(CHARGE).compile(bounded).charge_max == 1.5
+    assert protocol(CHARGE, safety={"max_capacity_mAh": 2}).compile(bounded).charge_max == 1.5
+    assert protocol(CHARGE, safety={"max_capacity_mAh": 1}).compile(bounded).charge_max == 1
+
+
+def test_a_protocol_that_breaks_its_own_safety_is_refused():
+    assert "2.5 to 3.7 V" in faults(CHARGE, safety={"max_voltage_V": 3.7})[0]
+    own = {"min_current_mA": -1, "max_current_mA": 5}
+    (found,) = faults(CHARGE, DISCHARGE, safety=own)
+    assert "current -1.45 mA is outside the protocol's own safety, -1 to 5 mA" in found
+    assert (
+        "safety.max_voltage_V must be finite"
+        in faults(CHARGE, safety={"max_voltage_V": math.nan})[0]
+    )
 
 
 def test_a_window_from_outside_counts_too():
