@@ -7,6 +7,7 @@ exposure. Only the simulation, its tests and the demo's table of truth read it.
 import json
 import math
 import time as wall
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -21,6 +22,10 @@ _FIELDS = ("time", "lithium_content", "voltage", "current", "charge", "side_char
 _COULOMB_PER_MAH = 3.6
 #: s by which a time may lie beyond the last line and still count as covered: rounding of the file.
 _TOLERANCE = 1e-5
+#: Lines of a block, and how many blocks of the past are kept besides the one that grows.
+_BLOCK, _KEPT_BLOCKS = 1024, 8
+#: Bytes.
+_READ_AT_ONCE = 1 << 20
 
 
 def history_path(directory: Path, channel: int) -> Path:
@@ -75,25 +80,36 @@ class HistoryWriter:
 
 
 class History:
-    """Reads a history while it grows."""
+    """Reads a history while it grows; of what lies back it keeps an index and a few blocks."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._position = 0
         self._rest = b""
-        self._rows: list[tuple[float, ...]] = []
-        self._array: FloatArray = np.empty((0, len(_FIELDS)))
+        # Each whole block's first time and place in the file; then the lines of the one that grows.
+        self._block_times: list[float] = []
+        self._block_places: list[int] = []
+        self._tail: list[tuple[float, ...]] = []
+        self._tail_place = self._line_place = 0
+        self._cached: OrderedDict[int, FloatArray] = OrderedDict()
 
     @property
     def newest(self) -> float:
         """Time of the last line that was read, s since the Unix epoch; -infinity before any."""
-        return self._rows[-1][0] if self._rows else -math.inf
+        return self._tail[-1][0] if self._tail else -math.inf
+
+    @property
+    def oldest(self) -> float:
+        """Time of the first line that was read; infinity before any."""
+        if self._block_times:
+            return self._block_times[0]
+        return self._tail[0][0] if self._tail else math.inf
 
     def covers(self, time: float) -> bool:
         """Whether the history has come to ``time``."""
-        if not self._rows or self._rows[-1][0] < time - _TOLERANCE:
+        if self.newest < time - _TOLERANCE:
             self._read()
-        return bool(self._rows) and self._rows[-1][0] >= time - _TOLERANCE
+        return self.newest >= time - _TOLERANCE
 
     def wait(self, time: float, *, timeout: float = 10.0) -> None:
         """Wait until the history covers ``time``.
@@ -104,7 +120,7 @@ class History:
         deadline = wall.monotonic() + timeout
         while not self.covers(time):
             if wall.monotonic() > deadline:
-                last = f"{self._rows[-1][0]:.3f}" if self._rows else "nothing"
+                last = f"{self.newest:.3f}" if self._tail else "nothing"
                 raise ProcessError(
                     f"{self.path.name}: waited {timeout} s for {time:.3f}, it ends at {last}"
                 )
@@ -119,39 +135,69 @@ class History:
         """
         wanted = np.atleast_1d(np.asarray(times, dtype=float))
         self.covers(float(wanted.max()))
-        rows = self._as_array()
-        if (
-            len(rows) == 0
-            or wanted.min() < rows[0, 0] - _TOLERANCE
-            or wanted.max() > rows[-1, 0] + _TOLERANCE
-        ):
-            span = f"{rows[0, 0]:.3f} to {rows[-1, 0]:.3f}" if len(rows) else "nothing"
+        if wanted.min() < self.oldest - _TOLERANCE or wanted.max() > self.newest + _TOLERANCE:
+            span = f"{self.oldest:.3f} to {self.newest:.3f}" if self._tail else "nothing"
             raise ValueError(
                 f"times {wanted.min():.3f} to {wanted.max():.3f} lie outside the history: {span}"
             )
-        # Searched by hand, because np.interp is not defined where two lines have one time.
-        right = np.clip(np.searchsorted(rows[:, 0], wanted, side="right"), 1, len(rows) - 1)
-        left = right - 1
-        width = rows[right, 0] - rows[left, 0]
-        part = np.divide(wanted - rows[left, 0], width, out=np.ones_like(wanted), where=width > 0)
-        part = np.clip(part, 0.0, 1.0)[:, None]
-        values = rows[left] + part * (rows[right] - rows[left])
+        starts = np.array([*self._block_times, self._tail[0][0]])
+        blocks = np.maximum(np.searchsorted(starts, wanted, side="right") - 1, 0)
+        values = np.empty((len(wanted), len(_FIELDS)))
+        for block in np.unique(blocks):
+            here = blocks == block
+            values[here] = _between(self._block(int(block)), wanted[here])
         return HiddenState(wanted, *(values[:, column] for column in range(1, len(_FIELDS))))
+
+    def _block(self, index: int) -> FloatArray:
+        """The lines of a block and the first of the next."""
+        if index == len(self._block_times):
+            return np.array(self._tail)
+        if index not in self._cached:
+            self._cached[index] = self._read_block(index)
+            while len(self._cached) > _KEPT_BLOCKS:
+                self._cached.popitem(last=False)
+        self._cached.move_to_end(index)
+        return self._cached[index]
+
+    def _read_block(self, index: int) -> FloatArray:
+        with self.path.open("rb") as file:
+            file.seek(self._block_places[index])
+            return np.array([_row(file.readline()) for _ in range(_BLOCK + 1)])
 
     def _read(self) -> None:
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
             file.seek(self._position)
-            text = file.read()
-        self._position += len(text)
-        *lines, self._rest = (self._rest + text).split(b"\n")
-        for line in lines:
-            row = json.loads(line)
-            self._rows.append(tuple(float(row[name]) for name in _FIELDS))
+            while text := file.read(_READ_AT_ONCE):
+                self._position += len(text)
+                *lines, self._rest = (self._rest + text).split(b"\n")
+                self._add(lines)
 
-    def _as_array(self) -> FloatArray:
-        n_known = len(self._array)
-        if n_known < len(self._rows):
-            self._array = np.vstack([self._array, np.array(self._rows[n_known:])])
-        return self._array
+    def _add(self, lines: list[bytes]) -> None:
+        for line in lines:
+            # One line more than a block: the last stands for the beginning of the next.
+            if len(self._tail) == _BLOCK:
+                self._block_times.append(self._tail[0][0])
+                self._block_places.append(self._tail_place)
+                self._tail_place = self._line_place
+                self._tail = []
+            self._line_place += len(line) + 1
+            self._tail.append(_row(line))
+
+
+def _row(line: bytes) -> tuple[float, ...]:
+    row = json.loads(line)
+    return tuple(float(row[name]) for name in _FIELDS)
+
+
+def _between(rows: FloatArray, wanted: FloatArray) -> FloatArray:
+    """Rows at the wanted times, linear between lines; searched by hand, because np.interp is not
+    defined where two lines have one time.
+    """
+    right = np.clip(np.searchsorted(rows[:, 0], wanted, side="right"), 1, len(rows) - 1)
+    left = right - 1
+    width = rows[right, 0] - rows[left, 0]
+    part = np.divide(wanted - rows[left, 0], width, out=np.ones_like(wanted), where=width > 0)
+    part = np.clip(part, 0.0, 1.0)[:, None]
+    return np.asarray(rows[left] + part * (rows[right] - rows[left]))

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -97,3 +99,50 @@ def test_waiting_for_a_history_that_does_not_grow_ends_with_where_it_is(path, wr
     history.wait(START, timeout=0.1)
     with pytest.raises(ProcessError, match=r"history_C1.jsonl: waited 0.05 s for .* it ends at"):
         history.wait(START + 5.0, timeout=0.05)
+
+
+def write_lines(path, n, *, period=1.0):
+    """A history in which lithium content falls by 1e-6 a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        for index in range(n):
+            file.write(
+                f'{{"time": {START + index * period}, "lithium_content": {1 - index * 1e-6:.7f}, '
+                f'"voltage": 3.4, "current": 0.001, "charge": {index}, "side_charge": 0}}\n'
+            )
+
+
+def test_what_lies_far_back_is_read_again_from_the_file(path):
+    write_lines(path, 5000)
+    history = History(path)
+    times = START + np.array([4998.25, 0.0, 1023.5, 1024.0, 2047.75, 3000.5, 4999.0])
+    state = history.at(times)
+    assert state.charge == pytest.approx(times - START, abs=1e-6)
+    assert state.lithium_content == pytest.approx(1 - (times - START) * 1e-6, abs=1e-9)
+
+
+def test_a_jump_between_two_blocks_shows_the_state_after_it(path):
+    write_lines(path, 1024)
+    with path.open("a") as file:
+        for offset, current in ((1023.0, 0.002), (1024.0, 0.002)):
+            file.write(
+                f'{{"time": {START + offset}, "lithium_content": 0.5, "voltage": 3.4, '
+                f'"current": {current}, "charge": 1023, "side_charge": 0}}\n'
+            )
+    state = History(path).at(START + np.array([1022.5, 1023.0, 1023.5]))
+    assert state.current == pytest.approx([0.001, 0.002, 0.002])
+
+
+def test_a_week_of_history_stays_small_in_memory(path):
+    write_lines(path, 20_000)
+    history = History(path)
+    tracemalloc.start()
+    try:
+        assert history.covers(START + 19_999)
+        history.at(START + np.linspace(0, 19_999, 500))
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # A week at a line a second is thirty times as long; only the index grows with it.
+    assert grown < 2e6
+    assert len(history._block_times) == 20_000 // 1024
