@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from battbeam.experiment.cell import CellPassport
 from battbeam.experiment.conditions import AbsoluteClock, Condition
 from battbeam.experiment.watchers import CellReading, Met, overdue, watcher
 
@@ -129,15 +130,20 @@ class Schedule(BaseModel):
     def __str__(self) -> str:
         return self.sentence()
 
-    def evaluator(self, *, capacity: float | None = None) -> "Evaluator":
+    def evaluator(
+        self, *, passport: CellPassport | None = None, capacity: float | None = None
+    ) -> "Evaluator":
         """An evaluator that has seen nothing yet.
 
         Args:
-            capacity: Of the cell, mAh, for conditions that speak of fractions of it.
+            passport: Of the cell, for conditions that speak of fractions of its capacity.
+            capacity: The same number alone, mAh.
 
         Raises:
             ValueError: If a clock is not anchored, or the capacity is needed and not given.
         """
+        if passport is not None:
+            capacity = passport.nominal_capacity
         return Evaluator(self, capacity=capacity)
 
 
