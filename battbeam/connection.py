@@ -28,6 +28,27 @@ class GuardAddress(BaseModel):
     log: Path
 
 
+class FluxCalibration(BaseModel):
+    """What the staff of a beamline have measured of its beam, with a calibrated diode say.
+
+    Attributes:
+        photons_per_count: On the sample for each count of I0, which counts behind the attenuator.
+        photons_per_milliampere: On the sample per s and mA of ring current, attenuator open.
+        ring_current_max: mA; no filling is above.
+        beam_size: Full width and height on the sample, mm.
+        energy: At which this holds, eV.
+        date: When it was measured, ISO 8601; empty where nobody wrote it down.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    photons_per_count: float = Field(gt=0)
+    photons_per_milliampere: float = Field(gt=0)
+    ring_current_max: float = Field(gt=0)
+    beam_size: tuple[float, float]
+    energy: float = Field(gt=0)
+    date: str = ""
+
+
 class SiteNotes(BaseModel):
     """What the staff of a beamline know of it and write into ``site.json``.
 
@@ -40,6 +61,8 @@ class SiteNotes(BaseModel):
         distance: From the cell to the detector as a ruler says, mm.
         centre: Where the beam meets the detector, pixels along rows' and columns' index.
         pixel_size: mm.
+        flux: Of the beam, for the doses of samples; None where it was not measured.
+        top_up_length: Of an injection, s of the session's clock, until the beam is good again.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -52,6 +75,8 @@ class SiteNotes(BaseModel):
     distance: float
     centre: tuple[float, float]
     pixel_size: float
+    flux: FluxCalibration | None = None
+    top_up_length: float = 2.0
 
     def write(self, directory: Path) -> None:
         """Write ``site.json`` into a beamline's directory."""

@@ -4,6 +4,7 @@
     |-- PreflightError      wrong before anything moved; carries every fault found
     |-- GuardError          the cell guard refused, tripped or does not answer
     |-- DeviceError         an instrument did not do what it was asked
+    |   `-- DoseError       the shutter stays closed: light would pass the limit of a spot
     |-- ReductionError      a frame, geometry or parameter from which no result can be had
     |-- StorageError        the spool or the catalogue cannot keep or find what was asked
     `-- ProcessError        one of battbeam's own processes did not start or has died
@@ -38,6 +39,10 @@ class GuardError(BattbeamError):
 
 class DeviceError(BattbeamError):
     """An instrument did not do what it was asked."""
+
+
+class DoseError(DeviceError):
+    """The shutter stays closed: light would pass the limit of a spot."""
 
 
 class ReductionError(BattbeamError):

@@ -1,7 +1,8 @@
 """This file is where the beam is: ring, shutter, attenuator, counters."""
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from ophyd import Component as Cpt
 from ophyd import Device
@@ -9,16 +10,30 @@ from ophyd import Device
 from battbeam.devices.signals import Note, Readback, Setting
 from battbeam.devices.status import TimedStatus, already_done
 from battbeam.errors import DeviceError
+from battbeam.experiment.clock import Clock
 
 OPEN, CLOSED = 1, 0
 #: Wall seconds in which a photon shutter opens or closes; the slow ones take two.
 SHUTTER_TIMEOUT = 5.0
 
 
+class ShutterGate(Protocol):
+    """Who is asked before the shutter opens."""
+
+    def opening(self) -> None:
+        """Take note that it is about to open, or raise why it may not."""
+        ...
+
+
 class Shutter(Device):  # type: ignore[misc]
     """Lets the beam through (1) or not (0).
 
     The RunEngine stops what a plan has set and pauses what it has seen; here both mean closed.
+
+    Attributes:
+        gate: Who is asked before it opens; None is nobody.
+        opened_at: When it was last seen to open, s since the Unix epoch as its server stamps it.
+        closed_at: When it was last seen to close.
 
     >>> RE(bps.mv(beam.shutter, 1))  # doctest: +SKIP
     """
@@ -29,6 +44,9 @@ class Shutter(Device):  # type: ignore[misc]
     def __init__(self, prefix: str, *, name: str, **kwargs: Any) -> None:
         super().__init__(prefix, name=name, **kwargs)
         self._wanted: tuple[TimedStatus, int] | None = None
+        self._seen: int | None = None
+        self.gate: ShutterGate | None = None
+        self.opened_at = self.closed_at = math.nan
         self.status.subscribe(self._changed, run=False)
 
     @property
@@ -41,9 +59,12 @@ class Shutter(Device):  # type: ignore[misc]
 
         Raises:
             ValueError: If it is neither.
+            DoseError: If the gate does not let it open.
         """
         if wanted not in (OPEN, CLOSED):
             raise ValueError(f"{self.name}: {wanted!r} is neither 1 (open) nor 0 (closed)")
+        if wanted == OPEN and self.gate is not None:
+            self.gate.opening()
         verb = "open" if wanted == OPEN else "closed"
         overdue = DeviceError(
             f"{self.name}: not {verb} within {timeout:g} s; look at the interlock"
@@ -51,10 +72,21 @@ class Shutter(Device):  # type: ignore[misc]
         status = TimedStatus(timeout=timeout, overdue=overdue)
         self._wanted = (status, int(wanted))
         self.command.put(int(wanted), wait=False)
-        self._changed(self.status.value_now())
+        # What was told counts, not what a read says: then the times of the change are known too.
+        self._finish(self.status.value_now() if self._seen is None else self._seen)
         return status
 
-    def _changed(self, value: Any = None, **_: Any) -> None:
+    def _changed(self, value: Any = None, timestamp: float = math.nan, **_: Any) -> None:
+        if value is None:
+            return
+        before, self._seen = self._seen, int(value)
+        if self._seen == OPEN and before != OPEN:
+            self.opened_at = float(timestamp)
+        elif self._seen == CLOSED and before != CLOSED:
+            self.closed_at = float(timestamp)
+        self._finish(self._seen)
+
+    def _finish(self, value: int) -> None:
         wanted = self._wanted
         if wanted is not None and value == wanted[1]:
             self._wanted = None
@@ -80,7 +112,12 @@ class Shutter(Device):  # type: ignore[misc]
 
 
 class Attenuator(Device):  # type: ignore[misc]
-    """Absorbers in the beam, by what they let through."""
+    """Absorbers in the beam, by what they let through.
+
+    Attributes:
+        transmissions: That it can be set to, the largest first, 1; empty where any is possible or
+            nothing is known.
+    """
 
     transmission = Cpt(
         Readback, "TRANSMISSION", units="1", kind="normal", doc="let through, 0 to 1"
@@ -89,6 +126,20 @@ class Attenuator(Device):  # type: ignore[misc]
     egu = "1"
     #: Largest relative distance of what is let through from what was asked for.
     tolerance = 0.02
+
+    def __init__(self, prefix: str, *, name: str, **kwargs: Any) -> None:
+        super().__init__(prefix, name=name, **kwargs)
+        self.transmissions: tuple[float, ...] = ()
+
+    def faults(self, wanted: float) -> list[str]:
+        """Why a transmission cannot be reached, one sentence each; before anything moves."""
+        if not 0 < wanted <= 1:
+            return [f"{self.name}: transmission must be above 0 and at most 1, got {wanted:g}"]
+        near = [each for each in self.transmissions if abs(each / wanted - 1) <= self.tolerance]
+        if self.transmissions and not near:
+            known = ", ".join(f"{each:g}" for each in self.transmissions)
+            return [f"{self.name}: no absorber lets {wanted:g} through; there are {known}"]
+        return []
 
     @property
     def position(self) -> float:
@@ -99,12 +150,10 @@ class Attenuator(Device):  # type: ignore[misc]
         """Ask for a transmission.
 
         Raises:
-            ValueError: If it is not above 0 and at most 1.
+            ValueError: If it is not above 0 and at most 1, or no absorber has it.
         """
-        if not 0 < transmission <= 1:
-            raise ValueError(
-                f"{self.name}: transmission must be above 0 and at most 1, got {transmission:g}"
-            )
+        if faults := self.faults(transmission):
+            raise ValueError("; ".join(faults))
         overdue = DeviceError(
             f"{self.name}: transmission not {transmission:g} within {timeout:g} s"
         )
@@ -120,6 +169,43 @@ class Attenuator(Device):  # type: ignore[misc]
         return status
 
 
+class TopUp(Device):  # type: ignore[misc]
+    """The ring's injections, which shake the beam and must not fall into an exposure.
+
+    Args:
+        clock: The session's.
+        length: s of session clock from the start of an injection until the beam is good again.
+    """
+
+    next = Cpt(
+        Readback, "NextTopUp", units="s", tolerant=True, kind="omitted", doc="until it; NaN: none"
+    )
+    delay = Cpt(Note, units="s", kind="normal", doc="that the exposure waited for an injection")
+
+    def __init__(
+        self, prefix: str, *, name: str, clock: Clock, length: float = 2.0, **kwargs: Any
+    ) -> None:
+        super().__init__(prefix, name=name, **kwargs)
+        self.clock, self.length = clock, length
+        self.delay.name = "top_up_delay"
+
+    def clear_from(self, duration: float) -> float:
+        """When an exposure of ``duration`` s may begin so that no injection falls into it.
+
+        One injection is waited for, never two: an exposure longer than their interval begins right
+        after one.
+
+        Returns:
+            Session clock, s since the Unix epoch; now, if nothing is known of an injection.
+        """
+        until, now = float(self.next.value_now()), self.clock.now()
+        age = now - float(self.next.timestamp)
+        # What is older was not stamped by this clock.
+        until -= age if 0 <= age <= 60 * max(self.clock.rate, 1.0) else 0.0
+        # NaN compares false: no injection is known.
+        return now + until + self.length if -self.length < until < duration else now
+
+
 class Beam(Device):  # type: ignore[misc]
     """The beam on the sample. No number, no connection and too little current all mean no beam.
 
@@ -127,6 +213,8 @@ class Beam(Device):  # type: ignore[misc]
 
     Args:
         minimum_ring_current: Below it there is no beam, mA.
+        transmissions: That the attenuator can be set to, 1.
+        top_up: Where the ring is filled up and announces it.
     """
 
     ring_current = Cpt(
@@ -148,9 +236,18 @@ class Beam(Device):  # type: ignore[misc]
     minimum_ring_current = Cpt(Note, units="mA", kind="config", doc="below it there is no beam")
 
     def __init__(
-        self, prefix: str, *, name: str, minimum_ring_current: float = 5.0, **kwargs: Any
+        self,
+        prefix: str,
+        *,
+        name: str,
+        minimum_ring_current: float = 5.0,
+        transmissions: Sequence[float] = (),
+        top_up: TopUp | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(prefix, name=name, **kwargs)
+        self.attenuator.transmissions = tuple(sorted(transmissions, reverse=True))
+        self.top_up = top_up
         self.minimum_ring_current.put(float(minimum_ring_current))
         self.n_losses, self.latest_loss = 0, ""
         self._losses_before = 0

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import IO
 
 import battbeam
-from battbeam.connection import Connection, GuardAddress, SiteNotes
+from battbeam.connection import Connection, FluxCalibration, GuardAddress, SiteNotes
 from battbeam.errors import ProcessError
 from battbeam.processes import Child, Supervisor, free_port, server_environment
 from battbeam.sim import clock, cycler
+from battbeam.sim.beam import REFERENCE_CURRENT
 from battbeam.sim.history import history_path
 from battbeam.sim.scenario import Cell, Chemistry, Scenario
 
@@ -212,7 +213,7 @@ def hard_limits(cell: Cell) -> tuple[float, float, float]:
 
 def site_notes(scenario: Scenario) -> SiteNotes:
     """What the staff of the simulated beamline know without a measurement: a ruler, a logbook."""
-    detector = scenario.detector
+    detector, beam = scenario.detector, scenario.beam
     return SiteNotes(
         standard=scenario.standard,
         standard_position=scenario.standard_position,
@@ -224,6 +225,14 @@ def site_notes(scenario: Scenario) -> SiteNotes:
         distance=float(_RULER * round(detector.distance / _RULER)),
         centre=(float(round(detector.centre_row)), float(round(detector.centre_column))),
         pixel_size=detector.pixel_size,
+        flux=FluxCalibration(
+            photons_per_count=1 / beam.i0_efficiency,
+            photons_per_milliampere=beam.flux / REFERENCE_CURRENT,
+            ring_current_max=beam.ring_current,
+            beam_size=(beam.size_x, beam.size_y),
+            energy=beam.energy,
+        ),
+        top_up_length=beam.top_up_length,
     )
 
 
