@@ -175,13 +175,11 @@ class LogTail:
         rows, file.rows = file.rows, []
         accepted = []
         for row in rows:
-            if self._newest is not None:
-                if row.time < self._newest.time:
-                    self.n_late += 1
-                    continue
-                row = _joined(row, self._newest)
-            self._newest = row
-            accepted.append(row)
+            if self._newest is not None and row.time < self._newest.time:
+                self.n_late += 1
+                continue
+            self._newest = row if self._newest is None else _joined(row, self._newest)
+            accepted.append(self._newest)
         return accepted
 
 

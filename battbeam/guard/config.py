@@ -1,12 +1,13 @@
 """This file is where a guard's own configuration is read: only there its hard limits are set."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from battbeam.errors import PreflightError
 from battbeam.experiment.cell import Window
+from battbeam.guard.drivers.observe_config import ObserveConfig
 from battbeam.guard.policy import DEFAULT_POLICIES, Occasion, Policy
 
 
@@ -82,12 +83,17 @@ class GuardConfig(_Part):
     prefix: str
     log: Path
     hard_limits: HardLimits
-    driver: EclabConfig
+    driver: EclabConfig | ObserveConfig = Field(discriminator="kind")
     clock: str = ""
     simulated: bool = False
     heartbeat_timeout: float = Field(default=2.0, ge=0.2, le=60)
     hold_maximum: float = Field(default=3600.0, gt=0)
     policies: dict[Occasion, Policy] = Field(default_factory=lambda: dict(DEFAULT_POLICIES))
+
+    @field_validator("driver", mode="before")
+    @classmethod
+    def _eclab_unless_said(cls, driver: Any) -> Any:
+        return {"kind": "eclab", **driver} if isinstance(driver, dict) else driver
 
     @field_validator("policies")
     @classmethod
