@@ -190,6 +190,12 @@ class Driver(Protocol):
         """Into how many steps each the instrument's lists divide these steps, in order."""
         ...
 
+    def is_partial(self, segment: Segment) -> bool:
+        """Whether a segment of one step ends before its step does, for want of room in the
+        instrument's lists, and is to be followed by another.
+        """
+        ...
+
     def load(self, segment: Segment) -> None:
         """Put a segment on the stopped instrument."""
         ...

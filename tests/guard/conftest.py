@@ -65,6 +65,9 @@ class FakeCycler:
         n, most = len(steps), self.most_steps
         return [min(most, n - start) for start in range(0, n, most)]
 
+    def is_partial(self, segment):
+        return False
+
     def load(self, segment):
         if self.lost or self.refuses:
             raise GuardError(f"cycler C1 {self.refuses or 'does not answer'}")

@@ -11,6 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from caproto import CaprotoError
@@ -19,11 +20,11 @@ from caproto.threading.client import PV, Context
 from battbeam.errors import GuardError
 from battbeam.experiment.protocol import Step
 from battbeam.guard.config import EclabConfig
-from battbeam.guard.driver import Comparison, Live, Readings, Segment
+from battbeam.guard.driver import Comparison, Impedance, Live, Readings, Record, Segment
 from battbeam.guard.drivers import eclab_compile
 from battbeam.guard.drivers.eclab_files import SegmentFiles
 
-_MONITORED = ("STARTED", "EWE", "I", "TIME", "STATE", "FILENAME")
+_MONITORED = ("STARTED", "ECE", "EWE", "I", "TIME", "STATE", "FILENAME")
 _COMMANDS = ("START", "STOP", "LOADTECH:SP", "SAVEDATA:SP", "FILEPREFIX:SP")
 #: Standard deviation of one comparison of clocks, s: a reading crosses the instrument's network.
 COMPARISON_UNCERTAINTY = 0.02
@@ -83,8 +84,7 @@ class EclabDriver:
         with self._lock:
             self._values["EWE"], self._stamps["EWE"] = voltage, stamp
             if self._values.get("STATE") == 0:
-                current = self._values.get("I", math.nan)
-                self._add(Live(stamp, stamp + self._offset, math.nan, voltage, current))
+                self._add_live(stamp, stamp + self._offset, math.nan)
 
     def _on_filename(self, _subscription: Any, _response: Any) -> None:
         self._find_now = True
@@ -108,15 +108,18 @@ class EclabDriver:
             values = self._values
             if values.get("STATE") != 1:
                 return
-            voltage, current = values.get("EWE", math.nan), values.get("I", math.nan)
             started = values.get("STARTED", math.nan)
             device_time = (stamp - elapsed if math.isnan(started) else started) + elapsed
             self._offset = device_time - stamp
             self._comparison = Comparison(device_time, stamp, COMPARISON_UNCERTAINTY)
-            self._add(Live(stamp, device_time, elapsed, voltage, current))
+            self._add_live(stamp, device_time, elapsed)
 
-    def _add(self, live: Live) -> None:
-        self._lives.append(live)
+    def _add_live(self, stamp: float, device_time: float, elapsed: float) -> None:
+        """EWE and ECE are against the reference electrode, the cell's voltage is between both."""
+        values = self._values
+        counter = values.get("ECE", 0.0)
+        voltage, current = values.get("EWE", math.nan) - counter, values.get("I", math.nan)
+        self._lives.append(Live(stamp, device_time, elapsed, voltage, current, counter))
         if len(self._lives) > 10_000:
             del self._lives[:-10]
 
@@ -124,7 +127,7 @@ class EclabDriver:
         """A refresh in which the channel turned out to have stopped."""
         if live.session_time < self._stamps["STATE"]:
             return live
-        return Live(live.session_time, live.time, math.nan, live.voltage, live.current)
+        return replace(live, elapsed=math.nan)
 
     def _probe(self) -> None:
         """An instrument that is connected and does not answer is lost, too."""
@@ -153,6 +156,10 @@ class EclabDriver:
     def lengths(self, steps: Sequence[Step]) -> list[int]:
         """Into how many steps each the instrument's lists divide these steps, in order."""
         return eclab_compile.lengths(steps)
+
+    def is_partial(self, segment: Segment) -> bool:
+        """Whether a segment of one step ends before its step does and is to be followed."""
+        return eclab_compile.is_partial(segment)
 
     def load(self, segment: Segment) -> None:
         """Put a segment on the stopped instrument."""
@@ -206,17 +213,18 @@ class EclabDriver:
                 phase = self._phase = "running" if state == 1 else "ended"
             lives, self._lives = tuple(self._lives), []
             comparison, self._comparison = self._comparison, None
-        records = self._read_files(is_over=phase == "ended")
+        rows = self._read_files(is_over=phase == "ended")
         return Readings(
             is_reachable=is_reachable,
             is_running=state == 1,
             has_ended=phase == "ended",
-            records=records,
+            records=tuple(row for row in rows if isinstance(row, Record)),
             lives=lives,
             comparison=comparison,
+            impedances=tuple(row for row in rows if isinstance(row, Impedance)),
         )
 
-    def _read_files(self, *, is_over: bool) -> tuple[Any, ...]:
+    def _read_files(self, *, is_over: bool) -> tuple[Record | Impedance, ...]:
         if self._files is None or self._phase in ("idle", "attaching"):
             return ()
         now = time.monotonic()

@@ -3,9 +3,12 @@
 One CSV file a technique: lines that begin with ``#`` (a simulation's; ``# Started:`` is START by
 the cycler's own clock), a line of column names, then a line a record. The IOC writes ``AbsTime,
 Time,Loop,Ewe,I,Cycle`` (no ``I`` in OCV); ``Technique`` and ``Step`` are used where they are there.
-Without them the technique is in the file's name, and the step is told from the set values.
+Without them the technique is in the file's name, and the step is told from the set values, or of a
+scan from the time. A PEIS has two files: records, and (``_1``) a line a frequency: ``Freq``, ``Mod
+Ewe`` and ``Mod I`` in V and A, ``Phase Zwe`` in rad. ``Ece`` is used where it is there.
 """
 
+import cmath
 import math
 import re
 from collections.abc import Collection, Sequence
@@ -14,10 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from battbeam.experiment.protocol import StepType
-from battbeam.guard.driver import Record
+from battbeam.guard.driver import Impedance, Record
 from battbeam.guard.drivers.eclab_compile import Technique
 
-_NAME = re.compile(r"_T(?P<technique>\d+)_[A-Z]+_(?P<number>\d+)\.csv$")
+_NAME = re.compile(r"_T(?P<technique>\d+)_[A-Z]+_(?P<number>\d+)(?:_[01])?\.csv$")
 
 
 @dataclass
@@ -30,6 +33,7 @@ class _File:
     columns: dict[str, int] = field(default_factory=dict)
     started: float = math.nan
     step: int = 0
+    first: float = math.nan
 
 
 class SegmentFiles:
@@ -68,9 +72,9 @@ class SegmentFiles:
         """Whether no file was found yet."""
         return not self._files
 
-    def read(self) -> list[Record]:
-        """Records that are new."""
-        records: list[Record] = []
+    def read(self) -> list[Record | Impedance]:
+        """Records and impedances that are new."""
+        records: list[Record | Impedance] = []
         for file in self._files:
             for line in self._lines(file):
                 record = self._record(file, line)
@@ -87,7 +91,7 @@ class SegmentFiles:
         file.offset += end
         return block[:end].decode(errors="replace").splitlines()
 
-    def _record(self, file: _File, line: str) -> Record | None:
+    def _record(self, file: _File, line: str) -> Record | Impedance | None:
         if line.startswith("#"):
             key, _, value = line[1:].partition(":")
             if key.strip() == "Started":
@@ -104,28 +108,38 @@ class SegmentFiles:
         elapsed = _number(values.get("time"))
         if math.isnan(elapsed):
             return None
-        voltage, current = _number(values.get("ewe")), _number(values.get("i", "0"))
+        counter = _number(values.get("ece", "0"))
+        voltage, current = _number(values.get("ewe")) - counter, _number(values.get("i", "0"))
         if math.isnan(file.started):
             file.started = _started(values.get("abstime", ""), elapsed)
+        if math.isnan(file.first):
+            file.first = elapsed
         self.started = file.started
-        return Record(
-            time=file.started + elapsed,
-            elapsed=elapsed,
-            voltage=voltage,
-            current=current,
-            step=self._step(file, values, voltage=voltage, current=current),
-            key=f"{file.path.name}:{file.rows}",
-        )
+        step = self._step(file, values, elapsed, voltage=voltage, current=current)
+        time, key = file.started + elapsed, f"{file.path.name}:{file.rows}"
+        if "freq" in values:
+            return _impedance(values, time=time, elapsed=elapsed, step=step, key=key)
+        return Record(time, elapsed, voltage, current, step, key, voltage_counter=counter)
 
-    def _step(self, file: _File, values: dict[str, str], *, voltage: float, current: float) -> int:
+    def _step(
+        self,
+        file: _File,
+        values: dict[str, str],
+        elapsed: float,
+        *,
+        voltage: float,
+        current: float,
+    ) -> int:
         """Position of a record's step in the segment."""
         index = int(_number(values.get("technique", str(file.technique))))
         technique = self._techniques[min(index, len(self._techniques) - 1)]
         if "step" in values:
             file.step = int(_number(values["step"]))
+        elif technique.name == "CV":
+            file.step = way_of_scan(technique, elapsed - file.first)
         else:
             file.step = likeliest_step(technique, file.step, voltage=voltage, current=current)
-        return technique.first + min(file.step, len(technique.steps) - 1)
+        return technique.position(file.step)
 
 
 def likeliest_step(technique: Technique, at_least: int, *, voltage: float, current: float) -> int:
@@ -139,6 +153,30 @@ def likeliest_step(technique: Technique, at_least: int, *, voltage: float, curre
 
     near = range(at_least, min(at_least + 2, len(technique.steps)))
     return min(near, key=distance, default=at_least)
+
+
+def way_of_scan(technique: Technique, elapsed: float) -> int:
+    """On which way from vertex to vertex a scan is, so many s after its start."""
+    end = 0.0
+    for way, step in enumerate(technique.steps):
+        if step.voltage is None or step.voltage_end is None or not step.scan_rate:
+            return way
+        end += abs(step.voltage_end - step.voltage) / step.scan_rate
+        if elapsed < end:
+            return way
+    return len(technique.steps) - 1
+
+
+def _impedance(
+    values: dict[str, str], *, time: float, elapsed: float, step: int, key: str
+) -> Impedance | None:
+    """One line of a spectrum; none if it holds no numbers."""
+    names = ("freq", "mod ewe", "mod i", "phase zwe")
+    frequency, voltage, current, phase = (_number(values.get(name)) for name in names)
+    if not math.isfinite(frequency + voltage + current + phase) or current <= 0:
+        return None
+    found = cmath.rect(voltage / current, phase)
+    return Impedance(time, elapsed, frequency, found.real, found.imag, step, key)
 
 
 def _number(text: str | None) -> float:
