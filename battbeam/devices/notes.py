@@ -69,6 +69,12 @@ class RuleNotes(Notes):
     gap = _number("s", "how far due can be off because the cell was not known")
     missed = _text("why it was not served; empty: it was")
     remark = _text("what else is worth keeping")
+    cell = _text("name of the guard's cell that it is on")
+    coupling = _text("how cell and measurement went together")
+    kept_from = _number("s", "since when the cell was kept for it; NaN: it was not")
+    kept_to = _number("s", "when the cell was told to proceed; NaN: it was not")
+    smear_predicted = _number("1", "change of state of charge, before it started; NaN: not known")
+    dose = _text("what the dose budget decided; empty: there is none")
     run = _text("uid of the run that holds the measurement")
     point = _integer("in a series run; -1 in a run of its own")
     error = _text("why the measurement failed; empty: it did not")
@@ -78,6 +84,7 @@ class ClockNotes(Notes):
     """One comparison of a clock with the session's."""
 
     device = _text("whose clock")
+    cell = _text("name of the guard's cell, of a cycler's clock")
     device_time = _number("s", "what it showed, s since 1970")
     session_time = _number("s", "what the session's clock showed, s since 1970")
     uncertainty = _number("s", "of the comparison")
@@ -100,6 +107,32 @@ class ScheduleNotes(Notes):
     revision = _integer("counts from 0")
     json = _text("the schedule")
     sentence = _text("the schedule as a person says it")
+    text = _text("the schedule as it is written, a line a rule")
+    author = _text("who wrote it")
+    source = _text("where it was written")
+    changes = _text("what this revision changed")
+    refused = _text("why an edit was not taken: the schedule before goes on; empty: it was taken")
+
+
+class GapNotes(Notes):
+    """The time between an experiment and the one that resumes it."""
+
+    resumes = _text("uid of the operando run before")
+    start = _number("s", "when that run was last heard of")
+    end = _number("s", "when this one began")
+    length = _number("s", "of the time between")
+    n_due = _integer("measurements that were due meanwhile; -1: not known")
+    due = _text("JSON: cell, rule, index, measure and time due of each")
+
+
+class ParkingNotes(Notes):
+    """A cell that the beamline has given up."""
+
+    cell = _text("name of the guard's cell")
+    policy = _text("what was declared for it")
+    reason = _text("why it cannot be served in time")
+    time = _number("s", "when that was decided")
+    error = _text("why the guard did not do it; empty: it did")
 
 
 class VerdictNotes(Notes):

@@ -1,10 +1,17 @@
-"""This file is where it is said what a rule of the schedule may measure."""
+"""This file is where it is said what a rule of the schedule may measure, and what that costs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from battbeam.devices.detector import AreaDetector
+from battbeam.experiment.cost import Cost, Spot
 from battbeam.plans.stubs import Exposure, Plan
+
+#: s that a point takes beside its frames: shutter and readout of a fast beamline, at rate 1.
+OVERHEAD = 0.3
+#: Bytes of one pixel as detectors write them, before compression.
+PIXEL_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -15,6 +22,7 @@ class Pattern:
         exposure: How it is exposed.
         reduction: How patterns are made of the frames.
         positions: (motor, position) to be at; the motors are put back when the experiment ends.
+            Those of the sample stage are in the frame of the cell where its place is known.
         md: What else the series' start document says.
     """
 
@@ -23,18 +31,53 @@ class Pattern:
     positions: tuple[tuple[Any, float], ...] = ()
     md: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def spot(self) -> tuple[float, float]:
+        """(x, y) in the cell's frame, mm: where its positions put the sample stage, else 0."""
+        found = {motor.attr_name: position for motor, position in self.positions if motor.parent}
+        return float(found.get("x", 0.0)), float(found.get("y", 0.0))
+
+    def cost(self) -> Cost:
+        """What one point costs; moves are the dispatcher's."""
+        train, detectors = self.exposure.train, self.exposure.detectors
+        duration = train.n_frames * max(train.exposure, train.period)
+        n_frames = train.n_frames * len(detectors)
+        n_pixels = sum(_pixels(detector) for detector in detectors)
+        spot = Spot(*self.spot, exposure=duration if self.exposure.with_beam else 0.0)
+        return Cost(
+            duration=duration + OVERHEAD,
+            spots=(spot,),
+            n_frames=n_frames,
+            n_bytes=train.n_frames * n_pixels * PIXEL_BYTES,
+        )
+
 
 @dataclass(frozen=True)
 class OwnRun:
     """A measurement that stands alone: a map, a spectrum, a tomogram.
 
     Attributes:
-        plan: Makes the plan; it is given what its start document must say besides.
+        plan: Makes the plan; it is given what its start document must say besides. Where the cell's
+            place on the sample stage is known, that holds ``cell_position``, (x, y) in mm: the plan
+            adds it to its own positions.
         motors: That it moves, so that preflight knows them.
+        cost: What it costs, so that budgets and other cells can be looked after; None is not known.
     """
 
     plan: Callable[[Mapping[str, Any]], Plan]
     motors: tuple[Any, ...] = ()
+    cost: Cost | None = None
 
 
 Measurement = Pattern | OwnRun
+
+
+def cost_of(measurement: Measurement) -> Cost | None:
+    """What a measurement costs, if that is known."""
+    return measurement.cost() if isinstance(measurement, Pattern) else measurement.cost
+
+
+def _pixels(detector: AreaDetector) -> int:
+    if not detector.connected:
+        return 0
+    return int(detector.cam.n_rows.value_now()) * int(detector.cam.n_columns.value_now())

@@ -1,14 +1,14 @@
-"""This file is where measurements are kept in step with a cycling cell.
+"""This file is where measurements are kept in step with cycling cells.
 
-One outer run for the experiment, a series run a rule, and a run of its own for each map. The cell
-is the guard's: this plan starts it or joins it, watches it, and tells the guard how it ended. It
-never stops it.
+One outer run for the experiment, a series run a rule, and a run of its own for each map. The cells
+are their guards': this plan starts them or joins them, watches them, and tells the guards how it
+ended. It never stops them.
 """
 
 import logging
-import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -16,70 +16,90 @@ import bluesky.preprocessors as bpp
 from bluesky.utils import RunEngineControlException
 
 from battbeam.devices.beam import Beam
-from battbeam.devices.notes import ScheduleNotes
-from battbeam.devices.potentiostat import UNDER_WAY, GuardState, Potentiostat
-from battbeam.errors import GuardError
+from battbeam.devices.potentiostat import Potentiostat
+from battbeam.devices.sample_stage import SampleStage
 from battbeam.experiment.clock import Clock
+from battbeam.experiment.dispatch import Dispatcher, Parking
 from battbeam.experiment.schedule import Agenda, Schedule
-from battbeam.experiment.watchers import CellReading
-from battbeam.plans.measurements import Measurement, OwnRun, Pattern
-from battbeam.plans.preflight import (
-    cell_faults,
-    connection_faults,
-    mounted_cell,
-    position_faults,
-    reduction_faults,
-    refuse,
+from battbeam.plans.edits import Revision, Revisions, ScheduleFile, anchored_like
+from battbeam.plans.experiment_faults import (
+    dose_faults,
+    measurement_faults,
+    moved,
+    place_faults,
+    schedule_faults,
 )
+from battbeam.plans.following import Follower, by_cell
+from battbeam.plans.gap import Earlier, write_gap
+from battbeam.plans.light import DoseControl
+from battbeam.plans.measurements import Measurement, cost_of
+from battbeam.plans.preflight import cell_faults, connection_faults, refuse
 from battbeam.plans.preprocessors import contained, positions_put_back, run, shutter_closed_after
 from battbeam.plans.service import Service
-from battbeam.plans.stubs import SLICE, Plan, finished, write_down
-from battbeam.plans.watch import Watch
+from battbeam.plans.stubs import Plan, finished
+from battbeam.plans.team import cells_of, identity, travel_between
+from battbeam.plans.waking import Wake
+from battbeam.plans.watch import CellWatch, Watch
+
+__all__ = ["RUN_KEY", "identity", "operando"]
 
 _log = logging.getLogger(__name__)
 
 #: Run key of the outer run.
 RUN_KEY = "operando"
-#: Wall seconds without a word from the guard after which the experiment ends: nobody knows the
-#: cell.
-GUARD_PATIENCE = 300.0
-#: s of session clock that measurements which are due wait for the beam once the protocol has ended.
-BEAM_PATIENCE = 3600.0
 
 
 def operando(
     schedule: Schedule,
     measurements: Mapping[str, Measurement],
     *,
-    potentiostat: Potentiostat,
+    potentiostat: Potentiostat | Mapping[str, Potentiostat],
     beam: Beam,
     clock: Clock,
     protocol: Mapping[str, Any] | None = None,
+    protocols: Mapping[str, Mapping[str, Any]] | None = None,
     policies: Mapping[str, str] | None = None,
-    resumes: str | None = None,
+    stage: SampleStage | None = None,
+    cell_positions: Mapping[str, tuple[float, float]] | None = None,
+    parking: Mapping[str, Parking] | None = None,
+    dose: Mapping[str, DoseControl] | None = None,
+    schedule_file: Path | None = None,
+    resumes: str | Earlier | None = None,
     md: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """Measure whenever a rule on the cell says so, until its protocol has ended.
+    """Measure whenever a rule on a cell says so, until every protocol has ended.
 
     Parameters
     ----------
     schedule : Schedule
-        Rules, the most important first; each names a measurement.
+        Rules, the most important first; each names a measurement and the cell that it is on.
     measurements : dict of Measurement
         By that name: a `Pattern` of a series, or a plan with a run of its own.
-    potentiostat : Potentiostat
-        The cell's; this session must own it.
+    potentiostat : Potentiostat or dict of Potentiostat
+        The cell's, or those of several by the cells' names; this session must own them.
     beam : Beam
         Its shutter is closed at the end.
     clock : Clock
         The session's.
     protocol : dict, optional
-        To load and start; None joins a cell that is cycling.
+        To load and start, of a single cell; None joins a cell that is cycling.
+    protocols : dict of dict, optional
+        The same by cell; a cell without one is joined.
     policies : dict, optional
-        What the guard does on ``pause``, ``beam_loss``, ``plan_end``, ``failure`` and
+        What the guards do on ``pause``, ``beam_loss``, ``plan_end``, ``failure`` and
         ``client_loss``.
-    resumes : str, optional
-        Uid of the operando run that this one goes on with; the gap between them is recorded.
+    stage : SampleStage, optional
+        Moves the cells; positions of patterns on it are in the frame of the cell.
+    cell_positions : dict, optional
+        (x, y) of the stage with the middle of each cell in the beam, mm.
+    parking : dict of Parking, optional
+        By cell, when it is given up by the beamline and what then happens to it.
+    dose : dict of DoseControl, optional
+        By cell, a budget of light.
+    schedule_file : Path, optional
+        The running schedule as text; whoever edits it changes the schedule.
+    resumes : str or Earlier, optional
+        The operando run that this one goes on with; the gap between them is recorded.
     md : dict, optional
         What else a later reader needs.
 
@@ -88,124 +108,140 @@ def operando(
     str
         The uid of the operando run.
     """
+    cells = cells_of(schedule, potentiostat, protocol, protocols or {}, cell_positions or {}, md)
+    wanted = {name: _protocol_of(name, protocol, protocols) for name in cells}
     refuse(
         "operando",
-        connection_faults([potentiostat, beam]),
-        measurement_faults(schedule, measurements),
-        cell_faults(potentiostat, protocol),
+        connection_faults([*(cell.potentiostat for cell in cells.values()), beam]),
+        schedule_faults(schedule, measurements, cells),
+        measurement_faults(measurements),
+        place_faults(cells, measurements, stage),
+        dose_faults(dose or {}, cells, stage),
+        *(cell_faults(cells[name].potentiostat, one) for name, one in wanted.items()),
     )
-    passport = mounted_cell(potentiostat)
-    capacity = None if passport is None else passport.nominal_capacity
-    motors = moved(measurements.values())
+    earlier = resumes if isinstance(resumes, Earlier) else None
+    motors = moved(measurements.values(), stage if cell_positions or dose else None)
     said = {
         "kind": "operando",
         "plan_name": "operando",
         "technique": "XRD",
         "schedule": schedule.model_dump(mode="json"),
         "policies": dict(policies or {}),
-        "protocol": dict(protocol) if protocol else {},
-        "joined": protocol is None,
-        "resumes": resumes or "",
+        "joined": not any(wanted.values()),
+        "resumes": earlier.uid if earlier else resumes or "",
         "experiment": str(uuid.uuid4()),
-        **identity(potentiostat),
+        **_said_of(cells, wanted),
         **(md or {}),
     }
 
     def experiment(uid: str) -> Plan:
-        if policies:
-            yield from finished(potentiostat.declare(policies))
-        if protocol is not None:
-            yield from finished(potentiostat.load(protocol))
-            yield from finished(potentiostat.start())
-        anchored = schedule.anchored(clock.now())
-        yield from write_down(
-            ScheduleNotes("", name="schedule"),
-            "schedule",
-            revision=0,
-            json=anchored.model_dump_json(),
-            sentence=str(anchored),
-        )
-        agenda = Agenda(anchored.evaluator(capacity=capacity))
-        shared: dict[str, Any] = {
-            key: said[key] for key in ("cell", "guard", "simulated") if key in said
-        }
-        service = Service(uid, measurements, clock, shared)
-        watch = Watch(potentiostat, beam, clock)
-        body = _follow(agenda, service, watch, has_protocol=protocol is not None)
-        safe = positions_put_back(shutter_closed_after(body, beam), motors)
-        yield from _told(bpp.finalize_wrapper(safe, service.close), potentiostat)
-
-    return (yield from bpp.set_run_key_wrapper(run(experiment, said), RUN_KEY))
-
-
-def _follow(agenda: Agenda, service: Service, watch: Watch, *, has_protocol: bool) -> Plan:
-    """Watch the cell and measure, until the protocol has ended and nothing is due."""
-    clock, ended_at = watch.clock, math.inf
-    while True:
-        yield from bps.checkpoint()
-        yield from watch.look()
+        yield from _started(cells, wanted, policies)
         now = clock.now()
-        reading = watch.reading(now)
-        agenda.feed(reading, now=now)
-        has_beam = not watch.is_dark
-        due = agenda.take(now) if has_beam else None
-        for missed in agenda.missed():
-            yield from service.missed(missed, watch.excuse(missed))
-        if due is not None:
-            yield from service.serve(due)
-            continue
-        if over(reading):
-            ended_at = min(ended_at, now)
-            if not agenda.waiting or now > ended_at + BEAM_PATIENCE:
-                return
-        elif has_protocol or reading.state:
-            _check(reading, watch)
-        yield from bps.sleep(_pause(agenda.next_time() - now, clock))
+        if earlier is not None:
+            yield from write_gap(earlier, now)
+        anchored = anchored_like(schedule, earlier.schedule if earlier else schedule, now)
+        watch = Watch(list(cells.values()), beam, clock)
+        service = Service(uid, measurements, cells, beam, clock, stage=stage, dose=dose)
+        dispatcher = _dispatcher(anchored, measurements, cells, stage, parking)
+
+        def edit_faults(edited: Schedule) -> list[str]:
+            followed = dispatcher.agendas
+            without = [name for name in followed if name not in by_cell(edited)]
+            return schedule_faults(edited, measurements, cells) + [
+                f"cell {name!r} is left without a rule; leave one" for name in without
+            ]
+
+        wake, file = Wake(), ScheduleFile(schedule_file, edit_faults)
+        file.write(anchored)
+        revisions = Revisions()
+        yield from revisions.write(Revision(anchored))
+        wake.watch([cell.potentiostat for cell in cells.values()])
+        follower = Follower(anchored, dispatcher, service, watch, file, revisions, wake)
+
+        def closed() -> Plan:
+            wake.forget()
+            yield from service.close()
+
+        safe = positions_put_back(shutter_closed_after(follower.follow(), beam), motors)
+        yield from bpp.finalize_wrapper(safe, closed)
+
+    def told(uid: str) -> Plan:
+        yield from _told(experiment(uid), [cell.potentiostat for cell in cells.values()])
+
+    return (yield from bpp.set_run_key_wrapper(run(told, said), RUN_KEY))
 
 
-def _pause(remaining: float, clock: Clock) -> float:
-    """Wall seconds to sleep when the clock alone makes something due in ``remaining`` s."""
-    if clock.rate <= 0 or remaining <= 0:
-        return SLICE
-    return min(SLICE, max(remaining / clock.rate, SLICE / 100))
+def _protocol_of(
+    name: str,
+    protocol: Mapping[str, Any] | None,
+    protocols: Mapping[str, Mapping[str, Any]] | None,
+) -> Mapping[str, Any] | None:
+    return protocol if protocols is None else protocols.get(name)
 
 
-def over(reading: CellReading) -> bool:
-    """Whether the protocol has run to its end."""
-    return reading.state == GuardState.FINISHED
+def _said_of(
+    cells: Mapping[str, CellWatch], wanted: Mapping[str, Mapping[str, Any] | None]
+) -> dict[str, Any]:
+    """The cells in the outer run's start document; a single one stands there by itself too."""
+    protocols = {name: dict(one) if one else {} for name, one in wanted.items()}
+    told = {name: identity(cell.potentiostat) for name, cell in cells.items()}
+    if len(cells) == 1:
+        ((name, only),) = told.items()
+        return {"protocol": protocols[name], **only, "cells": told}
+    return {"protocols": protocols, "cells": told}
 
 
-def _check(reading: CellReading, watch: Watch) -> None:
-    """Refuse to go on with a cell that does not cycle any more.
+def _started(
+    cells: Mapping[str, CellWatch],
+    wanted: Mapping[str, Mapping[str, Any] | None],
+    policies: Mapping[str, str] | None,
+) -> Plan:
+    """Declare the policies, load every protocol, and only then start them."""
+    for name, cell in cells.items():
+        if policies:
+            yield from finished(cell.potentiostat.declare(policies))
+        if (protocol := wanted[name]) is not None:
+            yield from finished(cell.potentiostat.load(protocol))
+    for name, cell in cells.items():
+        if wanted[name] is not None:
+            yield from finished(cell.potentiostat.start())
 
-    Raises:
-        GuardError: If it tripped, if its circuit was opened, or if its guard is silent.
-    """
-    if watch.silence > GUARD_PATIENCE:
-        raise GuardError(
-            f"guard {watch.potentiostat.name}: silent for {watch.silence:.0f} s; the cycler "
-            "goes on with its own list, look at the cell"
-        )
-    if not reading.state or reading.state in (*UNDER_WAY, GuardState.UNREACHABLE):
-        return
-    reason = str(watch.potentiostat.trip_reason.value_now())
-    raise GuardError(
-        f"guard {watch.potentiostat.name}: the cell is {reading.state} before its protocol ended"
-        + (f": {reason}" if reading.state == GuardState.TRIPPED else "")
+
+def _dispatcher(
+    schedule: Schedule,
+    measurements: Mapping[str, Measurement],
+    cells: Mapping[str, CellWatch],
+    stage: SampleStage | None,
+    parking: Mapping[str, Parking] | None,
+) -> Dispatcher:
+    costs = {name: cost_of(measurement) for name, measurement in measurements.items()}
+    return Dispatcher(
+        {
+            name: Agenda(part.evaluator(passport=cells[name].passport))
+            for name, part in by_cell(schedule).items()
+        },
+        durations={
+            (cell, name): cost.duration
+            for cell in cells
+            for name, cost in costs.items()
+            if cost is not None
+        },
+        travel=travel_between(cells, stage),
+        parking=parking,
     )
 
 
-def _told(plan: Plan, potentiostat: Potentiostat) -> Plan:
-    """Tell the guard how the plan ended; what follows for the cell is the guard's to decide."""
+def _told(plan: Plan, potentiostats: list[Potentiostat]) -> Plan:
+    """Tell the guards how the plan ended; what follows for a cell is its guard's to decide."""
+
+    def told(occasion: str) -> Plan:
+        for potentiostat in potentiostats:
+            yield from _put(potentiostat, occasion)
 
     def failed(error: Exception) -> Plan:
-        is_asked = isinstance(error, RunEngineControlException)
-        yield from _put(potentiostat, "plan_end" if is_asked else "failure")
+        yield from told("plan_end" if isinstance(error, RunEngineControlException) else "failure")
 
-    def ended() -> Plan:
-        yield from _put(potentiostat, "plan_end")
-
-    return (yield from bpp.contingency_wrapper(plan, except_plan=failed, else_plan=ended))
+    yield from bpp.contingency_wrapper(plan, except_plan=failed, else_plan=lambda: told("plan_end"))
 
 
 def _put(potentiostat: Potentiostat, occasion: str) -> Plan:
@@ -219,58 +255,3 @@ def _put(potentiostat: Potentiostat, occasion: str) -> Plan:
 
 def _tell(potentiostat: Potentiostat, occasion: str) -> Plan:
     yield from finished(potentiostat.occasion(occasion))
-
-
-def measurement_faults(schedule: Schedule, measurements: Mapping[str, Measurement]) -> list[str]:
-    """What is wrong with rules and measurements, one sentence each."""
-    faults = [
-        f"rule {rule.name!r} measures {rule.measure!r}, which is none of {', '.join(measurements)}"
-        for rule in schedule.rules
-        if rule.measure not in measurements
-    ]
-    for name, measurement in measurements.items():
-        if isinstance(measurement, OwnRun):
-            found = connection_faults(measurement.motors)
-        else:
-            found = pattern_faults(measurement)
-        faults += [f"measurement {name!r}: {fault}" for fault in found]
-    return faults
-
-
-def pattern_faults(pattern: Pattern) -> list[str]:
-    """What is wrong with a pattern, one sentence each."""
-    how = pattern.exposure
-    motors = [motor for motor, _ in pattern.positions]
-    faults = connection_faults([*how.detectors, how.beam, *how.readables, *motors])
-    for detector in how.detectors:
-        faults += detector.train_faults(
-            exposure=how.train.exposure, n_frames=how.train.n_frames, period=how.train.period
-        )
-    if not connection_faults(motors):
-        faults += position_faults(pattern.positions)
-    return faults + reduction_faults(pattern.reduction)
-
-
-def moved(measurements: Sequence[Measurement] | Any) -> list[Any]:
-    """The motors that measurements move, each once."""
-    motors: list[Any] = []
-    for measurement in measurements:
-        if isinstance(measurement, OwnRun):
-            motors += measurement.motors
-        else:
-            motors += [motor for motor, _ in measurement.positions]
-    return list(dict.fromkeys(motors))
-
-
-def identity(potentiostat: Potentiostat) -> dict[str, Any]:
-    """Which cell this is and who guards it, for start documents."""
-    passport = mounted_cell(potentiostat)
-    return {
-        "cell": {} if passport is None else passport.model_dump(mode="json"),
-        "guard": {
-            "name": str(potentiostat.identity.value_now()),
-            "prefix": potentiostat.prefix,
-            "cell_run": str(potentiostat.cell_run.value_now()),
-            "log": str(potentiostat.log_path.value_now()),
-        },
-    }

@@ -23,14 +23,13 @@ class SeriesRun:
     Args:
         key: The run key.
         pattern: What each point is.
-        md: What the start document says besides: the experiment and the rule.
     """
 
-    def __init__(self, key: str, pattern: Pattern, md: Mapping[str, Any]) -> None:
+    def __init__(self, key: str, pattern: Pattern) -> None:
         self.pattern = pattern
         self.uid = ""
         self.n_points = 0
-        self._key, self._md = key, md
+        self._key = key
         self._notes = PointNotes()
         self._is_staged = False
 
@@ -39,34 +38,48 @@ class SeriesRun:
         """Whether its run has begun."""
         return bool(self.uid)
 
-    def take(self) -> Plan:
-        """Take one more point; its number, and why the beam was away."""
-        return (yield from bpp.set_run_key_wrapper(self._take(), self._key))
+    @property
+    def is_staged(self) -> bool:
+        """Whether it has the detectors."""
+        return self._is_staged
 
-    def _take(self) -> Plan:
+    def get_ready(self) -> Plan:
+        """Stage the detectors and set them up, so that a point can begin at once."""
+        if self._is_staged:
+            return
         exposure = self.pattern.exposure
+        for detector in exposure.detectors:
+            yield from bps.stage(detector, wait=True)
+        self._is_staged = True
+        yield from prepared(exposure.detectors, exposure.train)
+
+    def take(self, moves: Sequence[tuple[Any, float]], md: Mapping[str, Any]) -> Plan:
+        """Take one more point; its number, and why the beam was away.
+
+        Args:
+            moves: (motor, position) to be at; all of them arrive before the shutter opens.
+            md: What the start document says besides, if it is the first: experiment and rule.
+        """
+        return (yield from bpp.set_run_key_wrapper(self._take(moves, md), self._key))
+
+    def _take(self, moves: Sequence[tuple[Any, float]], md: Mapping[str, Any]) -> Plan:
         if not self.uid:
-            self.uid = str((yield from bps.open_run(self._said())))
-        if not self._is_staged:
-            for detector in exposure.detectors:
-                yield from bps.stage(detector, wait=True)
-            self._is_staged = True
-            yield from prepared(exposure.detectors, exposure.train)
+            self.uid = str((yield from bps.open_run(self._said(md))))
+        yield from self.get_ready()
         point, self.n_points = self.n_points, self.n_points + 1
-        moves = [part for pair in self.pattern.positions for part in pair]
         if moves:
-            yield from bps.mv(*moves)
-        lost = yield from expose_point(exposure, self._notes, point)
+            yield from bps.mv(*[part for pair in moves for part in pair])
+        lost = yield from expose_point(self.pattern.exposure, self._notes, point)
         return point, lost
 
-    def _said(self) -> dict[str, Any]:
+    def _said(self, md: Mapping[str, Any]) -> dict[str, Any]:
         said = xrd_metadata(
             self.pattern.exposure,
             plan_name="xrd_series",
             reduction=self.pattern.reduction,
             n_points=None,
         )
-        return {**said, **self.pattern.md, **self._md}
+        return {**said, **self.pattern.md, **md}
 
     def give_up(self) -> Plan:
         """Unstage the detectors, so that another measurement can have them."""

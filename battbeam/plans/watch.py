@@ -1,13 +1,17 @@
-"""This file is where a plan looks after beam, clocks and cell between two measurements."""
+"""This file is where a plan looks after beam, clocks and cells between two measurements."""
 
 import math
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from battbeam.devices.beam import Beam
 from battbeam.devices.notes import BeamNotes, ClockNotes
 from battbeam.devices.potentiostat import Potentiostat
+from battbeam.experiment.cell import CellPassport
 from battbeam.experiment.clock import Clock
+from battbeam.experiment.protocol import Step
 from battbeam.experiment.schedule import Due
 from battbeam.experiment.watchers import CellReading
 from battbeam.plans.stubs import Plan, write_down
@@ -16,23 +20,31 @@ from battbeam.plans.stubs import Plan, write_down
 COMPARISON_INTERVAL = 60.0
 
 
-class Watch:
-    """Writes down interruptions of the beam and comparisons of clocks, and reads the cell."""
+@dataclass
+class CellWatch:
+    """One cell of the experiment: what is known of it, and what the plan has done to it.
 
-    def __init__(self, potentiostat: Potentiostat, beam: Beam, clock: Clock) -> None:
-        self.potentiostat, self.beam, self.clock = potentiostat, beam, clock
-        self._beam_notes = BeamNotes("", name="beam")
-        self._clock_notes = ClockNotes("", name="clocks")
-        self._lost_at, self._reason = math.nan, ""
-        self._interruptions: list[tuple[float, float, str]] = []
-        self._next_comparison = -math.inf
-        self._heard = time.monotonic()
-        self._is_fresh = True
+    Attributes:
+        name: Of its guard, as rules name it.
+        potentiostat: Behind its guard.
+        passport: Of the cell, if one is mounted.
+        steps: Of its protocol as it will run, as far as it is known here.
+        position: (x, y) of the sample stage with its middle in the beam, mm; None is not known.
+        md: What every run that measures it says of it.
+        has_protocol: Whether this experiment started its protocol.
+        lost: Why it is not measured any more; empty while it is.
+    """
 
-    @property
-    def is_dark(self) -> bool:
-        """Whether the beam was away at the last look."""
-        return not math.isnan(self._lost_at)
+    name: str
+    potentiostat: Potentiostat
+    passport: CellPassport | None = None
+    steps: tuple[Step, ...] = ()
+    position: tuple[float, float] | None = None
+    md: Mapping[str, Any] = field(default_factory=dict)
+    has_protocol: bool = False
+    lost: str = ""
+    _steps_of_ours: int = 0
+    _heard: float = field(default_factory=time.monotonic)
 
     @property
     def silence(self) -> float:
@@ -40,11 +52,35 @@ class Watch:
         return time.monotonic() - self._heard
 
     def reading(self, now: float) -> CellReading:
-        """What is known of the cell."""
+        """What is known of the cell; steps that a coupling has put in between are not counted."""
         reading = self.potentiostat.cell_reading(now)
         if reading.state:
             self._heard = time.monotonic()
-        return reading
+        if reading.step_count is None or not self._steps_of_ours:
+            return reading
+        return replace(reading, step_count=reading.step_count - self._steps_of_ours)
+
+    def begun_by_us(self, n_steps: int) -> None:
+        """So many steps were begun because the plan kept the cell: no edges of its protocol."""
+        self._steps_of_ours += max(n_steps, 0)
+
+
+class Watch:
+    """Writes down interruptions of the beam and comparisons of clocks."""
+
+    def __init__(self, cells: Sequence[CellWatch], beam: Beam, clock: Clock) -> None:
+        self.cells, self.beam, self.clock = tuple(cells), beam, clock
+        self._beam_notes = BeamNotes("", name="beam")
+        self._clock_notes = ClockNotes("", name="clocks")
+        self._lost_at, self._reason = math.nan, ""
+        self._interruptions: list[tuple[float, float, str]] = []
+        self._next_comparison = -math.inf
+        self._is_fresh = True
+
+    @property
+    def is_dark(self) -> bool:
+        """Whether the beam was away at the last look."""
+        return not math.isnan(self._lost_at)
 
     def look(self) -> Plan:
         """Write down what has changed since the last look."""
@@ -52,9 +88,10 @@ class Watch:
         if reason and not self.is_dark:
             self._lost_at, self._reason = now, reason
             yield from self._beam("lost", math.nan)
-            if self.potentiostat.connected and self.potentiostat.is_owned:
-                # Not awaited: the schedule goes on whatever the guard does to the cell.
-                self.potentiostat.occasion("beam_loss")
+            for cell in self.cells:
+                if cell.potentiostat.connected and cell.potentiostat.is_owned:
+                    # Not awaited: the schedule goes on whatever the guard does to the cell.
+                    cell.potentiostat.occasion("beam_loss")
         elif self.is_dark and not reason:
             begin, self._lost_at = self._lost_at, math.nan
             self._interruptions.append((begin, now, self._reason))
@@ -64,7 +101,8 @@ class Watch:
             yield from self._beam("up", 0.0)
         if now >= self._next_comparison:
             self._next_comparison = now + COMPARISON_INTERVAL
-            yield from self._compare()
+            for cell in self.cells:
+                yield from self._compare(cell)
 
     def excuse(self, due: Due) -> str:
         """Why something may have been missed: the beam was away while it was due."""
@@ -88,8 +126,8 @@ class Watch:
             i0_rate=_number(self.beam.i0_rate),
         )
 
-    def _compare(self) -> Plan:
-        signal = self.potentiostat.sample_time
+    def _compare(self, cell: CellWatch) -> Plan:
+        signal = cell.potentiostat.sample_time
         device_time, stamp = float(signal.value_now()), signal.timestamp
         if math.isnan(device_time) or not stamp:
             return
@@ -97,6 +135,7 @@ class Watch:
             self._clock_notes,
             "clocks",
             device="cycler",
+            cell=cell.name,
             device_time=device_time,
             session_time=float(stamp),
             uncertainty=max(self.clock.rate, 1.0) * 0.05,

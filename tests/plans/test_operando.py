@@ -49,7 +49,7 @@ class CyclingClock(ManualClock):
 
 @pytest.fixture
 def fakes(tmp_path, monkeypatch):
-    for module in ("operando", "stubs"):
+    for module in ("following", "couplings", "stubs"):
         monkeypatch.setattr(f"battbeam.plans.{module}.SLICE", 0.004)
     made = fake_beamline(tmp_path, passport=EXAMPLE)
     object.__setattr__(made, "clock", CyclingClock(made.potentiostat))
