@@ -24,6 +24,7 @@ PASSPORT = {
     "nominal_capacity_definition": "third C/10 discharge, 2.8 to 4.3 V",
     "initial_state_of_charge": 0.0,
     "initial_lithium_content": 0.98,
+    "electrolyte": {"composition": "1 M LiPF6 in EC:DMC 1:1 by volume"},
     "limits": {"voltage_min": 2.8, "voltage_max": 4.35, "current_max": 0.01},
 }
 

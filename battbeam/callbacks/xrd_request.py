@@ -158,7 +158,7 @@ def _merged(asked: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str,
 
 def _passport(start: Mapping[str, Any]) -> CellPassport | None:
     try:
-        return CellPassport.read(start["cell"]) if start.get("cell") else None
+        return CellPassport.logged(start["cell"]) if start.get("cell") else None
     except PreflightError as fault:
         raise ReductionError(f"run {start['uid']}: {fault}") from fault
 
@@ -251,9 +251,9 @@ def optical_depth(layer: PassportLayer, passport: CellPassport, energy: float) -
         ValueError: If its material is not known.
     """
     if layer.material == ACTIVE:
-        if not passport.phases:
+        if not passport.known_phases:
             return 0.0
-        formula = materials.structure(passport.phases[0]).formula
+        formula = materials.structure(passport.known_phases[0]).formula
         areal_mass = passport.active_mass * 1e-3 / passport.electrode_area
     elif layer.material in materials.AMORPHOUS:
         formula, density = materials.AMORPHOUS[layer.material]

@@ -156,6 +156,7 @@ def passport(options: DemoOptions, scenario: Scenario) -> dict[str, Any]:
         "nominal_capacity_definition": f"{_SPECIFIC_CAPACITY[options.chemistry]:.0f} mAh/g of active material",
         "initial_state_of_charge": 0.0,
         "initial_lithium_content": 0.98,
+        "electrolyte": {"composition": "1 M LiPF6 in EC:DMC 1:1 by volume"},
         "limits": {"voltage_min": low - 0.1, "voltage_max": high + 0.05, "current_max": 0.02},
     }
 

@@ -4,21 +4,57 @@ Positive current and positive charge oxidise the working electrode: they charge 
 take lithium out of the electrode that the X-rays look at.
 """
 
+import datetime
 import functools
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from battbeam import materials
 from battbeam.errors import PreflightError
+from battbeam.experiment.cell_example import EXAMPLE, FULL_EXAMPLE, faults_of, such_as
+from battbeam.experiment.cell_parts import (
+    NOT_RECORDED,
+    CellLimits,
+    CounterElectrode,
+    Electrolyte,
+    Part,
+    PassportLayer,
+    PastEvent,
+    Person,
+    Positive,
+    ReferenceElectrode,
+    Separator,
+    Text,
+    XrayWindow,
+    coin_cell,
+)
+from battbeam.experiment.document import read_document
 from battbeam.units import FloatArray
 
+__all__ = [
+    "CHEMISTRIES",
+    "EXAMPLE",
+    "FULL_EXAMPLE",
+    "CellLimits",
+    "CellPassport",
+    "CounterElectrode",
+    "Electrolyte",
+    "PassportLayer",
+    "PastEvent",
+    "Person",
+    "ReferenceElectrode",
+    "Separator",
+    "Window",
+    "XrayWindow",
+    "cell_faults",
+]
+
 #: float in, float out; array in, array out.
-Number = TypeVar("Number", float, FloatArray)
+Quantity = TypeVar("Quantity", float, FloatArray)
 
 #: Phases of the active material by chemistry, lithium-rich first. A chemistry that is not here
 #: needs `molar_mass`.
@@ -55,83 +91,15 @@ class Window:
         )
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+#: By how much weight percentages may miss 100: rounding of five parts to 0.1.
+FORMULATION_TOLERANCE = 0.25
+#: By how much a loading may differ from mass over area, relative: rounding to two digits.
+LOADING_TOLERANCE = 0.02
+#: Nominal over theoretical capacity; above it, one of mass, capacity and chemistry has a slip.
+LARGEST_NOMINAL = 1.2
 
 
-class CellLimits(_Part):
-    """What the cell stands; a protocol must stay inside.
-
-    Attributes:
-        voltage_min: V.
-        voltage_max: V.
-        current_max: Largest magnitude, A.
-        temperature_min: degC, or none.
-        temperature_max: degC, or none.
-        charge_max: Largest magnitude of charge in one direction, mAh, or none.
-    """
-
-    voltage_min: float = Field(allow_inf_nan=False)
-    voltage_max: float = Field(allow_inf_nan=False)
-    current_max: float = Field(gt=0, allow_inf_nan=False)
-    temperature_min: float | None = Field(default=None, allow_inf_nan=False)
-    temperature_max: float | None = Field(default=None, allow_inf_nan=False)
-    charge_max: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "CellLimits":
-        if not self.voltage_min < self.voltage_max:
-            raise ValueError(
-                f"voltage_min {self.voltage_min} V must be below voltage_max {self.voltage_max} V"
-            )
-        return self
-
-
-class PassportLayer(_Part):
-    """One layer of the stack as believed, in the beam's order.
-
-    Attributes:
-        material: ``active``, a phase of `battbeam.materials`, or an amorphous material named there.
-        thickness: mm.
-        depth: Of its middle, mm downstream of the electrode's middle.
-    """
-
-    material: str = Field(min_length=1)
-    thickness: float = Field(gt=0, allow_inf_nan=False)
-    depth: float = Field(default=0.0, allow_inf_nan=False)
-
-
-def _coin_cell() -> tuple[PassportLayer, ...]:
-    layers = (
-        ("Kapton", 0.05, -1.5),
-        ("Li", 0.4, -0.27),
-        ("polyethylene", 0.025, -0.05),
-        ("active", 0.06, 0.0),
-        ("carbon", 0.008, 0.0),
-        ("Al", 0.015, 0.04),
-        ("steel", 0.004, 1.45),
-        ("Kapton", 0.05, 1.5),
-    )
-    return tuple(PassportLayer(material=name, thickness=t, depth=z) for name, t, z in layers)
-
-
-#: Every required field once, for error messages and for the first passport of a newcomer.
-EXAMPLE: Mapping[str, Any] = {
-    "cell": "LFP-007",
-    "sample_uid": "b2f1c0de-lfp-007",
-    "chemistry": "LiFePO4",
-    "active_mass": 17.67,
-    "electrode_area": 1.767,
-    "nominal_capacity": 2.9,
-    "nominal_capacity_definition": "third C/10 discharge, 2.5 to 3.8 V",
-    "initial_state_of_charge": 0.0,
-    "initial_lithium_content": 0.98,
-    "limits": {"voltage_min": 2.5, "voltage_max": 3.9, "current_max": 0.01},
-}
-_LIMITS_EXAMPLE = {**EXAMPLE["limits"], "temperature_min": 10.0, "temperature_max": 45.0}
-
-
-class CellPassport(_Part):
+class CellPassport(Part):
     """What is believed about one cell. Without it no current flows.
 
     Attributes:
@@ -146,58 +114,169 @@ class CellPassport(_Part):
         initial_state_of_charge: When it is mounted, 1; the reference that charge passed is added
             to.
         initial_lithium_content: x when it is mounted, as believed.
+        electrolyte: What it is and how much.
         limits: What the cell stands.
-        stack: Its layers, in the beam's order.
-        counter_electrode: What the voltage is measured against in a cell with two electrodes.
-        n_electrodes: 2, or 3 with a reference.
         molar_mass: g per mol of formula units at x = 1, for a chemistry that is not known here.
+        phases: Of the active material, lithium-rich first; those of the chemistry if left out.
+        formulation: wt % by component of the electrode's coating, 100 in all.
+        loading: mg of active material per cm2; if given, it must agree with mass and area.
+        stack: Its layers, in the beam's order.
+        xray_windows: Where the beam goes in and out.
+        n_electrodes: 2, or 3 with a reference.
+        counter_electrode: What the voltage is measured against in a cell with two electrodes; its
+            material alone is enough for lithium metal.
+        reference_electrode: Of a cell with three.
+        separator: What it is.
+        stack_pressure: kPa.
+        geometry: In words.
+        thermocouple_position: In words; empty without one.
+        formation: How the cell was formed.
+        history: What else happened to it, oldest first.
+        proposal: Of the beamtime.
+        people: Who made it and who measures it.
+        licence: Under which the data may be used, as SPDX names it.
+        embargo_until: Day from which they may be.
         notes: Anything else that should travel with the data.
     """
 
-    cell: str = Field(min_length=1)
-    sample_uid: str = Field(min_length=1)
-    chemistry: str = Field(min_length=1)
-    active_mass: float = Field(gt=0, allow_inf_nan=False)
-    electrode_area: float = Field(gt=0, allow_inf_nan=False)
-    nominal_capacity: float = Field(gt=0, allow_inf_nan=False)
-    nominal_capacity_definition: str = Field(min_length=1)
+    cell: Text
+    sample_uid: Text
+    chemistry: Text
+    active_mass: Positive
+    electrode_area: Positive
+    nominal_capacity: Positive
+    nominal_capacity_definition: Text
     initial_state_of_charge: float = Field(ge=-0.5, le=1.5)
     initial_lithium_content: float = Field(ge=0, le=1)
+    electrolyte: Electrolyte
     limits: CellLimits
-    stack: tuple[PassportLayer, ...] = Field(default_factory=_coin_cell)
-    counter_electrode: str = "Li"
+    molar_mass: Positive | None = None
+    phases: tuple[Text, ...] = ()
+    formulation: dict[str, Positive] = Field(default_factory=dict)
+    loading: Positive | None = None
+    stack: tuple[PassportLayer, ...] = Field(default_factory=coin_cell)
+    xray_windows: tuple[XrayWindow, ...] = ()
     n_electrodes: Literal[2, 3] = 2
-    molar_mass: float | None = Field(default=None, gt=0)
+    counter_electrode: CounterElectrode = CounterElectrode()
+    reference_electrode: ReferenceElectrode | None = None
+    separator: Separator | None = None
+    stack_pressure: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    geometry: str = ""
+    thermocouple_position: str = ""
+    formation: PastEvent | None = None
+    history: tuple[PastEvent, ...] = ()
+    proposal: str = ""
+    people: tuple[Person, ...] = ()
+    licence: str = ""
+    embargo_until: datetime.date | None = None
     notes: dict[str, Any] = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _phases_of_the_chemistry(cls, document: Any) -> Any:
+        if not isinstance(document, Mapping) or document.get("phases"):
+            return document
+        chemistry = document.get("chemistry")
+        known = CHEMISTRIES.get(chemistry, ()) if isinstance(chemistry, str) else ()
+        return {**document, "phases": known}
+
+    @field_validator("counter_electrode", mode="before")
+    @classmethod
+    def _material_alone(cls, value: Any) -> Any:
+        return {"material": value} if isinstance(value, str) else value
+
+    @field_validator("formulation")
+    @classmethod
+    def _sums_to_all(cls, value: dict[str, float]) -> dict[str, float]:
+        total = sum(value.values())
+        if value and abs(total - 100) > FORMULATION_TOLERANCE:
+            raise ValueError(f"must sum to 100 wt %, sums to {total:.4g}")
+        return value
+
     @model_validator(mode="after")
-    def _known_chemistry(self) -> "CellPassport":
+    def _agrees_with_itself(self) -> "CellPassport":
+        # One line a fault; `cell_faults` takes them apart again.
+        if found := self._contradictions():
+            raise ValueError("\n".join(found))
+        return self
+
+    def _contradictions(self) -> list[str]:
+        """What cannot be true together, one sentence each."""
+        found = []
         if self.chemistry not in CHEMISTRIES and self.molar_mass is None:
             known = ", ".join(CHEMISTRIES)
-            raise ValueError(
+            found.append(
                 f"chemistry {self.chemistry!r} is not known ({known}); give its molar_mass, g/mol"
             )
-        return self
+        elif self.chemistry in CHEMISTRIES:
+            most = LARGEST_NOMINAL * self.theoretical_capacity
+            if self.nominal_capacity > most:
+                found.append(
+                    f"nominal_capacity {self.nominal_capacity:.4g} mAh is more than active_mass"
+                    f" {self.active_mass:.4g} mg of {self.chemistry} can have,"
+                    f" {self.theoretical_capacity:.4g} mAh: correct one of the two (mAh, mg)"
+                )
+        by_area = self.active_mass / self.electrode_area
+        if self.loading is not None and abs(self.loading / by_area - 1) > LOADING_TOLERANCE:
+            found.append(
+                f"loading {self.loading:.4g} mg/cm2 is not active_mass over electrode_area,"
+                f" {by_area:.4g} mg/cm2: correct one of the three, or leave loading out"
+            )
+        if (self.n_electrodes == 3) != (self.reference_electrode is not None):
+            found.append(
+                "reference_electrode goes with n_electrodes = 3; for example"
+                ' reference_electrode = {"material": "Li", "potential": 0.0}'
+            )
+        return found
 
     @classmethod
     def read(cls, source: "Path | str | Mapping[str, Any]") -> "CellPassport":
-        """A passport from a .json file or from what such a file holds.
+        """A passport from a .json or .yaml file or from what such a file holds; with it current may
+        flow.
 
         Raises:
             PreflightError: With every fault, each with an example of what belongs there.
         """
-        document = source if isinstance(source, Mapping) else _document(Path(source))
+        subject = "cell passport"
+        document = source if isinstance(source, Mapping) else read_document(Path(source), subject)
+        if faults := cell_faults(document):
+            raise PreflightError(subject, [fault for _, fault in faults])
+        return cls.model_validate(document)
+
+    @classmethod
+    def logged(cls, document: Mapping[str, Any]) -> "CellPassport":
+        """A passport out of a log or a run, which may be older than what is required today.
+
+        What was not asked for then is said not to be recorded; a cell is mounted with `read`, which
+        does not take that for an answer.
+
+        Raises:
+            PreflightError: If it could not have been a passport then either.
+        """
+        missing: dict[str, Any] = {"electrolyte": {"composition": NOT_RECORDED}}
+        if document.get("n_electrodes") == 3:
+            missing["reference_electrode"] = {"material": NOT_RECORDED}
         try:
-            return cls.model_validate(document)
+            return cls.model_validate({**missing, **document})
         except ValidationError as error:
-            raise PreflightError(
-                "cell passport", [_fault(dict(fault)) for fault in error.errors()]
-            ) from error
+            faults = [fault for _, fault in faults_of(error)]
+            raise PreflightError("logged cell passport", faults) from error
 
     @property
-    def phases(self) -> tuple[str, ...]:
-        """Of the active material, lithium-rich first; empty for a chemistry not known here."""
-        return CHEMISTRIES.get(self.chemistry, ())
+    def known_phases(self) -> tuple[str, ...]:
+        """Of `phases`, those of which battbeam knows the structure."""
+        return tuple(phase for phase in self.phases if phase in materials.PHASES)
+
+    @property
+    def active_loading(self) -> float:
+        """Active material per electrode area, mg/cm2."""
+        return self.active_mass / self.electrode_area
+
+    @property
+    def balance(self) -> float | None:
+        """Capacity of the counter electrode over the nominal one; None if it is not known."""
+        capacity = self.counter_electrode.capacity
+        return None if capacity is None else capacity / self.nominal_capacity
 
     @property
     def window(self) -> Window:
@@ -207,50 +286,34 @@ class CellPassport(_Part):
     @functools.cached_property
     def theoretical_capacity(self) -> float:
         """Charge that moves x by 1, mAh: Faraday's law, one lithium a formula unit."""
-        molar_mass = self.molar_mass or materials.structure(self.phases[0], 1.0).molar_mass
+        phase = CHEMISTRIES.get(self.chemistry, self.phases)[:1]
+        molar_mass = self.molar_mass or materials.structure(phase[0], 1.0).molar_mass
         return self.active_mass * 1e-3 / molar_mass * materials.FARADAY / 3.6
 
-    def lithium_content_from_charge(self, charge: Number) -> Number:
+    def lithium_content_from_charge(self, charge: Quantity) -> Quantity:
         """x by charge balance alone, ``charge`` mAh after mounting; charging takes lithium out."""
         return self.initial_lithium_content - charge / self.theoretical_capacity
 
-    def state_of_charge_from_charge(self, charge: Number) -> Number:
+    def state_of_charge_from_charge(self, charge: Quantity) -> Quantity:
         """Charge passed since mounting, mAh, over the nominal capacity, from the reference on."""
         return self.initial_state_of_charge + charge / self.nominal_capacity
 
-    def c_rate_from_current(self, current: Number) -> Number:
+    def c_rate_from_current(self, current: Quantity) -> Quantity:
         """1/h, of a current in A."""
         return current * 1e3 / self.nominal_capacity
 
-    def current_from_c_rate(self, c_rate: Number) -> Number:
+    def current_from_c_rate(self, c_rate: Quantity) -> Quantity:
         """A, at a C-rate in 1/h."""
         return c_rate * self.nominal_capacity * 1e-3
 
 
-def _document(path: Path) -> Mapping[str, Any]:
+def cell_faults(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Every fault of a passport: the field's dotted name, and a sentence with an example."""
     try:
-        document = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise PreflightError("cell passport", [f"{path}: the file is missing"]) from None
-    except json.JSONDecodeError as error:
-        raise PreflightError("cell passport", [f"{path}: not JSON ({error})"]) from error
-    if not isinstance(document, Mapping):
-        raise PreflightError(
-            "cell passport", [f"{path}: must hold an object, holds {type(document).__name__}"]
-        )
-    return document
-
-
-def _fault(fault: Mapping[str, Any]) -> str:
-    """One sentence for one of pydantic's findings."""
-    place = [str(part) for part in fault["loc"]]
-    name = ".".join(place) or "passport"
-    examples = _LIMITS_EXAMPLE if place[:1] == ["limits"] and len(place) > 1 else EXAMPLE
-    key = place[-1] if place else ""
-    example = f"; for example {key} = {json.dumps(examples[key])}" if key in examples else ""
-    if fault["type"] == "missing":
-        return f"{name} is missing{example}"
-    if fault["type"] == "extra_forbidden":
-        return f"{name} is not a field of a passport; put it into notes, or correct the spelling"
-    given = "" if isinstance(fault["input"], Mapping) else f", got {fault['input']!r}"
-    return f"{name}: {fault['msg'].removeprefix('Value error, ')}{given}{example}"
+        passport = CellPassport.model_validate(document)
+    except ValidationError as error:
+        return faults_of(error)
+    if NOT_RECORDED in passport.electrolyte.composition:
+        name = "electrolyte.composition"
+        return [(name, f"{name} must say what it is{such_as(name.split('.'))}")]
+    return []

@@ -167,7 +167,7 @@ class CellTimeline:
 
     def _passport(self, mounting: Mounting) -> CellPassport:
         if mounting.line not in self._passports:
-            self._passports[mounting.line] = CellPassport.read(mounting.passport)
+            self._passports[mounting.line] = CellPassport.logged(mounting.passport)
         return self._passports[mounting.line]
 
     def _step(self, time: float, line: int, mounting: Mounting) -> tuple[int, int, int]:

@@ -121,7 +121,7 @@ def restore(guard: Guard, past: Past, *, wall: float) -> None:
     if past.is_empty:
         return
     if past.passport is not None:
-        guard.set_passport(CellPassport.model_validate(past.passport), past.cell_run)
+        guard.set_passport(CellPassport.logged(past.passport), past.cell_run)
     _restore_settings(guard, past.settings)
     samples, runner = guard.samples, guard.runner
     samples.sequence, samples.committed, samples.latest = past.sequence, past.tally, past.tally

@@ -121,7 +121,7 @@ def mounted_cell(potentiostat: Potentiostat) -> CellPassport | None:
     document = json.loads(str(potentiostat.passport.value_now()) or "null")
     if not document:
         return None
-    return CellPassport.read(document.get("passport", document))
+    return CellPassport.logged(document.get("passport", document))
 
 
 def cell_faults(potentiostat: Potentiostat, protocol: Mapping[str, Any] | None) -> list[str]:
