@@ -20,9 +20,9 @@ from typing import Any
 import battbeam
 from battbeam.connection import Connection
 from battbeam.devices.beamline import Beamline, load_beamline
+from battbeam.devices.cells import acquire_all, beat_of, cells_text, owned, release_all
 from battbeam.devices.heartbeat import Heartbeat
-from battbeam.devices.status import TimedStatus
-from battbeam.errors import BattbeamError, DeviceError, GuardError, PreflightError
+from battbeam.errors import BattbeamError, DeviceError, PreflightError
 from battbeam.storage.spool import Spool
 
 _log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Session:
         RE: The RunEngine; the spool is its first subscriber.
         spool: Where every document is before anyone looks at it.
         uid: Of the session.
-        refusal: Why this session does not own the cell; empty if it does.
+        refusal: Why this session does not own a cell; empty if it owns all.
         is_interactive: Whether somebody is at the prompt who may resume what was paused.
     """
 
@@ -93,7 +93,8 @@ class Session:
         declaration = connection.devices or example_path("devices/simulated.py")
         self.beamline: Beamline = load_beamline(declaration, connection)
         self.connection_faults = self.beamline.connection_faults(CONNECTION_TIMEOUT)
-        self.heartbeat = Heartbeat(self.RE.loop, self.beamline.potentiostat.beat)
+        self._cells = self.beamline.potentiostats
+        self.heartbeat = Heartbeat(self.RE.loop, *(beat_of(one) for one in self._cells.values()))
         self._ended_by: int | None = None
         self._handlers: dict[int, Any] = {}
         if on_main:
@@ -101,7 +102,7 @@ class Session:
                 number: signal.signal(number, self._end_on_signal) for number in ENDING_SIGNALS
             }
         if owns_cell:
-            self._own_cell()
+            self._own_cells()
 
     # Opening.
 
@@ -127,18 +128,11 @@ class Session:
         """Counts the runs in the spool, so that it goes on where the last session ended."""
         return 1 + sum(1 for _ in self.connection.spool.glob("*.jsonl"))
 
-    def _own_cell(self) -> None:
-        potentiostat = self.beamline.potentiostat
+    def _own_cells(self) -> None:
         owner = {"host": socket.gethostname(), "pid": os.getpid(), "session": self.uid}
-        status: TimedStatus = potentiostat.acquire(owner)
-        try:
-            status.wait(timeout=status.timeout + 1)
-        except GuardError as error:
-            potentiostat.forget()
-            self.refusal = str(error)
-            _log.warning("this session may look at the cell but not command it: %s", error)
-            return
-        self.heartbeat.start()
+        self.refusal = "; ".join(acquire_all(self._cells, owner))
+        if owned(self._cells):
+            self.heartbeat.start()
 
     # Running.
 
@@ -188,25 +182,15 @@ class Session:
     def _state_changed(self, new: str, _: str | None) -> None:
         if str(new) != "paused" or self._ended_by is not None:
             return
-        potentiostat = self.beamline.potentiostat
-        if potentiostat.is_owned:
+        for potentiostat in owned(self._cells):
             # Not awaited: this is the RunEngine's own thread.
             potentiostat.occasion("pause")
         print(self.paused_text(), flush=True)
 
     def paused_text(self) -> str:
-        """What the cell does while the plan is paused, and how to go on."""
-        reading = self.beamline.potentiostat.cell_reading(self.beamline.clock.now())
-        cell = (
-            f"the cell is {reading.state}"
-            + (f" ({reading.step_type})" if reading.step_type else "")
-            + f", {reading.voltage:.3f} V"
-            if reading.state
-            else "nothing is known of the cell"
-        )
-        policy = self.beamline.potentiostat.policy("pause")
+        """What the cells do while the plan is paused, and how to go on."""
         return (
-            f"Paused. Meanwhile {cell}; the guard's policy on a pause is {policy!r}.\n"
+            f"Paused. Meanwhile {cells_text(self._cells, self.beamline.clock.now())}\n"
             "RE.resume() goes on, RE.stop() ends it as done, RE.abort() ends it as aborted."
         )
 
@@ -230,15 +214,8 @@ class Session:
         raise SystemExit(128 + (self._ended_by or 0))
 
     def close(self) -> None:
-        """Give the cell free, as it is, and keep what is in the spool."""
-        potentiostat = self.beamline.potentiostat
-        if potentiostat.is_owned and potentiostat.connected:
-            status = potentiostat.release()
-            try:
-                status.wait(timeout=status.timeout + 1)
-            except GuardError as error:
-                _log.warning("the cell could not be given free: %s", error)
-        potentiostat.forget()
+        """Give the cells free, as they are, and keep what is in the spool."""
+        release_all(self._cells)
         self.heartbeat.stop()
         self.spool.close()
         # At the interpreter's end caproto tells of every connection that it cannot serve any more.

@@ -15,8 +15,16 @@ def declare(connection: Connection) -> Beamline:
     """The beamline that ``battbeam sim`` serves."""
     prefix = connection.beamline
     site = SiteNotes.read(connection.directory)
+    potentiostats = {
+        cell: Potentiostat(
+            guard.prefix, name="potentiostat" if cell == "cell1" else f"potentiostat_{cell}"
+        )
+        for cell, guard in connection.guards.items()
+    }
     return Beamline(
-        potentiostat=Potentiostat(connection.guards["cell1"].prefix, name="potentiostat"),
+        potentiostat=potentiostats["cell1"],
+        potentiostats=potentiostats,
+        cell_positions=site.cell_positions,
         sample_stage=SampleStage(f"{prefix}SAMPLE:", name="sample_stage"),
         rotation_stage=RotationStage(f"{prefix}ROT", name="rotation_stage", labels=("motors",)),
         monochromator=Monochromator(

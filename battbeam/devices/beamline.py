@@ -4,7 +4,8 @@ A declaration is a plain Python file with ``def declare(connection)`` that retur
 """
 
 import runpy
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ophyd import Device
 from battbeam.connection import Connection
 from battbeam.devices.beam import Beam
 from battbeam.devices.detector import AreaDetector
+from battbeam.devices.dose_meter import DoseMeter
 from battbeam.devices.monochromator import Monochromator
 from battbeam.devices.potentiostat import Potentiostat
 from battbeam.devices.rotation_stage import RotationStage
@@ -41,7 +43,7 @@ class Beamline:
     """The instruments of one beamline.
 
     Attributes:
-        potentiostat: Behind the guard of the cell in the beam.
+        potentiostat: Behind the guard of the cell in the beam; of several, of the first.
         sample_stage: Moves the cell across the beam, mm.
         rotation_stage: Turns it, degree.
         monochromator: eV.
@@ -52,6 +54,10 @@ class Beamline:
         standard: Calibrant on the sample stage, ``LaB6`` or ``CeO2``.
         standard_position: (x, y) of the sample stage with it in the beam, mm.
         guess: Of the detector's geometry, by ruler.
+        dose_meter: Puts the light of every opening of the shutter into the ledger; None where the
+            flux is not known.
+        potentiostats: Of every cell by its name; the one above, as ``cell1``, by default.
+        cell_positions: (x, y) of the sample stage with the middle of each cell in the beam, mm.
     """
 
     potentiostat: Potentiostat
@@ -65,11 +71,19 @@ class Beamline:
     standard: str = "LaB6"
     standard_position: tuple[float, float] = (0.0, 0.0)
     guess: DetectorGuess = DetectorGuess()
+    dose_meter: DoseMeter | None = None
+    potentiostats: Mapping[str, Potentiostat] = field(default_factory=dict)
+    cell_positions: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.potentiostats:
+            object.__setattr__(self, "potentiostats", {"cell1": self.potentiostat})
 
     @property
     def devices(self) -> dict[str, Device]:
         """Every ophyd device by its name."""
-        held = [getattr(self, field.name) for field in fields(self)]
+        held = [getattr(self, each.name) for each in fields(self)]
+        held += self.potentiostats.values()
         return {device.name: device for device in held if isinstance(device, Device)}
 
     def connection_faults(self, timeout: float = 10.0) -> list[str]:

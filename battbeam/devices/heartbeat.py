@@ -31,11 +31,11 @@ class Heartbeat:
 
     Args:
         loop: Of the RunEngine.
-        beat: Is given the count of each beat.
+        beats: Are given the count of each beat; one that is not heard does not keep the others.
     """
 
-    def __init__(self, loop: Loop, beat: Callable[[int], None]) -> None:
-        self._loop, self._beat = loop, beat
+    def __init__(self, loop: Loop, *beats: Callable[[int], None]) -> None:
+        self._loop, self._beats = loop, beats
         self._answered_at = time.monotonic()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -62,8 +62,9 @@ class Heartbeat:
             self._loop.call_soon_threadsafe(self._answer)
             if time.monotonic() - self._answered_at < SILENCE:
                 self.count += 1
-                try:
-                    self._beat(self.count)
-                except (TimeoutError, OSError) as error:
-                    _log.warning("a beat was not heard: %s", error)
+                for beat in self._beats:
+                    try:
+                        beat(self.count)
+                    except (TimeoutError, OSError) as error:
+                        _log.warning("a beat was not heard: %s", error)
             self._stopping.wait(INTERVAL)
