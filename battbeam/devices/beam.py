@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ophyd import Component as Cpt
 from ophyd import Device
 
 from battbeam.devices.signals import Note, Readback, Setting
 from battbeam.devices.status import TimedStatus, already_done
+from battbeam.devices.top_up import TopUp
 from battbeam.errors import DeviceError
-from battbeam.experiment.clock import Clock
+
+if TYPE_CHECKING:
+    from battbeam.devices.dose_meter import DoseMeter
 
 OPEN, CLOSED = 1, 0
 #: Wall seconds in which a photon shutter opens or closes; the slow ones take two.
@@ -169,43 +172,6 @@ class Attenuator(Device):  # type: ignore[misc]
         return status
 
 
-class TopUp(Device):  # type: ignore[misc]
-    """The ring's injections, which shake the beam and must not fall into an exposure.
-
-    Args:
-        clock: The session's.
-        length: s of session clock from the start of an injection until the beam is good again.
-    """
-
-    next = Cpt(
-        Readback, "NextTopUp", units="s", tolerant=True, kind="omitted", doc="until it; NaN: none"
-    )
-    delay = Cpt(Note, units="s", kind="normal", doc="that the exposure waited for an injection")
-
-    def __init__(
-        self, prefix: str, *, name: str, clock: Clock, length: float = 2.0, **kwargs: Any
-    ) -> None:
-        super().__init__(prefix, name=name, **kwargs)
-        self.clock, self.length = clock, length
-        self.delay.name = "top_up_delay"
-
-    def clear_from(self, duration: float) -> float:
-        """When an exposure of ``duration`` s may begin so that no injection falls into it.
-
-        One injection is waited for, never two: an exposure longer than their interval begins right
-        after one.
-
-        Returns:
-            Session clock, s since the Unix epoch; now, if nothing is known of an injection.
-        """
-        until, now = float(self.next.value_now()), self.clock.now()
-        age = now - float(self.next.timestamp)
-        # What is older was not stamped by this clock.
-        until -= age if 0 <= age <= 60 * max(self.clock.rate, 1.0) else 0.0
-        # NaN compares false: no injection is known.
-        return now + until + self.length if -self.length < until < duration else now
-
-
 class Beam(Device):  # type: ignore[misc]
     """The beam on the sample. No number, no connection and too little current all mean no beam.
 
@@ -215,6 +181,9 @@ class Beam(Device):  # type: ignore[misc]
         minimum_ring_current: Below it there is no beam, mA.
         transmissions: That the attenuator can be set to, 1.
         top_up: Where the ring is filled up and announces it.
+
+    Attributes:
+        dose_meter: That is told of every opening of the shutter; None where light is not counted.
     """
 
     ring_current = Cpt(
@@ -248,6 +217,7 @@ class Beam(Device):  # type: ignore[misc]
         super().__init__(prefix, name=name, **kwargs)
         self.attenuator.transmissions = tuple(sorted(transmissions, reverse=True))
         self.top_up = top_up
+        self.dose_meter: DoseMeter | None = None
         self.minimum_ring_current.put(float(minimum_ring_current))
         self.n_losses, self.latest_loss = 0, ""
         self._losses_before = 0
