@@ -1,0 +1,199 @@
+"""This file is where an experiment is described before it runs: cell, protocol, schedule, costs,
+site.
+
+Everything here is what a visitor and the staff know; nothing is asked of an instrument. A recipe
+makes a description from the same constants as its plan, and `battbeam.experiment.forecast` says what
+will come of it.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from battbeam.connection import SiteNotes
+from battbeam.experiment.cell import CellPassport
+from battbeam.experiment.cost import Cost, Spot
+from battbeam.experiment.dispatch import Parking
+from battbeam.experiment.dose import DoseBudget, MassModel
+from battbeam.experiment.forecast_curve import Curve
+from battbeam.experiment.schedule import Schedule
+
+#: Resistance times electrode area that is believed of a cell, ohm cm2, where nothing is given:
+#: some tens are usual for coin cells near room temperature. Chosen here.
+AREA_RESISTANCE = 40.0
+#: Time constant with which an electrode's surface is believed to follow its mean, s. Chosen here:
+#: it is some seconds in thin electrodes and many minutes in thick ones, and shifts where a current
+#: ends by this times the C-rate.
+RELAXATION = 60.0
+
+
+@dataclass(frozen=True)
+class BeamFacts:
+    """The beam as the staff know it.
+
+    Attributes:
+        flux: Photons per s on the sample when the experiment begins, at the attenuator's present
+            transmission.
+        size: Full width and height on the sample, mm.
+        energy: eV.
+        lifetime: Of the ring's current, s; infinite with top-up.
+        transmissions: That the attenuator can be set to, 1.
+    """
+
+    flux: float = 2.0e8
+    size: tuple[float, float] = (0.3, 0.3)
+    energy: float = 22163.0
+    lifetime: float = math.inf
+    transmissions: tuple[float, ...] = ()
+
+    def photons(self, begin: float, end: float) -> float:
+        """On the sample between two times, s since the experiment began, at an open shutter.
+
+        >>> BeamFacts(flux=100.0).photons(5.0, 15.0)
+        1000.0
+        """
+        if math.isinf(self.lifetime):
+            return self.flux * (end - begin)
+        decay = math.exp(-begin / self.lifetime) - math.exp(-end / self.lifetime)
+        return self.flux * self.lifetime * decay
+
+
+@dataclass(frozen=True)
+class DetectorFacts:
+    """A flat area detector, its middle in the beam.
+
+    Attributes:
+        n_rows: Pixels along the slow axis.
+        n_columns: Pixels along the fast axis.
+        pixel_bytes: Before compression.
+        pixel_size: mm.
+        distance: From the sample, mm.
+        saturation: Largest count of a pixel in one frame.
+        gain: Counts per photon.
+        peak_width: Full width at half maximum of a line, degree of 2 theta.
+    """
+
+    n_rows: int = 512
+    n_columns: int = 512
+    pixel_bytes: int = 4
+    pixel_size: float = 0.172
+    distance: float = 130.0
+    saturation: float = 1e6
+    gain: float = 1.0
+    peak_width: float = 0.1
+
+    @property
+    def frame_bytes(self) -> int:
+        """Of one frame, before compression."""
+        return self.n_rows * self.n_columns * self.pixel_bytes
+
+
+@dataclass(frozen=True)
+class SiteFacts:
+    """What a measurement costs at this beamline.
+
+    Attributes:
+        beam: The light.
+        detector: What sees it.
+        overhead: s of session clock that a point takes beside its exposure: shutter, readout, the
+            event.
+        move: s from one cell to another.
+        set_up: s from the start of the experiment until the cell's first step begins.
+        reading_interval: s between two looks at a cell: a rule is seen that late, at the most.
+        free_bytes: On the disk that frames go to; None is not known.
+        name: Where these are from.
+    """
+
+    beam: BeamFacts = BeamFacts()
+    detector: DetectorFacts = DetectorFacts()
+    overhead: float = 0.3
+    move: float = 5.0
+    set_up: float = 0.0
+    reading_interval: float = 10.0
+    free_bytes: float | None = None
+    name: str = "defaults"
+
+    def with_notes(self, notes: SiteNotes) -> "SiteFacts":
+        """With what the staff wrote into ``site.json``."""
+        detector = replace(self.detector, distance=notes.distance, pixel_size=notes.pixel_size)
+        return replace(self, detector=detector, name="site.json")
+
+
+def point_cost(
+    site: SiteFacts, exposure: float, *, n_frames: int = 1, spot: tuple[float, float] = (0.0, 0.0)
+) -> Cost:
+    """What one point costs: its frames one after the other on one spot.
+
+    >>> point_cost(SiteFacts(overhead=0.5), 30.0).duration
+    30.5
+    """
+    light = exposure * n_frames
+    return Cost(
+        duration=light + site.overhead,
+        spots=(Spot(*spot, exposure=light),),
+        n_frames=n_frames,
+        n_bytes=n_frames * site.detector.frame_bytes,
+    )
+
+
+def map_cost(
+    site: SiteFacts, exposure: float, positions: Iterable[tuple[float, float]], *, move: float = 0.0
+) -> Cost:
+    """What a map costs: a point at each position, ``move`` s from one to the next."""
+    spots = tuple(Spot(x, y, exposure=exposure) for x, y in positions)
+    return Cost(
+        duration=len(spots) * (exposure + site.overhead + move),
+        spots=spots,
+        n_frames=len(spots),
+        n_bytes=len(spots) * site.detector.frame_bytes,
+    )
+
+
+@dataclass(frozen=True)
+class Description:
+    """One cell's part of an experiment.
+
+    Attributes:
+        site: Where it is.
+        costs: Of each measurement, by name.
+        passport: Of the cell; None where no cell is asked for.
+        protocol: That it follows, as a document; None leaves it at rest.
+        schedule: When it is measured; rules of other cells are left out.
+        sequence: Measurements one after the other, where nothing is scheduled.
+        cell: Name of the guard's cell.
+        curve: Open-circuit voltage against the state of charge; None is the chemistry's published
+            one.
+        resistance: ohm; None is `AREA_RESISTANCE` over the electrode's area.
+        relaxation: s with which the electrode's surface follows its mean.
+        budget: Of light on every spot.
+        material: In which dose is counted; None is the budget's, or none.
+        parking: When the cell is given up.
+    """
+
+    site: SiteFacts
+    costs: Mapping[str, Cost]
+    passport: CellPassport | None = None
+    protocol: Mapping[str, Any] | None = None
+    schedule: Schedule | None = None
+    sequence: Sequence[str] = ()
+    cell: str = "cell1"
+    curve: Curve | None = None
+    resistance: float | None = None
+    relaxation: float = RELAXATION
+    budget: DoseBudget | None = None
+    material: MassModel | None = None
+    parking: Parking | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def sample_uid(self) -> str:
+        """Of the passport, or the cell's name."""
+        return self.cell if self.passport is None else self.passport.sample_uid
+
+    @property
+    def own_schedule(self) -> Schedule | None:
+        """Rules of this cell alone; None without any."""
+        rules = () if self.schedule is None else self.schedule.rules
+        own = tuple(rule for rule in rules if rule.cell == self.cell)
+        return Schedule(rules=own) if own else None
