@@ -282,10 +282,9 @@ def _measured_trace(
             zorder=4,
         )
     for number, revision in enumerate(revisions):
-        label = "schedule edited" if number == 0 else None
-        axes.axvline(
-            (revision - start) / 3600, color=_VERMILION, linestyle=":", linewidth=1.4, label=label
-        )
+        hour = (revision - start) / 3600
+        edited = "schedule edited" if number == 0 else None
+        axes.axvline(hour, color=_VERMILION, linestyle=":", linewidth=1.4, label=edited)
     axes.set_ylabel("voltage (V)")
     axes.set_title(trace.name, loc="left", fontsize=10)
     axes.grid(alpha=0.25)
