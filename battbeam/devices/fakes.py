@@ -124,7 +124,13 @@ def ready_potentiostat(potentiostat: Potentiostat, passport: Any = None) -> Pote
     potentiostat.hard_voltage_max.sim_put(4.4)
     potentiostat.hard_current_max.sim_put(0.05)
     potentiostat.passport.sim_put("" if passport is None else json.dumps(passport))
-    follows = {"load_command": GuardState.LOADED, "start_command": GuardState.RUNNING}
+    follows = {
+        "load_command": GuardState.LOADED,
+        "start_command": GuardState.RUNNING,
+        "hold_command": GuardState.HOLDING,
+        "proceed_command": GuardState.RUNNING,
+        "open_circuit_command": GuardState.OPEN_CIRCUIT,
+    }
     for attribute in potentiostat.component_names:
         if attribute.endswith("_command") or attribute in ("passport", "policies"):
             signal = getattr(potentiostat, attribute)
@@ -139,7 +145,11 @@ def _answering(potentiostat: Potentiostat, attribute: str, state: GuardState | N
             potentiostat.passport.sim_put(json.dumps(command["passport"]))
         if state is not None:
             potentiostat.state.sim_put(state.value)
-        answer = {"id": command["id"], "verb": attribute, "ok": True, "error": "", "faults": []}
+        if attribute in ("hold_command", "proceed_command"):
+            # Each is a step of the guard's, begun at once.
+            potentiostat.step_count.sim_put(potentiostat.step_count.get() + 1)
+        verb = attribute.removesuffix("_command").title().replace("_", "")
+        answer = {"id": command["id"], "verb": verb, "ok": True, "error": "", "faults": []}
         potentiostat.result.sim_put(json.dumps(answer))
 
     return put

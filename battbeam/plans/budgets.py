@@ -47,7 +47,7 @@ def current_to_come(
     Args:
         steps: Of the protocol, in the order in which they run.
         step_index: Of the step under way, in the protocol's method.
-        remaining: s until it ends at the latest; infinity or NaN where that is not known.
+        remaining: s until it ends at the latest; infinity where it has no such end, NaN is not known.
         duration: s to look ahead.
         current: Now, A.
         voltage_max: Of the cell, V.
@@ -56,13 +56,20 @@ def current_to_come(
     for position, step in enumerate(steps):
         if step.index != step_index:
             continue
-        left = duration - (remaining if math.isfinite(remaining) else math.inf)
+        left = duration - _longest(step, remaining)
         for following in steps[position + 1 :]:
             if left <= 0:
                 break
             worst = max(worst, _known(largest_current(following, voltage_max=voltage_max)))
             left -= math.inf if following.duration is None else following.duration
     return worst
+
+
+def _longest(step: Step, remaining: float) -> float:
+    """s that a step may still last: with an unknown rest of its duration it may end at once."""
+    if math.isnan(remaining):
+        return math.inf if step.duration is None else 0.0
+    return remaining
 
 
 def _known(current: float) -> float:
