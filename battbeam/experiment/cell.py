@@ -9,7 +9,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -156,7 +156,7 @@ class CellPassport(Part):
     loading: Positive | None = None
     stack: tuple[PassportLayer, ...] = Field(default_factory=coin_cell)
     xray_windows: tuple[XrayWindow, ...] = ()
-    n_electrodes: Literal[2, 3] = 2
+    n_electrodes: int = Field(default=2, ge=2, le=3)
     counter_electrode: CounterElectrode = CounterElectrode()
     reference_electrode: ReferenceElectrode | None = None
     separator: Separator | None = None
@@ -180,7 +180,9 @@ class CellPassport(Part):
         known = CHEMISTRIES.get(chemistry, ()) if isinstance(chemistry, str) else ()
         return {**document, "phases": known}
 
-    @field_validator("counter_electrode", mode="before")
+    @field_validator(
+        "counter_electrode", mode="before", json_schema_input_type=CounterElectrode | str
+    )
     @classmethod
     def _material_alone(cls, value: Any) -> Any:
         return {"material": value} if isinstance(value, str) else value

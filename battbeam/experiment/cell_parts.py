@@ -1,8 +1,9 @@
 """This file is where the parts of a cell passport are: limits, layers, electrodes, electrolyte, people."""
 
 import datetime
+import inspect
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -16,13 +17,25 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 #: One character at least.
 Text = Annotated[str, Field(min_length=1)]
 
+_ATTRIBUTE = re.compile(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 _ORCID = re.compile(r"(?:https?://orcid\.org/)?(\d{4}-\d{4}-\d{4}-\d{3}[\dX])")
+
+
+def _described(schema: dict[str, Any], part: type[BaseModel]) -> None:
+    """Put what a docstring says of each attribute into the JSON Schema, where programs look for it."""
+    summary, _, attributes = inspect.cleandoc(part.__doc__ or "").partition("\n\nAttributes:\n")
+    schema["description"] = " ".join(summary.split())
+    for name, text in _ATTRIBUTE.findall(attributes):
+        said = schema.get("properties", {}).get(name)
+        if said is not None:
+            said.pop("title", None)
+            said["description"] = " ".join(text.split())
 
 
 class Part(BaseModel):
     """A frozen part of a passport; a field that it does not have is refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_described)
 
 
 class CellLimits(Part):

@@ -1,10 +1,18 @@
 import json
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from battbeam.errors import PreflightError
-from battbeam.experiment.cell import EXAMPLE, CellPassport, Window
+from battbeam.experiment.cell import EXAMPLE, FULL_EXAMPLE, CellPassport, Window
+from battbeam.experiment.cell_parts import orcid_check_digit
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def passport(**changes):
@@ -90,3 +98,127 @@ def test_a_passport_survives_json():
 def test_two_windows_leave_what_both_allow():
     both = Window(2.0, 4.2, 0.02).within(Window(2.5, 4.5, 0.01))
     assert both == Window(2.5, 4.2, 0.01)
+
+
+def test_the_full_example_is_a_passport_and_has_every_field():
+    full = CellPassport.read(FULL_EXAMPLE)
+    assert set(FULL_EXAMPLE) == set(CellPassport.model_fields)
+    assert CellPassport.read(json.loads(full.model_dump_json())) == full
+    assert full.balance == pytest.approx(3.4 / 2.9)
+    assert full.active_loading == pytest.approx(10.0)
+
+
+def test_the_published_schema_is_that_of_the_model():
+    published = json.loads((DOCS / "reference" / "cell_passport.schema.json").read_text())
+    assert published == CellPassport.model_json_schema()
+    jsonschema.validate(dict(FULL_EXAMPLE), published)
+    jsonschema.validate({**EXAMPLE, "counter_electrode": "Li"}, published)
+    with pytest.raises(jsonschema.ValidationError, match="'electrolyte' is a required"):
+        jsonschema.validate({k: v for k, v in EXAMPLE.items() if k != "electrolyte"}, published)
+    described = published["properties"] | published["$defs"]["Electrolyte"]["properties"]
+    assert all(field.get("description") for field in described.values())
+
+
+@pytest.mark.parametrize(
+    "field", ["electrode_area", "active_mass", "nominal_capacity", "electrolyte"]
+)
+def test_without_these_no_current_flows(field):
+    document = {key: value for key, value in EXAMPLE.items() if key != field}
+    with pytest.raises(PreflightError, match=rf"{field} is missing; for example {field} = "):
+        CellPassport.read(document)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"loading": 12.0}, "loading 12 mg/cm2 is not active_mass over electrode_area, 10 mg/cm2"),
+        (
+            {"nominal_capacity": 2900.0},
+            "is more than active_mass 17.67 mg of LiFePO4 can have, 3.00",
+        ),
+        (
+            {"formulation": {"LiFePO4": 90, "PVDF": 5}},
+            "formulation: must sum to 100 wt %, sums to 95",
+        ),
+        ({"formulation": {"a": 110, "b": -10}}, "formulation.b: Input should be greater than 0"),
+        ({"counter_electrode": "graphite"}, "a graphite counter electrode has one of its own"),
+        ({"n_electrodes": 3}, "reference_electrode goes with n_electrodes = 3"),
+        ({"reference_electrode": {"material": "Li"}}, "reference_electrode goes with n_electrodes"),
+        ({"stack_pressure": -1}, "stack_pressure: Input should be greater than or equal to 0"),
+        ({"electrolyte": {"composition": "x", "volume": 0}}, "electrolyte.volume: Input should be"),
+        ({"electrolyte": {"composition": "not recorded"}}, "electrolyte.composition must say what"),
+        (
+            {"xray_windows": [{"material": "Be"}]},
+            "xray_windows.0.thickness is missing; for example",
+        ),
+        ({"embargo_until": "next year"}, "embargo_until: Input should be a valid date"),
+        ({"people": [{"name": "A"}]}, 'people.0.orcid is missing; for example orcid = "0000-0002'),
+        ({"people": [{"name": "A", "orcid": "12"}]}, "an ORCID has the form 0000-0002-1825-0097"),
+        (
+            {"people": [{"name": "A", "orcid": "0000-0002-1825-0079"}]},
+            "the last character of ORCID 0000-0002-1825-0079 must be 0: a digit is mistyped",
+        ),
+        (
+            {"limits": {**EXAMPLE["limits"], "temperature_min": 50, "temperature_max": 45}},
+            "temperature_min 50.0 degC must be below temperature_max 45.0 degC",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(changes, fault):
+    with pytest.raises(PreflightError) as refusal:
+        passport(**changes)
+    assert len(refusal.value.faults) == 1
+    assert fault in refusal.value.faults[0]
+
+
+def test_contradictions_come_at_once():
+    with pytest.raises(PreflightError) as refusal:
+        passport(loading=1.0, nominal_capacity=50.0, n_electrodes=3)
+    assert len(refusal.value.faults) == 3
+
+
+@pytest.mark.parametrize(
+    "orcid", ["0000-0002-1825-0097", "0000-0001-5109-3700", "0000-0002-1694-233X"]
+)
+def test_orcids_that_are_known_to_be_right_are_taken(orcid):
+    # The three that ORCID's own documentation uses.
+    person = {"name": "A", "orcid": f"https://orcid.org/{orcid}"}
+    assert passport(people=[person]).people[0].orcid == orcid
+
+
+@given(st.integers(0, 14), st.integers(0, 9), st.integers(0, 10**15 - 1))
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_one_mistyped_digit_of_an_orcid_is_always_found(place, digit, number):
+    digits = f"{number:015d}"
+    typed = digits[:place] + str(digit) + digits[place + 1 :]
+    same = orcid_check_digit(typed) == orcid_check_digit(digits)
+    assert same == (typed == digits)
+
+
+def test_phases_follow_from_the_chemistry_unless_they_are_given():
+    assert passport().phases == ("LiFePO4", "FePO4")
+    own = passport(chemistry="LCO", molar_mass=97.87, phases=["O3", "O1"])
+    assert (own.phases, own.known_phases) == (("O3", "O1"), ())
+
+
+def test_a_counter_electrodes_material_alone_is_enough_for_lithium():
+    assert passport(counter_electrode="Li").counter_electrode.material == "Li"
+    assert passport().balance is None
+
+
+def test_a_passport_out_of_an_old_log_is_read_but_not_mounted():
+    old = {key: value for key, value in EXAMPLE.items() if key != "electrolyte"}
+    old |= {"counter_electrode": "Li", "n_electrodes": 3}
+    logged = CellPassport.logged(old)
+    assert logged.state_of_charge_from_charge(2.9) == pytest.approx(1.0)
+    assert logged.electrolyte.composition == "not recorded"
+    with pytest.raises(PreflightError, match=r"electrolyte\.composition must say what"):
+        CellPassport.read(logged.model_dump(mode="json"))
+    with pytest.raises(PreflightError, match="logged cell passport"):
+        CellPassport.logged({"cell": "x"})
+
+
+def test_a_passport_is_read_from_yaml(tmp_path):
+    path = tmp_path / "passport.yaml"
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(dict(FULL_EXAMPLE)))))
+    assert CellPassport.read(path) == CellPassport.read(FULL_EXAMPLE)
