@@ -103,6 +103,7 @@ class Session:
             }
         if owns_cell:
             self._own_cells()
+        self._count_light()
 
     # Opening.
 
@@ -133,6 +134,18 @@ class Session:
         self.refusal = "; ".join(acquire_all(self._cells, owner))
         if owned(self._cells):
             self.heartbeat.start()
+
+    def _count_light(self) -> None:
+        """Close a shutter that a dead session left open, and count its light."""
+        meter = self.beamline.dose_meter
+        if meter is None:
+            return
+        try:
+            meter.recover()
+        except (DeviceError, TimeoutError) as error:
+            _log.error("a dead session's light is not counted yet, it stays reserved: %s", error)
+        if not self.refusal and owned(self._cells):
+            meter.ready()
 
     # Running.
 
@@ -215,6 +228,8 @@ class Session:
 
     def close(self) -> None:
         """Give the cells free, as they are, and keep what is in the spool."""
+        if self.beamline.dose_meter is not None:
+            self.beamline.dose_meter.close()
         release_all(self._cells)
         self.heartbeat.stop()
         self.spool.close()

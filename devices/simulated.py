@@ -5,10 +5,19 @@ from battbeam.devices.beam import Beam
 from battbeam.devices.beamline import Beamline, DetectorGuess
 from battbeam.devices.clock import SimulatedClock
 from battbeam.devices.detector import AreaDetector
+from battbeam.devices.dose_meter import DoseMeter
 from battbeam.devices.monochromator import Monochromator
 from battbeam.devices.potentiostat import Potentiostat
 from battbeam.devices.rotation_stage import RotationStage
+from battbeam.devices.sample_places import Place, SamplePlaces
 from battbeam.devices.sample_stage import SampleStage
+from battbeam.devices.shutter_keeper import ShutterKeeper
+from battbeam.devices.top_up import TopUp
+from battbeam.experiment.dose import LEDGER, DoseLedger
+
+#: Wall seconds beside the exposures that the shutter may be open: the simulation works out what a
+#: new place of the cell looks like while it exposes.
+OVERHEAD = 3.0
 
 
 def declare(connection: Connection) -> Beamline:
@@ -21,21 +30,54 @@ def declare(connection: Connection) -> Beamline:
         )
         for cell, guard in connection.guards.items()
     }
+    clock = SimulatedClock(connection.clock, name="clock")
+    sample_stage = SampleStage(f"{prefix}SAMPLE:", name="sample_stage")
+    monochromator = Monochromator(
+        f"{prefix}MONO:",
+        name="monochromator",
+        d_spacing=3.13560,
+        hkl=(1, 1, 1),
+        lattice_parameter=5.43102,
+        labels=("motors",),
+    )
+    beam = Beam(
+        prefix,
+        name="beam",
+        transmissions=(1.0, 0.3, 0.1, 0.03, 0.01),
+        top_up=TopUp(f"{prefix}RING:", name="top_up", clock=clock, length=site.top_up_length),
+    )
+    places = [
+        Place(potentiostat, site.cell_positions.get(cell, (0.0, 0.0)))
+        for cell, potentiostat in potentiostats.items()
+    ]
+    dose_meter = (
+        None
+        if site.flux is None
+        else DoseMeter(
+            name="dose_meter",
+            ledger=DoseLedger(connection.directory / LEDGER),
+            beam=beam,
+            monochromator=monochromator,
+            clock=clock,
+            flux=site.flux,
+            places=SamplePlaces(sample_stage, places),
+            keeper=ShutterKeeper(
+                f"{prefix}SHUTTER:CMD",
+                clock_pv=f"{connection.clock}State",
+                directory=connection.directory / "log",
+            ),
+            overhead=OVERHEAD,
+        )
+    )
     return Beamline(
         potentiostat=potentiostats["cell1"],
         potentiostats=potentiostats,
         cell_positions=site.cell_positions,
-        sample_stage=SampleStage(f"{prefix}SAMPLE:", name="sample_stage"),
+        sample_stage=sample_stage,
         rotation_stage=RotationStage(f"{prefix}ROT", name="rotation_stage", labels=("motors",)),
-        monochromator=Monochromator(
-            f"{prefix}MONO:",
-            name="monochromator",
-            d_spacing=3.13560,
-            hkl=(1, 1, 1),
-            lattice_parameter=5.43102,
-            labels=("motors",),
-        ),
-        beam=Beam(prefix, name="beam"),
+        monochromator=monochromator,
+        beam=beam,
+        dose_meter=dose_meter,
         detector=AreaDetector(
             f"{prefix}DET1:",
             name="detector",
@@ -44,7 +86,7 @@ def declare(connection: Connection) -> Beamline:
             readout_delay=site.readout_delay,
             labels=("detectors",),
         ),
-        clock=SimulatedClock(connection.clock, name="clock"),
+        clock=clock,
         calibration=connection.calibration,
         standard=site.standard,
         standard_position=site.standard_position,

@@ -223,9 +223,7 @@ class AreaDetector(Device):  # type: ignore[misc]
         """
         if self._file is None:
             raise DeviceError(f"{self.name}: no file is open; stage it first")
-        for note in (self.frame, self.n_frames, self.stamp):
-            note.put({"integer": -1, "number": math.nan}[note.declared_dtype])
-        self.n_frames.put(0)
+        self.without_frames()
         if self._must_reopen:
             self._open()
         n = int(self.cam.n_images.value_now())
@@ -239,6 +237,12 @@ class AreaDetector(Device):  # type: ignore[misc]
         arguments = (status, n, before)
         threading.Thread(target=self._expose, args=arguments, name=self.name, daemon=True).start()
         return status
+
+    def without_frames(self) -> None:
+        """The next event refers to no frames."""
+        for note in (self.frame, self.n_frames, self.stamp):
+            note.put({"integer": -1, "number": math.nan}[note.declared_dtype])
+        self.n_frames.put(0)
 
     def _expose(self, status: TimedStatus, n: int, before: dict[str, int]) -> None:
         """Watch one train from its own thread, so that the RunEngine is free meanwhile."""

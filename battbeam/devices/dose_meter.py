@@ -182,10 +182,9 @@ class DoseMeter(Device):  # type: ignore[misc]
     # Opening and closing.
 
     def ready(self) -> None:
-        """Count what a dead session left, and have the keeper started."""
+        """Have the keeper started, so that the first exposure does not wait for it."""
         if self._keeper is not None:
             self._keeper.start()
-        self.recover()
 
     def expect(
         self, duration: float, *, purpose: str = "exposure", budget: DoseBudget | None = None

@@ -21,8 +21,9 @@ from battbeam.devices.frames import FrameTrain
 from battbeam.devices.notes import Notes, PointNotes
 from battbeam.devices.potentiostat import Potentiostat
 from battbeam.devices.status import TimedStatus
-from battbeam.errors import DeviceError, GuardError
+from battbeam.errors import DeviceError, DoseError, GuardError
 from battbeam.experiment.clock import Clock
+from battbeam.experiment.dose import Decision, DoseBudget
 
 Plan = Generator[Msg, Any, Any]
 
@@ -122,6 +123,7 @@ class Exposure:
         train: Of frames.
         readables: What else stands in the event.
         with_beam: Whether the shutter opens; not for darks.
+        budget: Limit of light on each spot, and what is done at it; None is no limit.
     """
 
     detectors: tuple[AreaDetector, ...]
@@ -129,6 +131,7 @@ class Exposure:
     train: FrameTrain
     readables: tuple[Readable, ...] = ()
     with_beam: bool = True
+    budget: DoseBudget | None = None
 
 
 def expose_point(
@@ -136,23 +139,75 @@ def expose_point(
 ) -> Plan:
     """Expose one point and write its event; take it again when frames are missing.
 
-    A point that stays incomplete has an event that says why and refers to no frames.
+    A point that stays incomplete, or that the dose budget skips, has an event that says why and
+    refers to no frames.
 
     Returns:
         Why the beam was away at some time of the exposure; empty if it was not.
+
+    Raises:
+        DoseError: If the budget says to stop.
     """
     fault = ""
     for attempt in range(retakes + 1):
         if attempt:
             yield from staged_again(exposure.detectors, exposure.train)
         yield from bps.checkpoint()
+        decision = yield from within_budget(exposure)
+        if not decision.is_made:
+            fault = f"not exposed: {decision.reason}"
+            break
         lost, shutter, fault = yield from _exposed(exposure)
         if not fault:
             yield from _event(exposure, notes, point, lost=lost, shutter=shutter, fault="")
             return lost
+    if not decision.is_made:
+        _without_exposure(exposure)
     yield from _event(exposure, notes, point, lost="", shutter=-1, fault=fault)
     yield from staged_again(exposure.detectors, exposure.train)
     return ""
+
+
+def _without_exposure(exposure: Exposure) -> None:
+    """Let the next event say that nothing was exposed."""
+    if exposure.beam.dose_meter is not None:
+        exposure.beam.dose_meter.dark()
+    for detector in exposure.detectors:
+        detector.without_frames()
+
+
+def within_budget(exposure: Exposure) -> Plan:
+    """Ask the dose budget, and do what it says: move to a fresh spot, or attenuate.
+
+    Returns:
+        What it decided; whoever asks leaves out what is not made.
+
+    Raises:
+        DoseError: If it says to stop.
+    """
+    meter, budget = exposure.beam.dose_meter, exposure.budget
+    if meter is None or budget is None or not exposure.with_beam:
+        return Decision("expose", (0.0, 0.0), 1.0)
+    decision = meter.decide(budget, exposure.train.duration)
+    if decision.action == "stop":
+        raise DoseError(decision.reason)
+    if decision.action == "move":
+        x, y = meter.places.position_of(decision.spot)
+        stage = meter.places.stage
+        yield from bps.mv(stage.x, x, stage.y, y)
+    elif decision.action == "attenuate":
+        yield from bps.mv(exposure.beam.attenuator, decision.transmission)
+    return decision
+
+
+def clear_of_top_up(beam: Beam, duration: float) -> Plan:
+    """Wait until no injection of the ring falls into the next ``duration`` s; the delay is noted."""
+    top_up = beam.top_up
+    if top_up is None:
+        return
+    start = top_up.clock.now()
+    yield from wait_until(top_up.clock, top_up.clear_from(duration + SLICE * top_up.clock.rate))
+    top_up.delay.put(max(top_up.clock.now() - start, 0.0))
 
 
 def _exposed(exposure: Exposure) -> Plan:
@@ -161,10 +216,16 @@ def _exposed(exposure: Exposure) -> Plan:
     Returns:
         Why the beam was away meanwhile, what the shutter said, and why frames are missing.
     """
-    beam, fault = exposure.beam, ""
+    beam, train, fault = exposure.beam, exposure.train, ""
+    meter = beam.dose_meter
     if not exposure.with_beam:
+        if meter is not None:
+            meter.dark()
         fault = yield from _triggered(exposure.detectors)
         return "", beam.shutter.position, fault
+    yield from clear_of_top_up(beam, train.duration)
+    if meter is not None:
+        meter.expect(train.duration, budget=exposure.budget)
     try:
         yield from bps.mv(beam.shutter, OPEN)
         fault = yield from _triggered((beam, *exposure.detectors))
@@ -173,6 +234,8 @@ def _exposed(exposure: Exposure) -> Plan:
         # Without a message: the RunEngine may be closing this generator.
         beam.shutter.close()
     yield from bps.mv(beam.shutter, CLOSED)
+    if meter is not None:
+        meter.settle(counted=0.0 if fault else train.exposure)
     return lost, shutter, fault
 
 
@@ -202,7 +265,9 @@ def _event(
         fault=fault,
     )
     yield from bps.create(name="primary")
-    for readable in (notes, *exposure.detectors, exposure.beam, *exposure.readables):
+    beam = exposure.beam
+    also = [each for each in (beam.dose_meter, beam.top_up) if each is not None]
+    for readable in (notes, *exposure.detectors, beam, *also, *exposure.readables):
         yield from bps.read(readable)
     yield from bps.save()
     yield from bps.checkpoint()
