@@ -15,11 +15,9 @@ from caproto.asyncio.server import Context
 from battbeam.errors import BattbeamError, GuardError
 from battbeam.guard.clock import session_clock
 from battbeam.guard.config import GuardConfig
-from battbeam.guard.core import Guard
-from battbeam.guard.drivers.eclab import EclabDriver
 from battbeam.guard.log import Log
+from battbeam.guard.making import make_guard, restore_guard
 from battbeam.guard.record import GuardRecord, Shown
-from battbeam.guard.restore import Past, restore
 from battbeam.guard.service import GuardService
 from battbeam.processes import end_with_parent, say_ready
 
@@ -33,13 +31,12 @@ async def serve(config: GuardConfig) -> None:
     """Guard the cell until SIGTERM or SIGINT; what the cell does then is left as it is."""
     loop = asyncio.get_running_loop()
     log = Log(config.log)
-    driver = EclabDriver(config.driver)
-    guard = Guard(config, driver, log, session_clock(config.clock))
+    guard, driver = make_guard(config, log, session_clock(config.clock))
     if not driver.wait(CYCLER_TIMEOUT):
         print(f"guard: cycler {driver.name} does not answer yet", flush=True)
     boot_id = uuid.uuid4().hex
     guard.writer.line("boot", boot_id=boot_id, pid=os.getpid(), identity=config.identity)
-    restore(guard, Past.read(config.log), wall=time.monotonic())
+    restore_guard(guard, config.log, wall=time.monotonic())
     record: GuardRecord | None = None
 
     def show(shown: Shown) -> None:
@@ -79,6 +76,7 @@ def _constants(config: GuardConfig, boot_id: str) -> dict[str, Any]:
         "Identity": config.identity,
         "BootId": boot_id,
         "Simulated": int(config.simulated),
+        "Controls": int(config.driver.kind != "observe"),
         "Log": str(config.log),
         "HardVoltageMin": hard.voltage_min,
         "HardVoltageMax": hard.voltage_max,

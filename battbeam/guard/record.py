@@ -105,6 +105,7 @@ class GuardRecord(PVGroup):  # type: ignore[misc]
     identity = _shown("Identity", "what the cell's position is called")
     boot_id = _shown("BootId", "changes when the guard is started again")
     simulated = _count("Simulated", "1 if cell and cycler are a simulation")
+    controls = _count("Controls", "1 if the guard commands the cycler, 0 if it only watches")
     cell_run = _shown("CellRun", "uid of the cell run; empty without a cell")
     log_path = _shown("Log", "path of the append-only log", length=1024)
 

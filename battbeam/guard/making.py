@@ -1,0 +1,31 @@
+"""This file is where a guard is made for the cycler that its configuration names."""
+
+from pathlib import Path
+
+from battbeam.experiment.clock import Clock
+from battbeam.guard.config import EclabConfig, GuardConfig
+from battbeam.guard.core import Guard
+from battbeam.guard.drivers.eclab import EclabDriver
+from battbeam.guard.drivers.observe import ObserveDriver
+from battbeam.guard.log import Log
+from battbeam.guard.observed import ObservedGuard, restore_observed
+from battbeam.guard.restore import Past, restore
+
+
+def make_guard(
+    config: GuardConfig, log: Log, clock: Clock
+) -> tuple[Guard, EclabDriver | ObserveDriver]:
+    """A guard that commands its cycler, or one that only watches it, and its driver."""
+    if isinstance(config.driver, EclabConfig):
+        commanded = EclabDriver(config.driver)
+        return Guard(config, commanded, log, clock), commanded
+    watched = ObserveDriver(config.driver, clock)
+    return ObservedGuard(config, watched, log, clock), watched
+
+
+def restore_guard(guard: Guard, path: Path, *, wall: float) -> None:
+    """Put a new guard where an earlier one was, as its log has it."""
+    if isinstance(guard, ObservedGuard):
+        restore_observed(guard, path, wall=wall)
+    else:
+        restore(guard, Past.read(path), wall=wall)
