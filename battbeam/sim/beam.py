@@ -1,12 +1,14 @@
 """This file is where the photons of an exposure are counted: ring, shutter, attenuator, and what
 fails of them.
 
-Times are s on the session's clock. The ring decays exponentially from the start of the simulation;
-dumps of the scenario and the fault ``Down`` take the beam away.
+Times are s on the session's clock. The ring decays exponentially from the start of the simulation,
+or from the last injection where it is topped up; while an injection lasts, part of the photons is
+lost. Dumps of the scenario and the fault ``Down`` take the beam away.
 """
 
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -92,6 +94,10 @@ class BeamLog:
                 return state
         return self._states[0]
 
+    def was_closed(self, since: float) -> bool:
+        """Whether the shutter has been closed all the time from ``since`` on."""
+        return not self.state.is_open and self.state_at(since) is self.state
+
     def _is_dumped(self, time: float) -> bool:
         return any(begin <= time - self.start < begin + length for begin, length in self.beam.dumps)
 
@@ -99,14 +105,36 @@ class BeamLog:
         """mA at ``time``; 0 while the beam is lost."""
         if self._is_dumped(time) or self.state_at(time).is_down:
             return 0.0
-        return self.beam.ring_current * float(
-            np.exp(-max(time - self.start, 0.0) / self.beam.lifetime)
-        )
+        return self.beam.ring_current * math.exp(-self._since_filled(time) / self.beam.lifetime)
+
+    def _since_filled(self, time: float) -> float:
+        """s since the simulation started or the last injection began."""
+        since, interval = max(time - self.start, 0.0), self.beam.top_up_interval
+        return since if interval is None else since % interval
+
+    def is_injecting(self, time: float) -> bool:
+        """Whether the ring is being topped up at ``time``."""
+        interval = self.beam.top_up_interval
+        if interval is None or time - self.start < interval:
+            return False
+        return self._since_filled(time) < self.beam.top_up_length
+
+    def next_top_up(self, time: float) -> float:
+        """s from ``time`` to the beginning of the next injection, 0 while one lasts; NaN where
+        there is none.
+        """
+        if self.beam.top_up_interval is None:
+            return math.nan
+        if self.is_injecting(time):
+            return 0.0
+        return self.beam.top_up_interval - self._since_filled(time)
 
     def flux(self, time: float) -> float:
         """Photons per s on the sample at ``time``."""
         state = self.state_at(time)
         share = self.ring_current(time) / REFERENCE_CURRENT * state.transmission
+        if self.is_injecting(time):
+            share *= 1 - self.beam.top_up_dip
         return self.beam.flux * share if state.is_open else 0.0
 
     def _edges(self, start: float, end: float) -> Sequence[float]:
@@ -114,7 +142,18 @@ class BeamLog:
         edges.update(state.time for state in self._states)
         for begin, length in self.beam.dumps:
             edges.update((self.start + begin, self.start + begin + length))
+        edges.update(self._injections(start, end))
         return sorted(edge for edge in edges if start <= edge <= end)
+
+    def _injections(self, start: float, end: float) -> Iterator[float]:
+        """Beginning and end of each injection that touches the time from ``start`` to ``end``."""
+        interval = self.beam.top_up_interval
+        if interval is None:
+            return
+        first = max(math.floor((start - self.start) / interval), 1)
+        for number in range(first, math.floor((end - self.start) / interval) + 1):
+            begin = self.start + number * interval
+            yield from (begin, begin + self.beam.top_up_length)
 
     def instants(self, start: float, end: float) -> Instants:
         """Times and photons that stand for the exposure from ``start`` to ``end``."""

@@ -2,8 +2,10 @@
 detector.
 
 What is seen is the physics of `battbeam.sim.shots`; here are only its records. `SAMPLE:X` and
-`SAMPLE:Y` are the point of the cell (mm) in the beam. Counters hold the counts of the detector's
-last exposure.
+`SAMPLE:Y` are the point of the changer (mm) in the beam; cell 1 has its middle at (0, 0). Counters
+hold the counts of the detector's last exposure. `DET1:HEARTBEAT`, which iocStats serves on a real
+beamline, counts a few times a second and is stamped by the clock of the detector's computer: a
+client that watches it compares that clock with its own.
 """
 
 import asyncio
@@ -18,9 +20,13 @@ from caproto import ChannelType
 from caproto.server import PVGroup, pvproperty
 
 from battbeam.sim.beam import BeamLog
+from battbeam.sim.changer import stage_limits
 from battbeam.sim.clock import ClockClient
 from battbeam.sim.detector import Detector
+from battbeam.sim.fluence import FluenceLedger
 from battbeam.sim.history import History, history_path
+from battbeam.sim.marker import MarkerWriter, marker_path
+from battbeam.sim.marker_line import MarkerLine
 from battbeam.sim.motor import Motor
 from battbeam.sim.records import shown
 from battbeam.sim.scenario import Scenario
@@ -65,6 +71,10 @@ async def _put_transmission(beamline: "Beamline", _instance: Any, value: Any) ->
     return float(value)
 
 
+async def _get_next_top_up(beamline: "Beamline", _instance: Any) -> None:
+    await beamline.show_top_up()
+
+
 class Beamline(PVGroup):  # type: ignore[misc]
     """The records beside the axes and the detector."""
 
@@ -101,6 +111,22 @@ class Beamline(PVGroup):  # type: ignore[misc]
     ItCounts = shown(0.0, name="IT:COUNTS", units="count")
     I0Rate = shown(0.0, name="I0:RATE", units="count/s")
     ItRate = shown(0.0, name="IT:RATE", units="count/s")
+    TopUp = shown(
+        "Idle", name="RING:TopUp", enum_strings=("Idle", "Injecting"), dtype=ChannelType.ENUM
+    )
+    NextTopUp = pvproperty(
+        value=math.nan,
+        name="RING:NextTopUp",
+        get=_get_next_top_up,
+        read_only=True,
+        units="s",
+        precision=2,
+        doc="of the session's clock until the next injection, 0 while one lasts; NaN: none",
+    )
+    TopUpLength = shown(0.0, name="RING:TopUpLength", units="s", precision=2)
+    Heartbeat = shown(
+        0, name="DET1:HEARTBEAT", doc="stamped by the clock of the detector's computer"
+    )
     I0DarkRate = shown(DARK_RATE, name="I0:DARK_RATE", units="count/s")
     ItDarkRate = shown(DARK_RATE, name="IT:DARK_RATE", units="count/s")
     Energy = shown(0.0, name="MONO:ENERGY", units="eV", precision=3)
@@ -115,13 +141,22 @@ class Beamline(PVGroup):  # type: ignore[misc]
         clock: ClockClient,
         camera: Camera,
         beam_log: BeamLog,
+        markers: MarkerWriter,
     ) -> None:
         super().__init__(prefix)
         self.scenario, self.clock, self.camera, self.beam_log = scenario, clock, camera, beam_log
         self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="frames")
         self.preparer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scenes")
-        self.x = Motor(f"{prefix}SAMPLE:X", units="mm", limits=(-20, 20), velocity=20)
-        self.y = Motor(f"{prefix}SAMPLE:Y", units="mm", limits=(-20, 20), velocity=20)
+        self.x, self.y = (
+            Motor(
+                f"{prefix}SAMPLE:{name}",
+                units="mm",
+                limits=stage_limits(scenario, axis),
+                velocity=20,
+                on_change=self._count_photons,
+            )
+            for axis, name in enumerate("XY")
+        )
         self.rotation = Motor(f"{prefix}ROT", units="deg", limits=(-360, 360), velocity=90)
         bragg = math.degrees(math.asin(HC / scenario.beam.energy / (2 * D_SPACING)))
         self.bragg = Motor(
@@ -145,12 +180,14 @@ class Beamline(PVGroup):  # type: ignore[misc]
             setup=self._setup,
             show_counters=self._show_counters,
         )
+        self.marker = MarkerLine(f"{prefix}MARKER", clock=clock, markers=markers)
         self._rng = np.random.default_rng([scenario.seed, _LIVE_STREAM])
 
     @property
     def database(self) -> dict[str, Any]:
         """Every record, by name."""
-        groups = (self, self.x, self.y, self.rotation, self.bragg, self.writer, self.detector)
+        axes = (self.x, self.y, self.rotation, self.bragg)
+        groups = (self, *axes, self.writer, self.detector, self.marker)
         return {name: record for group in groups for name, record in group.pvdb.items()}
 
     @property
@@ -166,9 +203,16 @@ class Beamline(PVGroup):  # type: ignore[misc]
     def _setup(self) -> tuple[float, float, float]:
         return self.x.position, self.y.position, self.true_energy
 
+    def _count_photons(self) -> None:
+        """Bring the ledger of fluence to now; while exposures run the detector does."""
+        if not self.detector.is_busy:
+            self.camera.ledger.advance(self.clock.now(), self.x.position, self.y.position)
+
     async def prepare(self) -> None:
         """Fill in what clients may read at once."""
         await self.BootId.write(uuid.uuid4().hex)
+        if self.scenario.beam.top_up_interval is not None:
+            await self.TopUpLength.write(self.scenario.beam.top_up_length)
         for axis in (self.x, self.y, self.rotation, self.bragg):
             await axis.prepare()
         await self.detector.prepare()
@@ -180,8 +224,14 @@ class Beamline(PVGroup):  # type: ignore[misc]
         for place in (self._setup(), (*self.scenario.standard_position, self.true_energy)):
             loop.run_in_executor(self.preparer, self.camera.prepare, *place)
         while True:
+            self._count_photons()
             await self._show_live()
+            await self._beat()
             await asyncio.sleep(_LIVE_INTERVAL)
+
+    async def _beat(self) -> None:
+        stamp = self.detector.device_clock.at(self.clock.now())
+        await self.Heartbeat.write(self.Heartbeat.value + 1, timestamp=stamp)
 
     async def open_shutter(self, is_open: bool) -> None:
         """Open or close it; at once."""
@@ -204,9 +254,18 @@ class Beamline(PVGroup):  # type: ignore[misc]
         current = self.beam_log.ring_current(now) if is_readable else math.nan
         await self.RingCurrent.write(current, timestamp=now)
 
+    async def show_top_up(self) -> None:
+        """Say when the ring is filled up next."""
+        now = self.clock.now()
+        if self.scenario.beam.top_up_interval is not None:
+            is_injecting = self.beam_log.is_injecting(now)
+            await self.TopUp.write("Injecting" if is_injecting else "Idle", timestamp=now)
+            await self.NextTopUp.write(self.beam_log.next_top_up(now), timestamp=now)
+
     async def _show_live(self) -> None:
         now, beam = self.clock.now(), self.scenario.beam
         await self._show_ring(now, is_readable=self.RingFault.value != "NaN")
+        await self.show_top_up()
         flux, energy = self.beam_log.flux(now), self.true_energy
         passed = self.camera.transmission(self.x.position, self.y.position, energy)
         i0 = self._rng.poisson(flux * beam.i0_efficiency + DARK_RATE)
@@ -226,15 +285,26 @@ def main(directory: Path) -> None:
     scenario = Scenario.read(directory / "sim" / "scenario.json")
     clock = ClockClient()
     beam_log = BeamLog(scenario.beam, start=scenario.start)
+    histories = [
+        History(history_path(directory, number)) for number in range(1, len(scenario.cells) + 1)
+    ]
     camera = Camera(
         scenario,
         clock=clock,
-        history=History(history_path(directory, 1)),
+        histories=histories,
+        ledger=FluenceLedger(scenario, beam_log=beam_log, histories=histories),
         beam_log=beam_log,
         truth=TruthWriter(directory / "sim" / "truth.jsonl"),
     )
     (directory / "frames").mkdir(parents=True, exist_ok=True)
-    beamline = Beamline(PREFIX, scenario=scenario, clock=clock, camera=camera, beam_log=beam_log)
+    beamline = Beamline(
+        PREFIX,
+        scenario=scenario,
+        clock=clock,
+        camera=camera,
+        beam_log=beam_log,
+        markers=MarkerWriter(marker_path(directory)),
+    )
     serve(beamline.database, prepare=beamline.prepare, background=beamline.run)
     for executor in (beamline.executor, beamline.preparer):
         executor.shutdown(wait=False, cancel_futures=True)

@@ -2,7 +2,8 @@
 
 An exposure begins at the session clock's time when Acquire is put and lasts AcquireTime of that
 clock; the exposures of a train begin AcquirePeriod apart on absolute times. A frame is stamped at
-readout, which is ReadoutDelay wall seconds (times the clock's rate) after its exposure. Acquire
+readout, which is ReadoutDelay wall seconds (times the clock's rate) after its exposure, by the clock
+of the detector's computer. Acquire
 goes back to 0, and its put completes, once everything is written and counted.
 """
 
@@ -18,6 +19,7 @@ from caproto.server import PVGroup, pvproperty
 
 from battbeam.errors import BattbeamError
 from battbeam.experiment.clock import Clock
+from battbeam.sim.device_clock import DeviceClock
 from battbeam.sim.records import choice, setting, shown, shown_text
 from battbeam.sim.scenario import Scenario
 from battbeam.sim.shots import Camera, Request, Shot
@@ -114,6 +116,7 @@ class Detector(PVGroup):  # type: ignore[misc]
         self._setup, self._show_counters = setup, show_counters
         self._train: asyncio.Task[None] | None = None
         self._n_taken = 0
+        self.device_clock = DeviceClock.of_detector(scenario.detector, start=scenario.start)
         self._rate = scenario.rate
 
     async def prepare(self) -> None:
@@ -130,6 +133,11 @@ class Detector(PVGroup):  # type: ignore[misc]
         await self.ArrayCallbacks.write("Enable")
         await self.BootId_RBV.write(uuid.uuid4().hex)
         await self._writer.prepare()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a train of exposures runs."""
+        return self._train is not None and not self._train.done()
 
     async def acquire(self) -> None:
         """Expose a train, and come back when it is over; a train that runs goes on."""
@@ -185,7 +193,8 @@ class Detector(PVGroup):  # type: ignore[misc]
         await loop.run_in_executor(self._preparer, self._camera.prepare, x, y, energy)
         await self._until(end)
         number = self._n_taken + 1
-        stamp = end + self._scenario.detector.readout_delay * self._rate
+        readout = end + self._scenario.detector.readout_delay * self._rate
+        stamp = self.device_clock.at(readout)
         request = Request(start, end, x, y, energy, number)
         work = asyncio.ensure_future(
             self._in_worker(
@@ -206,7 +215,7 @@ class Detector(PVGroup):  # type: ignore[misc]
 
     async def _publish(self, shot: Shot, stamp: float) -> None:
         await self._show_counters(shot, stamp)
-        await self.UniqueId_RBV.write(shot.request.number)
+        await self.UniqueId_RBV.write(shot.request.number, timestamp=stamp)
         await self.TimeStamp_RBV.write(stamp - EPICS_EPOCH, timestamp=stamp)
         await self._writer.kept(shot.request.number, stamp)
         await self.ArrayCounter.write(self.ArrayCounter.value + 1)

@@ -13,6 +13,7 @@ import numpy as np
 
 from battbeam.sim import lithium
 from battbeam.sim.beam import Instants
+from battbeam.sim.damage import Damage
 from battbeam.sim.scenario import Beam, Cell
 from battbeam.sim.stack import is_on_electrode
 from battbeam.units import FloatArray
@@ -94,11 +95,13 @@ def illuminated(
     mean_lithium_content: Callable[[FloatArray], FloatArray],
     beam: Beam,
     cell: Cell,
+    damage: Damage | None = None,
 ) -> Illuminated:
     """What the beam at (x, y) met during an exposure.
 
     Args:
         mean_lithium_content: Of the connected material at each time, from the cell's history.
+        damage: What of the material under each point of `footprint` had ceased to take part before.
     """
     point_x, point_y, share = footprint(x, y, beam=beam, cell=cell)
     share = share * is_on_electrode(point_x, point_y, cell)
@@ -110,14 +113,30 @@ def illuminated(
     mean = mean_lithium_content(instants.times)
     order = np.ix_(range(len(mean)), range(len(share)), range(len(places)))
     i, j, k = (index.ravel() for index in np.broadcast_arrays(*order))
-    weight = instants.photons[i] * share[j] * depth_shares[k]
+    connected = 1 - cell.inactive_fraction
+    alive = np.ones(len(share)) if damage is None else damage.alive
+    weight = connected * instants.photons[i] * (share * alive)[j] * depth_shares[k]
     local = lithium.local_lithium_content(mean[i], point_x[j], point_y[j], places[k] - 0.5, cell)
     inactive = np.full(len(places), cell.initial_lithium_content)
-    shares = _shares(local, weight * (1 - cell.inactive_fraction), k, cell)
+    shares = _shares(local, weight, k, cell)
+    if damage is not None:
+        ceased = connected * total * share[:, None] * damage.ceased
+        shares += _ceased_shares(point_x, point_y, ceased, damage.contents, cell)
     if cell.inactive_fraction > 0:
         inactive_weight = depth_shares * total * fraction * cell.inactive_fraction
         shares += _shares(inactive, inactive_weight, np.arange(len(places)), cell)
     return Illuminated(fraction, places, tuple(shares))
+
+
+def _ceased_shares(
+    x: FloatArray, y: FloatArray, weight: FloatArray, contents: FloatArray, cell: Cell
+) -> list[PhaseShare]:
+    """Of material that ceased, at each point, while the cell's mean content was ``contents``."""
+    places, depth_shares = depth_points()
+    order = np.ix_(range(len(x)), range(len(contents)), range(len(places)))
+    j, n, k = (index.ravel() for index in np.broadcast_arrays(*order))
+    local = lithium.local_lithium_content(contents[n], x[j], y[j], places[k] - 0.5, cell)
+    return _shares(local, weight[j, n] * depth_shares[k], k, cell)
 
 
 def _shares(

@@ -12,24 +12,22 @@ beam's footprint (it is part of the line's width).
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from battbeam.sim.beam import Instants
+from battbeam.sim.changer import InBeam, Place, place_of
+from battbeam.sim.damage import Damage
 from battbeam.sim.electrode import Illuminated, illuminated
 from battbeam.sim.lithium import active_areal_moles
-from battbeam.sim.scenario import Detector, Scenario
+from battbeam.sim.scenario import Detector, Layer, Scenario
 from battbeam.sim.scene import REFERENCE_LITHIUM, Optics, Scene
 from battbeam.sim.stack import Absorption, cell_slabs, standard_slabs
 from battbeam.units import FloatArray
 
-InBeam = Literal["cell", "standard", "nothing"]
-#: The standard is in the beam this near its position, mm.
-STANDARD_RADIUS = 2.0
-#: Energies whose scenes are kept, and the step, eV, in which they are told apart.
-_KEPT_SCENES, _ENERGY_STEP = 3, 0.01
+#: Energies whose scenes are kept for each cell, and the step, eV, in which they are told apart.
+_KEPT_ENERGIES, _ENERGY_STEP = 3, 0.01
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,7 @@ class ExpectedFrame:
     Attributes:
         photons: Expected detected photons of each pixel, shape (rows, columns).
         in_beam: What was in the beam.
+        place: Where on the changer.
         illuminated: What of the electrode the beam met; None unless the cell was in the beam.
         lithium_content: Scattering-weighted mean of all active material in the beam, NaN without
             any.
@@ -73,6 +72,7 @@ class ExpectedFrame:
 
     photons: FloatArray
     in_beam: InBeam
+    place: Place
     illuminated: Illuminated | None
     lithium_content: float
     transmission: float
@@ -83,120 +83,139 @@ class FrameModel:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
-        self._optics: Optics | None = None
-        self._scenes: OrderedDict[int, Scene] = OrderedDict()
+        self._optics: dict[tuple[Layer, ...], Optics] = {}
+        self._scenes: OrderedDict[tuple[int, int], Scene] = OrderedDict()
 
     @property
     def optics(self) -> Optics:
-        """Of the detector; made on first use."""
-        if self._optics is None:
-            self._optics = Optics.of(self.scenario)
-        return self._optics
+        """Of the detector as cell 1 sees it."""
+        return self.optics_of(1)
 
-    def scene(self, energy: float) -> Scene:
-        """What does not change at an energy in eV; takes seconds when it is new."""
-        key = round(energy / _ENERGY_STEP)
+    def optics_of(self, number: int) -> Optics:
+        """Of the detector as a cell sees it; made on first use, one for all cells built alike."""
+        stack = self.scenario.stack_of(number)
+        if stack not in self._optics:
+            self._optics[stack] = Optics.of(self.scenario, number)
+        return self._optics[stack]
+
+    def scene(self, energy: float, number: int = 1) -> Scene:
+        """What does not change of a cell at an energy in eV; takes seconds when it is new."""
+        key = (number, round(energy / _ENERGY_STEP))
         if key not in self._scenes:
-            self._scenes[key] = Scene(self.scenario, self.optics, energy)
-            while len(self._scenes) > _KEPT_SCENES:
+            optics = self.optics_of(number)
+            alike = [
+                scene
+                for (_, of_energy), scene in self._scenes.items()
+                if of_energy == key[1] and scene.optics is optics
+            ]
+            nodes = alike[0].nodes if alike else None
+            self._scenes[key] = Scene(self.scenario, optics, energy, number=number, nodes=nodes)
+            while len(self._scenes) > _KEPT_ENERGIES * len(self.scenario.cells):
                 self._scenes.popitem(last=False)
         self._scenes.move_to_end(key)
         return self._scenes[key]
 
     def prepare(self, x: float, y: float, energy: float) -> None:
         """Make what frames at a place of the stage and an energy share; seconds, once."""
-        scene = self.scene(energy)
+        place = self.place(x, y)
+        scene = self.scene(energy, max(place.cell, 1))
         images = {
             "cell": ("air", "upstream", "downstream"),
             "standard": ("standard",),
             "nothing": ("air",),
         }
-        for name in images[self.in_beam(x, y)]:
+        for name in images[place.in_beam]:
             getattr(scene, name)
 
-    def in_beam(self, x: float, y: float) -> InBeam:
+    def place(self, x: float, y: float) -> Place:
         """What the beam meets with the stage at (x, y), mm."""
-        standard_x, standard_y = self.scenario.standard_position
-        if np.hypot(x - standard_x, y - standard_y) <= STANDARD_RADIUS:
-            return "standard"
-        half_diagonal = np.hypot(self.scenario.beam.size_x, self.scenario.beam.size_y) / 2
-        near = np.hypot(x, y) < self.scenario.cells[0].electrode_radius + half_diagonal
-        return "cell" if near else "nothing"
+        return place_of(self.scenario, x, y)
 
     def transmission(self, x: float, y: float, energy: float) -> float:
         """Of the direct beam with the stage at (x, y), mm, the electrode half full; quick."""
-        in_beam = self.in_beam(x, y)
-        if in_beam == "nothing":
+        place = self.place(x, y)
+        if place.in_beam == "nothing":
             return 1.0
         slabs = (
-            cell_slabs(self.scenario)
-            if in_beam == "cell"
+            cell_slabs(self.scenario, place.cell)
+            if place.in_beam == "cell"
             else standard_slabs(self.scenario.standard)
         )
         absorption = Absorption.of(
-            slabs, cell=self.scenario.cells[0], lithium_content=REFERENCE_LITHIUM, energy=energy
+            slabs,
+            cell=self.scenario.cells[place.cell - 1],
+            lithium_content=REFERENCE_LITHIUM,
+            energy=energy,
         )
         return absorption.transmission
 
     def expected(
-        self, exposure: Exposure, mean_lithium_content: Callable[[FloatArray], FloatArray]
+        self,
+        exposure: Exposure,
+        mean_lithium_content: Callable[[FloatArray], FloatArray],
+        *,
+        damage: Damage | None = None,
     ) -> ExpectedFrame:
         """The expected photons of an exposure.
 
         Args:
             exposure: What is exposed.
-            mean_lithium_content: Of the cell's connected material at times of the session clock.
+            mean_lithium_content: Of the connected material of the cell in the beam, at times of the
+                session clock.
+            damage: What of the material in the beam had ceased to take part before.
         """
-        in_beam = self.in_beam(exposure.x, exposure.y)
+        place = self.place(exposure.x, exposure.y)
         photons = exposure.instants.total
         if photons <= 0:
-            return ExpectedFrame(np.zeros(self.optics.flat.shape), in_beam, None, np.nan, 1.0)
-        scene = self.scene(exposure.energy)
-        if in_beam == "standard":
+            dark = np.zeros(self.optics.flat.shape)
+            return ExpectedFrame(dark, place.in_beam, place, None, np.nan, 1.0)
+        scene = self.scene(exposure.energy, max(place.cell, 1))
+        if place.in_beam == "standard":
             image, transmission = scene.standard * photons, scene.standard_transmission
-            return ExpectedFrame(image, in_beam, None, np.nan, transmission)
-        cell, beam = self.scenario.cells[0], self.scenario.beam
-        seen = illuminated(
-            exposure.x,
-            exposure.y,
-            instants=exposure.instants,
-            mean_lithium_content=mean_lithium_content,
-            beam=beam,
-            cell=cell,
+            return ExpectedFrame(image, place.in_beam, place, None, np.nan, transmission)
+        seen = (
+            illuminated(
+                place.x,
+                place.y,
+                instants=exposure.instants,
+                mean_lithium_content=mean_lithium_content,
+                beam=self.scenario.beam,
+                cell=scene.cell,
+                damage=damage,
+            )
+            if place.in_beam == "cell"
+            else None
         )
-        if seen.fraction == 0:
-            return ExpectedFrame(scene.air * photons, "nothing", None, np.nan, 1.0)
-        return self._cell_frame(scene, seen, photons)
+        if seen is None or seen.fraction == 0:
+            return ExpectedFrame(scene.air * photons, "nothing", place, None, np.nan, 1.0)
+        return self._cell_frame(scene, place, seen, photons)
 
-    def _cell_frame(self, scene: Scene, seen: Illuminated, photons: float) -> ExpectedFrame:
+    def _cell_frame(
+        self, scene: Scene, place: Place, seen: Illuminated, photons: float
+    ) -> ExpectedFrame:
         lithium = mean_content(seen)
         through = scene.absorption(lithium)
         met = photons * seen.fraction
         radial = self._electrode_pattern(scene, seen, lithium, met)
-        image = self.optics.electrode_map.image(radial) * self.optics.acceptance
+        image = scene.optics.electrode_map.image(radial) * scene.optics.acceptance
         # Lithium gained or lost by the electrode changes a little what passes it.
         excess = (
             through.slabs[scene.electrode]
             - scene.absorption(REFERENCE_LITHIUM).slabs[scene.electrode]
         )
-        image += scene.upstream * (met * np.exp(-excess * self._obliquity()))
+        image += scene.upstream * (met * np.exp(-excess * _obliquity(scene.optics)))
         image += scene.downstream * (met * np.exp(-excess))
         transmission = seen.fraction * through.transmission + 1 - seen.fraction
         image += scene.air * (photons * transmission)
-        return ExpectedFrame(image, "cell", seen, lithium, transmission)
-
-    def _obliquity(self) -> float:
-        # The excess is below 1e-4, so 1 / cos(2 theta) at the detector's middle angle is exact
-        # enough.
-        return float(1 / np.cos(np.radians(self.optics.grid[-1] / 2)))
+        return ExpectedFrame(image, "cell", place, seen, lithium, transmission)
 
     def _electrode_pattern(
         self, scene: Scene, seen: Illuminated, lithium: float, met: float
     ) -> FloatArray:
-        grid, through = self.optics.grid, scene.absorption(lithium)
+        grid, through = scene.optics.grid, scene.absorption(lithium)
         slab = scene.slabs[scene.electrode]
         around = through.around(scene.electrode, two_theta=grid)
-        moles = active_areal_moles(self.scenario.cells[0])
+        moles = active_areal_moles(scene.cell)
         total = met * scene.inert_pattern(slab, through, scene.electrode)
         for index, fraction in enumerate(seen.depths):
             at_depth = np.zeros_like(grid)
@@ -210,6 +229,11 @@ class FrameModel:
             within = through.within(scene.electrode, two_theta=grid, fraction=float(fraction))
             total += moles * at_depth * within * around
         return total
+
+
+def _obliquity(optics: Optics) -> float:
+    # The excess is below 1e-4, so 1 / cos(2 theta) at the detector's middle angle is exact enough.
+    return float(1 / np.cos(np.radians(optics.grid[-1] / 2)))
 
 
 def mean_content(seen: Illuminated) -> float:

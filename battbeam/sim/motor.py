@@ -7,6 +7,7 @@ retries, acceleration.
 
 import asyncio
 import math
+from collections.abc import Callable
 from typing import Any
 
 from caproto import SkipWrite
@@ -33,9 +34,12 @@ class Motor(PVGroup):  # type: ignore[misc]
         velocity: float,
         precision: int = 4,
         position: float = 0.0,
+        on_change: Callable[[], None] = lambda: None,
         **kwargs: Any,
     ) -> None:
+        """An axis that stands at ``position``; ``on_change`` is called when a move begins and ends."""
         super().__init__(*args, **kwargs)
+        self._on_change = on_change
         self.units, self.limits, self.velocity = units, limits, velocity
         self.precision = precision
         self.position = position
@@ -75,6 +79,7 @@ class Motor(PVGroup):  # type: ignore[misc]
         await fields.stop.write(0)
         await fields.done_moving_to_value.write(0)
         await fields.motor_is_moving.write(1)
+        self._on_change()
         if self._move is not None:
             self._move.cancel()
         self._move = asyncio.ensure_future(self._go(target))
@@ -93,6 +98,7 @@ class Motor(PVGroup):  # type: ignore[misc]
             await fields.stop.write(0)
         else:
             await self._show(target)
+        self._on_change()
         await fields.motor_is_moving.write(0)
         await fields.done_moving_to_value.write(1)
 

@@ -19,6 +19,7 @@ from battbeam.processes import Child, Supervisor, free_port, server_environment
 from battbeam.sim import clock, cycler
 from battbeam.sim.beam import REFERENCE_CURRENT
 from battbeam.sim.history import history_path
+from battbeam.sim.marker import marker_path
 from battbeam.sim.scenario import Cell, Chemistry, Scenario
 
 BEAMLINE_PREFIX = "SIM:BL:"
@@ -89,6 +90,7 @@ class SimulatedBeamline:
         # A detector must not take an old history for that of this start.
         for number in range(1, len(self.scenario.cells) + 1):
             history_path(self.directory, number).unlink(missing_ok=True)
+        marker_path(self.directory).unlink(missing_ok=True)
         try:
             self.connection = self._start_processes()
         except BaseException:

@@ -67,18 +67,17 @@ class Optics:
     acceptance: FloatArray
 
     @classmethod
-    def of(cls, scenario: Scenario) -> "Optics":
-        """The optics of a scenario; takes about a second per megapixel and more."""
+    def of(cls, scenario: Scenario, number: int = 1) -> "Optics":
+        """Of the detector as a cell's stack sees it; takes about a second per megapixel and more."""
         detector = scenario.detector
         flat = FlatDetector.of(detector)
         shape = LineShape(detector.peak_width, detector.peak_width_slope, detector.peak_lorentzian)
-        depths = tuple(layer.depth for layer in scenario.stack)
+        depths = tuple(layer.depth for layer in scenario.stack_of(number))
+        electrode = active_depth(scenario, number)
         grid = fine_grid(flat, line_width=shape.width, depths=(0.0, *depths))
         points = samples_per_edge(flat, line_width=shape.width)
-        electrode_map = PixelMap(flat, grid=grid, depth=active_depth(scenario), points=points)
-        acceptance = pixel_acceptance(
-            flat, depth=active_depth(scenario), degree=scenario.beam.polarization
-        )
+        electrode_map = PixelMap(flat, grid=grid, depth=electrode, points=points)
+        acceptance = pixel_acceptance(flat, depth=electrode, degree=scenario.beam.polarization)
         return cls(flat, shape, grid, points, electrode_map, acceptance)
 
 
@@ -87,27 +86,39 @@ def pixel_acceptance(flat: FlatDetector, *, depth: float, degree: float) -> Floa
     return flat.solid_angle(depth) * polarization_factor(flat.pixel_rays(depth), degree=degree)
 
 
-def active_depth(scenario: Scenario) -> float:
-    """z of the electrode's middle, mm."""
-    return next(slab.depth for slab in cell_slabs(scenario) if slab.has_active)
+def active_depth(scenario: Scenario, number: int = 1) -> float:
+    """z of the middle of a cell's electrode, mm."""
+    return next(slab.depth for slab in cell_slabs(scenario, number) if slab.has_active)
 
 
 class Scene:
-    """A scenario's constant images and patterns at one energy.
+    """The constant images and patterns of one cell at one energy.
 
     Attributes:
-        slabs: Of cell 1, in the beam's order.
+        cell: Which cell.
+        slabs: Of the cell, in the beam's order.
         electrode: Index of the slab that holds the active material.
         standard_transmission: Of the direct beam.
+        nodes: Patterns of active phases, by phase and node of lithium content.
 
     Images are made on first use.
     """
 
-    def __init__(self, scenario: Scenario, optics: Optics, energy: float) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        optics: Optics,
+        energy: float,
+        *,
+        number: int = 1,
+        nodes: dict[tuple[str, int], FloatArray] | None = None,
+    ) -> None:
+        """A scene of cell ``number``; ``nodes`` may be shared by scenes of one energy and optics."""
         self.scenario, self.optics, self.energy = scenario, optics, energy
-        self.slabs = cell_slabs(scenario)
+        self.cell = scenario.cells[number - 1]
+        self.slabs = cell_slabs(scenario, number)
         self.electrode = next(i for i, slab in enumerate(self.slabs) if slab.has_active)
-        self._nodes: dict[tuple[str, int], FloatArray] = {}
+        self.nodes = {} if nodes is None else nodes
         self._standard_slabs = standard_slabs(scenario.standard)
         self._standard_absorption = self._absorption_of(self._standard_slabs, REFERENCE_LITHIUM)
         self.standard_transmission = self._standard_absorption.transmission
@@ -139,12 +150,13 @@ class Scene:
         return np.asarray(sum(images, start=np.zeros(self.optics.flat.shape)))
 
     def absorption(self, lithium_content: float) -> Absorption:
-        """Of cell 1 at the active material's mean lithium content."""
+        """Of the cell at the active material's mean lithium content."""
         return self._absorption_of(self.slabs, lithium_content)
 
     def _absorption_of(self, slabs: tuple[Slab, ...], lithium_content: float) -> Absorption:
-        cell = self.scenario.cells[0]
-        return Absorption.of(slabs, cell=cell, lithium_content=lithium_content, energy=self.energy)
+        return Absorption.of(
+            slabs, cell=self.cell, lithium_content=lithium_content, energy=self.energy
+        )
 
     def _air_pattern(self) -> FloatArray:
         grid = self.optics.grid
@@ -205,11 +217,11 @@ class Scene:
     def node_pattern(self, phase: str, node: int) -> FloatArray:
         """Radial pattern of an active phase per mol, cm2/(mol sr), at a node of lithium content."""
         key = (phase, node)
-        if key not in self._nodes:
+        if key not in self.nodes:
             low, high = materials.LITHIUM_RANGE[phase]
             content = min(low + node * NODE_STEP, high)
-            self._nodes[key] = self._crystal_pattern(materials.structure(phase, content))
-        return self._nodes[key]
+            self.nodes[key] = self._crystal_pattern(materials.structure(phase, content))
+        return self.nodes[key]
 
     def mixed_pattern(
         self, phase: str, *, lithium_content: FloatArray, weight: FloatArray

@@ -5,7 +5,7 @@ It knows no Channel Access. Everything here may take a while and runs in one wor
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from battbeam.sim.beam import BeamLog
+from battbeam.sim.fluence import FluenceLedger
 from battbeam.sim.frame import ExpectedFrame, Exposure, FrameModel, counts
 from battbeam.sim.history import History
 from battbeam.sim.scenario import Scenario
@@ -86,13 +87,16 @@ class Camera:
         scenario: Scenario,
         *,
         clock: SessionClock,
-        history: History,
+        histories: Sequence[History],
+        ledger: FluenceLedger,
         beam_log: BeamLog,
         truth: TruthWriter,
     ) -> None:
+        """A camera; ``histories`` are those of the cells, the first one's first."""
         self.scenario, self.clock, self.beam_log, self.truth = scenario, clock, beam_log, truth
         self.model = FrameModel(scenario)
-        self._history = history
+        self.ledger = ledger
+        self._histories = histories
 
     def prepare(self, x: float, y: float, energy: float) -> None:
         """Work out what frames at a place and an energy share; seconds, once, in its own thread."""
@@ -108,8 +112,8 @@ class Camera:
         Raises:
             ProcessError: If the cell's history does not come to the end of the exposure.
         """
-        if self.model.in_beam(request.x, request.y) == "cell":
-            self._history.wait(request.end)
+        if cell := self.model.place(request.x, request.y).cell:
+            self._histories[cell - 1].wait(request.end)
         if not self.scenario.detector.compute_freezes_clock:
             return self._take(request, keep)
         with self.clock.frozen("detector"):
@@ -132,9 +136,14 @@ class Camera:
             request.energy,
             self.beam_log.instants(request.start, request.end),
         )
+        place = self.model.place(request.x, request.y)
+        self.ledger.advance(request.start, request.x, request.y)
         expected = self.model.expected(
-            exposure, lambda times: self._history.at(times).lithium_content
+            exposure,
+            lambda times: self._histories[place.cell - 1].at(times).lithium_content,
+            damage=self.ledger.damage(place),
         )
+        self.ledger.advance(request.end, request.x, request.y)
         rng = np.random.default_rng([self.scenario.seed, request.number])
         detector = self.scenario.detector
         frame = counts(expected.photons, duration=exposure.duration, detector=detector, rng=rng)
@@ -156,11 +165,13 @@ class Camera:
         return float(i0), float(rng.poisson(behind + dark))
 
     def _truth(self, exposure: Exposure, expected: ExpectedFrame) -> dict[str, Any]:
-        state = None
+        state, cell = None, expected.place.cell
         if expected.in_beam == "cell":
             middle = (exposure.start + exposure.end) / 2
-            state = self._history.at(np.array([exposure.start, middle, exposure.end]))
-        return frame_truth(exposure, expected, self.scenario, state)
+            times = np.array([exposure.start, middle, exposure.end])
+            state = self._histories[cell - 1].at(times)
+        line = frame_truth(exposure, expected, self.scenario, state)
+        return line | {"fluence": self.ledger.largest(expected.place)}
 
     def transmission(self, x: float, y: float, energy: float) -> float:
         """Of the direct beam with the stage at (x, y), with the electrode half full."""

@@ -82,9 +82,9 @@ def crystal_areal_moles(phase: str, *, thickness: float) -> float:
     return thickness / 10 * crystal.formula_units / (crystal.lattice.volume * 1e-24 * AVOGADRO)
 
 
-def cell_slabs(scenario: Scenario) -> tuple[Slab, ...]:
-    """The stack of cell 1, slabs in the beam's order."""
-    cell = scenario.cells[0]
+def cell_slabs(scenario: Scenario, number: int = 1) -> tuple[Slab, ...]:
+    """The stack of a cell, slabs in the beam's order."""
+    cell = scenario.cells[number - 1]
     layers = [
         AmountLayer(
             layer.material,
@@ -92,7 +92,7 @@ def cell_slabs(scenario: Scenario) -> tuple[Slab, ...]:
             layer.depth,
             layer.material not in materials.AMORPHOUS,
         )
-        for layer in scenario.stack
+        for layer in scenario.stack_of(number)
     ]
     slabs: list[Slab] = []
     for layer in sorted(layers, key=lambda layer: layer.depth):

@@ -82,24 +82,38 @@ def frame_truth(
         "in_beam": frame.in_beam if photons > 0 else "dark",
         "beam": photons > 0,
         "photons": photons,
+        "flux": photons / (exposure.end - exposure.start),
         "transmission": frame.transmission if photons > 0 else math.nan,
+        "cell": frame.place.cell or None,
+        "footprint": [frame.place.x, frame.place.y] if frame.place.cell else None,
     }
     for key in ("charge", "voltage", "current"):
         values = [math.nan] * 3 if cell_state is None else getattr(cell_state, key)
         for place, value in zip(("start", "middle", "end"), values, strict=True):
             line[f"{key}_{place}"] = float(value)
     if frame.illuminated is not None:
-        line |= electrode_truth(frame.illuminated, scenario, frame.lithium_content, exposure.energy)
+        line |= electrode_truth(
+            frame.illuminated,
+            scenario,
+            frame.lithium_content,
+            exposure.energy,
+            number=frame.place.cell,
+        )
     elif line["in_beam"] == "standard":
         line["areal_moles"] = _inert_moles(standard_slabs(scenario.standard))
     return line
 
 
 def electrode_truth(
-    seen: Illuminated, scenario: Scenario, lithium_content: float, energy: float
+    seen: Illuminated,
+    scenario: Scenario,
+    lithium_content: float,
+    energy: float,
+    *,
+    number: int = 1,
 ) -> dict[str, Any]:
-    """Weighted means over what the beam met of the electrode."""
-    cell, slabs = scenario.cells[0], cell_slabs(scenario)
+    """Weighted means over what the beam met of a cell's electrode."""
+    cell, slabs = scenario.cells[number - 1], cell_slabs(scenario, number)
     electrode = next(index for index, slab in enumerate(slabs) if slab.has_active)
     through = Absorption.of(slabs, cell=cell, lithium_content=lithium_content, energy=energy)
     reach = np.array(
