@@ -7,7 +7,7 @@ open must be said beside it, or the date is refused.
 import math
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -138,16 +138,3 @@ def _moments(naive: datetime, zone: ZoneInfo) -> list[float]:
 def _hours(time: float, zone: ZoneInfo) -> int:
     offset = datetime.fromtimestamp(time, zone).utcoffset() or timedelta()
     return int(offset.total_seconds() // 3600)
-
-
-def written_local(
-    time: float, *, zone: ZoneInfo | timezone = UTC, milliseconds: bool = True
-) -> str:
-    """A time as EC-Lab writes it in the United States.
-
-    >>> written_local(1745139316.521, zone=ZoneInfo("Europe/Berlin"))
-    '04/20/2025 10:55:16.521'
-    """
-    stamp = datetime.fromtimestamp(time, zone)
-    text = stamp.strftime("%m/%d/%Y %H:%M:%S")
-    return f"{text}.{stamp.microsecond // 1000:03d}" if milliseconds else text

@@ -156,7 +156,7 @@ class MptReader:
         elapsed = number(text)
         if self.started is None:
             return math.nan
-        if not math.isnan(elapsed) or not text.strip():
+        if ":" not in text:
             return self.started.time + elapsed
         zone, order, after = self._style.zone, self._style.order, self.started.time
         return local_time(text, zone=zone, order=order, not_before=after).time
