@@ -63,6 +63,10 @@ class SiteNotes(BaseModel):
         pixel_size: mm.
         flux: Of the beam, for the doses of samples; None where it was not measured.
         top_up_length: Of an injection, s of the session's clock, until the beam is good again.
+        ring_lifetime: Of the ring's current, s; None with top-up, or where it is not known.
+        frame_shape: Of the detector, pixels along rows' and columns' index.
+        saturation: Largest count of a pixel in one frame.
+        point_overhead: s of session clock that a point takes beside its exposure.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -77,6 +81,10 @@ class SiteNotes(BaseModel):
     pixel_size: float
     flux: FluxCalibration | None = None
     top_up_length: float = 2.0
+    ring_lifetime: float | None = None
+    frame_shape: tuple[int, int] = (512, 512)
+    saturation: float = 1e6
+    point_overhead: float = 0.3
 
     def write(self, directory: Path) -> None:
         """Write ``site.json`` into a beamline's directory."""

@@ -35,6 +35,8 @@ FULL_CELL_LIMITS: Mapping[Chemistry, tuple[float, float, float]] = {
 }
 #: Wall seconds within which every process must serve; a guard imports in a second or two.
 START_TIMEOUT = 60.0
+#: Wall s that a point takes beside its exposure: Channel Access, drawing and writing a frame.
+POINT_OVERHEAD = 0.4
 #: Marks of the ruler with which the staff measured the detector's distance, mm.
 _RULER = 2
 
@@ -235,6 +237,10 @@ def site_notes(scenario: Scenario) -> SiteNotes:
             energy=beam.energy,
         ),
         top_up_length=beam.top_up_length,
+        ring_lifetime=beam.lifetime if beam.top_up_interval is None else None,
+        frame_shape=(detector.n_rows, detector.n_columns),
+        saturation=float(detector.saturation),
+        point_overhead=POINT_OVERHEAD * scenario.rate,
     )
 
 
