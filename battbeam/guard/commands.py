@@ -69,7 +69,7 @@ def carry_out(guard: Guard, verb: str, text: str, *, wall: float) -> Result:
         result = Result(name, verb, ok=False, error=str(error) or type(error).__name__)
     guard.writer.line("command", verb=verb, id=name, ok=result.ok, error=result.error)
     if not result.ok:
-        guard.last_error = f"{verb}: {result.error}"
+        guard.standing.last_error = f"{verb}: {result.error}"
     return result
 
 
@@ -82,7 +82,7 @@ def set_soft_limit(guard: Guard, name: SoftLimit, value: float) -> Result:
         result = Result("", name)
     except CLIENTS_FAULTS as error:
         result = Result("", name, ok=False, error=str(error))
-        guard.last_error = result.error
+        guard.standing.last_error = result.error
     guard.writer.line("command", verb=f"soft {name}", id="", ok=result.ok, error=result.error)
     return result
 
@@ -152,13 +152,20 @@ def _occasion(guard: Guard, document: Document, _wall: float) -> None:
 def _settings(guard: Guard, document: Document, _wall: float) -> None:
     low, high = HEARTBEAT_TIMEOUTS
     timeout = float(document.get("heartbeat_timeout", guard.ownership.timeout))
-    hold = float(document.get("hold_maximum", guard.hold_maximum))
+    hold = float(document.get("hold_maximum", guard.course.hold_maximum))
     if not low <= timeout <= high:
         raise GuardError(f"heartbeat_timeout must lie in {low:g} to {high:g} s, got {timeout:g}")
     if not 0 < hold <= LONGEST_HOLD:
         raise GuardError(f"hold_maximum must lie in 0 to {LONGEST_HOLD:g} s, got {hold:g}")
-    guard.ownership.timeout, guard.hold_maximum = timeout, hold
+    guard.ownership.timeout, guard.course.hold_maximum = timeout, hold
     guard.change(heartbeat_timeout=timeout, hold_maximum=hold)
+
+
+def _hold(guard: Guard, document: Document, _wall: float) -> None:
+    maximum = document.get("maximum")
+    if maximum is not None and not 0 < float(maximum) <= LONGEST_HOLD:
+        raise GuardError(f"maximum must lie in 0 to {LONGEST_HOLD:g} s, got {maximum}")
+    guard.hold(maximum=None if maximum is None else float(maximum))
 
 
 def _open_circuit(guard: Guard, document: Document, _wall: float) -> None:
@@ -170,7 +177,7 @@ VERBS: Mapping[str, Callable[[Guard, Document, float], None]] = {
     "Validate": _validate,
     "Load": _load,
     "Start": lambda guard, _document, _wall: guard.start(),
-    "Hold": lambda guard, _document, _wall: guard.hold(),
+    "Hold": _hold,
     "Proceed": lambda guard, _document, _wall: guard.proceed(),
     "OpenCircuit": _open_circuit,
     "Reset": lambda guard, _document, _wall: guard.reset(),

@@ -63,6 +63,20 @@ class EclabConfig(_Part):
     timeout: float = Field(default=2.0, gt=0)
 
 
+class ThermostatConfig(_Part):
+    """What keeps the cell's temperature, or only measures it.
+
+    Attributes:
+        readback: PV of the cell's temperature, degC.
+        setpoint: PV that takes the temperature asked for; none where it is only measured.
+        timeout: Wall s for one PV to answer.
+    """
+
+    readback: str
+    setpoint: str | None = None
+    timeout: float = Field(default=2.0, gt=0)
+
+
 class GuardConfig(_Part):
     """One guard of one cell.
 
@@ -77,6 +91,7 @@ class GuardConfig(_Part):
         heartbeat_timeout: Wall s after which an owner that no longer beats has lost the cell.
         hold_maximum: s of cell time that a hold lasts before the circuit is opened.
         policies: What is done on each occasion until an owner declares otherwise.
+        thermostat: Of the cell; without one, temperatures are neither set nor guarded.
     """
 
     identity: str = "cell1"
@@ -89,6 +104,7 @@ class GuardConfig(_Part):
     heartbeat_timeout: float = Field(default=2.0, ge=0.2, le=60)
     hold_maximum: float = Field(default=3600.0, gt=0)
     policies: dict[Occasion, Policy] = Field(default_factory=lambda: dict(DEFAULT_POLICIES))
+    thermostat: ThermostatConfig | None = None
 
     @field_validator("driver", mode="before")
     @classmethod

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, replace
 
 from battbeam.experiment.protocol import Step, StepType
-from battbeam.guard.slope import Slope
+from battbeam.guard.settling import Settling
 
 #: s after which the instrument ends by itself a step that the guard should have ended: a week.
 BACKSTOP = 7 * 86400.0
@@ -41,11 +41,16 @@ class StepReading:
 
 
 def prepared(step: Step) -> Step:
-    """The same step, ended by time where that is as good as by charge.
+    """The same step, ended by time where that is as good as by charge, and a load by its voltage.
 
     >>> prepared(Step(0, StepType.CONSTANT_CURRENT, current=1e-3, until_charge=0.5)).duration
     1800.0
     """
+    if step.type is StepType.CONSTANT_RESISTANCE and step.until_current is not None:
+        faded = step.until_current * (step.resistance or 0.0)
+        return replace(
+            step, until_voltage=max(faded, step.until_voltage or 0.0), until_current=None
+        )
     if step.until_charge is None:
         return step
     if step.type is StepType.CONSTANT_CURRENT and step.current:
@@ -91,42 +96,14 @@ def is_watched(step: Step) -> bool:
     )
 
 
-def left_over(step: Step, *, elapsed: float, charge: float) -> Step | None:
-    """What is left of a step after so many s and mAh of it; None when nothing is. A spectrum begins
-    anew.
-    """
-    if step.type is StepType.IMPEDANCE:
-        return step
-    if step.until_charge is not None:
-        to_go = step.until_charge - abs(charge)
-        if to_go <= 0:
-            return None
-        step = replace(step, until_charge=to_go)
-    if step.type is StepType.CURRENT_RAMP and step.duration:
-        slope = ((step.current_end or 0.0) - (step.current or 0.0)) / step.duration
-        step = replace(step, current=(step.current or 0.0) + slope * elapsed)
-    if step.type is StepType.VOLTAGE_SCAN:
-        return _rest_of_scan(step, elapsed)
-    return step.after(elapsed)
-
-
-def _rest_of_scan(step: Step, elapsed: float) -> Step | None:
-    if step.voltage is None or step.voltage_end is None or step.scan_rate is None:
-        return step
-    way, gone = step.voltage_end - step.voltage, step.scan_rate * elapsed
-    if gone >= abs(way):
-        return None
-    return replace(step, voltage=step.voltage + math.copysign(gone, way))
-
-
 class StepWatch:
     """Watches one step."""
 
     def __init__(self, step: Step) -> None:
         self.step = step
         self._n_reached = 0
-        self._slopes = [
-            (Slope(), name, unit, limit)
+        self._settlings = [
+            (Settling(), name, unit, limit)
             for name, unit, limit in (
                 ("voltage", "V/h", step.until_voltage_rate),
                 ("current", "A/h", step.until_current_rate),
@@ -136,10 +113,10 @@ class StepWatch:
 
     def take(self, reading: StepReading) -> str:
         """Why the step is over at this reading; empty when it is not."""
-        for slope, name, unit, limit in self._slopes:
+        for settling, name, unit, limit in self._settlings:
             value = reading.voltage if name == "voltage" else reading.current
-            slope.add(reading.elapsed, value)
-            if slope.is_below(limit / 3600):
+            settling.add(reading.elapsed, value)
+            if settling.is_below(limit / 3600):
                 return f"the {name} changes by less than {limit:.4g} {unit}"
         return self._temperature(reading.temperature) or self.over(reading)
 

@@ -30,6 +30,7 @@ class Limits:
     def __init__(self, hard: Window) -> None:
         self.hard = hard
         self.soft = hard
+        self.temperatures: tuple[float, float] = (-math.inf, math.inf)
         self._n_unreadable = 0
 
     def narrow(self, window: Window | None) -> None:
@@ -59,8 +60,20 @@ class Limits:
             raise GuardError(f"soft {name} {value:.6g} leaves no window: {changed}")
         self.soft = changed
 
-    def violation(self, *, voltage: float, current: float) -> str | None:
-        """Why a reading trips the cell, or None."""
+    def narrow_temperatures(self, low: float | None, high: float | None) -> None:
+        """Set between which temperatures the cell may be, degC; None leaves a side open."""
+        self.temperatures = (
+            -math.inf if low is None else low,
+            math.inf if high is None else high,
+        )
+
+    def violation(
+        self, *, voltage: float, current: float, temperature: float = math.nan
+    ) -> str | None:
+        """Why a reading trips the cell, or None. A temperature that is not known trips nothing."""
+        low, high = self.temperatures
+        if temperature < low or temperature > high:
+            return f"temperature {temperature:.2f} degC is outside {low:g} to {high:g} degC"
         if not (math.isfinite(voltage) and math.isfinite(current)):
             self._n_unreadable += 1
             unobserved = self._n_unreadable >= N_UNREADABLE

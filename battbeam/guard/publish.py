@@ -5,7 +5,8 @@ import math
 from typing import Any
 
 from battbeam.experiment.protocol import expected_duration
-from battbeam.guard.core import Guard, GuardState
+from battbeam.guard.core import Guard
+from battbeam.guard.standing import GuardState
 
 
 def published(guard: Guard) -> dict[str, Any]:
@@ -14,16 +15,16 @@ def published(guard: Guard) -> dict[str, Any]:
     step, live, owner = runner.step, guard.writer.live, guard.ownership.owner
     passport = guard.passport.model_dump_json() if guard.passport else ""
     return {
-        "CellRun": guard.cell_run,
+        "CellRun": guard.standing.cell_run,
         "Passport": passport,
-        "State": str(guard.shown_state),
+        "State": str(guard.standing.shown_state),
         "Owner": json.dumps(owner.to_document()) if owner else "",
         "OwnerState": str(guard.ownership.state),
         "Policies": json.dumps({str(k): str(v) for k, v in guard.policies.items()}),
         "Settings": json.dumps(
             {
                 "heartbeat_timeout": guard.ownership.timeout,
-                "hold_maximum": guard.hold_maximum,
+                "hold_maximum": guard.course.hold_maximum,
             }
         ),
         "HeartbeatTimeout": guard.ownership.timeout,
@@ -31,8 +32,13 @@ def published(guard: Guard) -> dict[str, Any]:
         "StepType": str(step.type) if step and runner.is_active else "",
         "StepCount": runner.step_count,
         "CycleNumber": step.cycle_number if step else 0,
+        "StepElapsed": samples.step_elapsed if runner.is_active else math.nan,
+        "StepRemaining": guard.course.step_remaining,
         "Voltage": live.voltage if live else math.nan,
         "Current": live.current if live else math.nan,
+        "VoltageWorking": live.voltage + guard.writer.counter_of(live) if live else math.nan,
+        "VoltageCounter": guard.writer.counter_of(live) if live else math.nan,
+        "Temperature": live.temperature if live else math.nan,
         "Charge": samples.latest.charge,
         "Capacity": samples.latest.capacity,
         "SampleTime": guard.writer.sample_time,
@@ -45,7 +51,7 @@ def published(guard: Guard) -> dict[str, Any]:
         "SoftCurrentMax": limits.soft.current_max,
         "Trip": int(bool(guard.trip)),
         "TripReason": json.dumps(guard.trip) if guard.trip else "",
-        "LastError": (guard.writer.log.fault or guard.last_error)[:8000],
+        "LastError": (guard.writer.log.fault or guard.standing.last_error)[:8000],
     }
 
 
@@ -55,7 +61,7 @@ def expected_end(guard: Guard) -> float:
     if guard.state is not GuardState.RUNNING or step is None or passport is None:
         return math.nan
     content = passport.state_of_charge_from_charge(guard.samples.latest.charge)
-    left = step.after(guard.samples.step_elapsed)
+    left = step.after(guard.samples.step_elapsed, guard.samples.step_charge)
     ahead = guard.runner.steps_ahead
     steps = ahead if left is None else (left, *ahead)
     length = expected_duration(steps, passport=passport, state_of_charge=content)

@@ -7,13 +7,14 @@ from typing import Any
 
 from battbeam.experiment.cell import CellPassport, Window
 from battbeam.experiment.protocol import Step
-from battbeam.guard.core import Guard, GuardState
+from battbeam.guard.core import Guard
 from battbeam.guard.driver import Segment
 from battbeam.guard.log import read_lines
 from battbeam.guard.ownership import OwnerState
 from battbeam.guard.policy import policies_from
 from battbeam.guard.runner import Terms
 from battbeam.guard.samples import Tally
+from battbeam.guard.standing import GuardState
 
 #: Wall s that a client may need to find a guard again that was started again: Channel Access
 #: searches at growing intervals.
@@ -32,6 +33,8 @@ class Past:
     tally: Tally = field(default_factory=Tally)
     step: int = -1
     step_started: float = 0.0
+    elapsed_before: float = 0.0
+    charge_before: float = 0.0
     sample_time: float = float("nan")
     run: dict[str, Any] | None = None
     has_ended: bool = True
@@ -63,6 +66,8 @@ class Past:
     def _segment(self, line: dict[str, Any]) -> None:
         self.run, self.has_ended = line, False
         self.keys, self.step, self.step_started = set(), -1, 0.0
+        self.elapsed_before = line.get("elapsed_before", 0.0)
+        self.charge_before = line.get("charge_before", 0.0)
         self.step_count = max(self.step_count, line["first_step_count"])
         self.tally = Tally(self.tally.charge, self.tally.capacity, self.tally.sign)
 
@@ -81,8 +86,13 @@ class Past:
         if self.run is not None:
             step = line["step_count"] - self.run["first_step_count"]
             if step > self.step:
+                if step > 0:
+                    self.elapsed_before, self.charge_before = 0.0, line["charge"]
                 self.step, self.step_started = step, line["elapsed"]
         self.step_count = max(self.step_count, line["step_count"])
+
+    def _impedance(self, line: dict[str, Any]) -> None:
+        self.keys.add(line["key"])
 
     def _state(self, line: dict[str, Any]) -> None:
         self.state = GuardState(line["kept"])
@@ -106,6 +116,7 @@ _TAKES: dict[str, Callable[[Past, dict[str, Any]], None]] = {
     "segment": Past._segment,
     "segment_end": Past._segment_end,
     "sample": Past._sample,
+    "impedance": Past._impedance,
     "state": Past._state,
     "trip": Past._trip,
     "settings": Past._settings,
@@ -126,6 +137,7 @@ def restore(guard: Guard, past: Past, *, wall: float) -> None:
     samples, runner = guard.samples, guard.runner
     samples.sequence, samples.committed, samples.latest = past.sequence, past.tally, past.tally
     samples.step, samples.step_started = past.step, past.step_started
+    samples.elapsed_before, samples.charge_before = past.elapsed_before, past.charge_before
     guard.writer.sample_time = past.sample_time
     runner.step_count, guard.trip = past.step_count, past.trip
     if past.run is not None:
@@ -133,9 +145,15 @@ def restore(guard: Guard, past: Past, *, wall: float) -> None:
         runner.segment, runner.first_step_count = segment, past.run["first_step_count"]
         runner.waiting = [Segment.from_document(each) for each in past.run["waiting"]]
         runner.remainder = tuple(Step.from_document(each) for each in past.run["remainder"])
-        guard.terms = Terms(
-            segment.window, segment.record_interval, segment.record_voltage, segment.record_current
+        guard.course.terms = Terms(
+            segment.window,
+            segment.record_interval,
+            segment.record_voltage,
+            segment.record_current,
+            past.run.get("charge_max"),
+            past.run.get("delay", 0.0),
         )
+        guard.restrain()
     _resume(guard, past)
     if past.was_owned:
         guard.ownership.state = OwnerState.LAPSED
@@ -150,23 +168,23 @@ def _resume(guard: Guard, past: Past) -> None:
             state = GuardState.OPEN_CIRCUIT
         if state is GuardState.RUNNING and not runner.waiting:
             state = GuardState.FINISHED
-        guard.enter(state, "guard started again")
+        guard.standing.enter(state, "guard started again")
         return
     guard.driver.attach(segment, past.keys)
     runner.is_active = True
     if state is GuardState.HOLDING and not runner.is_hold:
-        runner.interrupt_again(guard.begin_hold)
+        runner.interrupt_again(guard.course.begin_hold)
     elif state is GuardState.RUNNING and runner.is_hold:
-        runner.interrupt_again(guard.begin_remainder)
+        runner.interrupt_again(guard.course.begin_remainder)
     elif state not in (GuardState.RUNNING, GuardState.HOLDING):
         runner.interrupt_again(None)
-    guard.enter(state, "guard started again")
+    guard.standing.enter(state, "guard started again")
 
 
 def _restore_settings(guard: Guard, settings: dict[str, Any]) -> None:
     if "policies" in settings:
         guard.policies |= policies_from(settings["policies"])
     guard.ownership.timeout = settings.get("heartbeat_timeout", guard.ownership.timeout)
-    guard.hold_maximum = settings.get("hold_maximum", guard.hold_maximum)
+    guard.course.hold_maximum = settings.get("hold_maximum", guard.course.hold_maximum)
     if "soft" in settings and guard.passport is not None:
         guard.limits.soft = Window(*settings["soft"]).within(guard.limits.hard)

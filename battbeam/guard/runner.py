@@ -1,20 +1,28 @@
 """This file is where a protocol's steps reach the instrument, segment by segment, and come back.
 
 Whatever interrupts a running segment opens the circuit at once; what is to follow waits until the
-segment's last record is in, so that no record is lost and what is left of its step is known.
+segment's last record is in, so that no record is lost and what is left of its step is known. A step
+that the guard ends is a segment of its own; so is a load, which follows the cell's voltage, and may
+take several.
 """
 
+import math
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from battbeam.errors import GuardError
 from battbeam.experiment.cell import Window
-from battbeam.experiment.protocol import CompiledProtocol, Step
+from battbeam.experiment.protocol import CompiledProtocol, Step, StepType
 from battbeam.guard.driver import Driver, Segment
+from battbeam.guard.endings import is_watched, prepared
 from battbeam.guard.samples import Samples
+
+#: How much above its last voltage under load a load begins that is taken up again, relative: what
+#: the cell may have recovered meanwhile, and not more than its instrument needs some rungs for.
+TAKEN_UP = 0.006
 
 
 class Ending(StrEnum):
@@ -35,12 +43,16 @@ class Terms:
         record_interval: s of cell time.
         record_voltage: V, or none.
         record_current: A, or none.
+        charge_max: Largest magnitude of charge in one direction, mAh, or none.
+        delay: s of cell time for which the window may be left before the cell trips.
     """
 
     window: Window
     record_interval: float = 10.0
     record_voltage: float | None = None
     record_current: float | None = None
+    charge_max: float | None = None
+    delay: float = 0.0
 
     @classmethod
     def of(cls, protocol: CompiledProtocol) -> "Terms":
@@ -50,7 +62,39 @@ class Terms:
             protocol.record_interval,
             protocol.record_voltage,
             protocol.record_current,
+            protocol.charge_max,
+            protocol.delay,
         )
+
+    def segment(self, steps: tuple[Step, ...], *, is_continuation: bool = False) -> Segment:
+        """Steps that the instrument is to run alone, under a new name."""
+        return Segment(
+            name=uuid.uuid4().hex[:12],
+            steps=steps,
+            record_interval=self.record_interval,
+            window=self.window,
+            record_voltage=self.record_voltage,
+            record_current=self.record_current,
+            is_continuation=is_continuation,
+        )
+
+
+def follows_voltage(step: Step) -> bool:
+    """Whether what the instrument is told depends on the cell's voltage at that moment."""
+    return step.type is StepType.CONSTANT_RESISTANCE
+
+
+def lengths(driver: Driver, steps: Sequence[Step]) -> list[int]:
+    """Into how many steps each they are divided: by the guard, and then by the instrument."""
+    found: list[int] = []
+    together: list[Step] = []
+    for step in steps:
+        if is_watched(step):
+            found += [*driver.lengths(together), 1]
+            together = []
+        else:
+            together.append(step)
+    return found + driver.lengths(together)
 
 
 class Runner:
@@ -66,11 +110,24 @@ class Runner:
     """
 
     def __init__(
-        self, driver: Driver, samples: Samples, write: Callable[[dict[str, Any]], None]
+        self,
+        driver: Driver,
+        samples: Samples,
+        write: Callable[[dict[str, Any]], None],
+        voltage: Callable[[], float | None] = lambda: None,
     ) -> None:
+        """A runner.
+
+        Args:
+            driver: Of the instrument.
+            samples: Where its records are counted.
+            write: Keeps what a guard started again must know.
+            voltage: The cell's now, V.
+        """
         self.driver = driver
         self.samples = samples
         self._write = write
+        self._voltage = voltage
         self.segment: Segment | None = None
         self.waiting: list[Segment] = []
         self.remainder: tuple[Step, ...] = ()
@@ -80,6 +137,8 @@ class Runner:
         self.is_interrupted = False
         self._then: Callable[[], None] | None = None
         self._is_loaded = False
+        self._is_step_over = self._goes_on = False
+        self._terms = Terms(Window(-math.inf, math.inf, math.inf))
 
     @property
     def step(self) -> Step | None:
@@ -116,45 +175,67 @@ class Runner:
     def queue(self, steps: Sequence[Step], terms: Terms) -> None:
         """Divide steps into segments that wait for their turn."""
         self.waiting, self._is_loaded = [], False
-        position = 0
-        for length in self.driver.lengths(steps):
-            part = tuple(steps[position : position + length])
-            self.waiting.append(
-                Segment(
-                    name=uuid.uuid4().hex[:12],
-                    steps=part,
-                    record_interval=terms.record_interval,
-                    window=terms.window,
-                    record_voltage=terms.record_voltage,
-                    record_current=terms.record_current,
-                )
-            )
+        self._terms = terms
+        position, whole = 0, tuple(prepared(step) for step in steps)
+        for length in lengths(self.driver, whole):
+            self.waiting.append(terms.segment(whole[position : position + length]))
             position += length
 
     def load(self) -> None:
-        """Put the next waiting segment on the instrument."""
+        """Put the next waiting segment on the instrument, for the cell as it is now."""
+        self.waiting[0] = replace(self.waiting[0], voltage=self._present_voltage())
         self.driver.load(self.waiting[0])
         self._is_loaded = True
+
+    def _present_voltage(self) -> float | None:
+        """A load that is taken up again begins near where it was, not at the cell's rest."""
+        voltage, under_load = self._voltage(), self.samples.recent_voltage
+        if voltage is None or not math.isfinite(voltage):
+            return None
+        if self.waiting[0].is_continuation and under_load is not None:
+            return min(voltage, under_load * (1 + TAKEN_UP))
+        return voltage
 
     def run_next(self) -> None:
         """Start the next waiting segment; it is written down before current flows."""
         if not self.waiting:
             raise GuardError("nothing waits to be run")
-        if not self._is_loaded:
+        if not self._is_loaded or follows_voltage(self.waiting[0].steps[0]):
             self.load()
         self.segment, self._is_loaded = self.waiting.pop(0), False
-        self.first_step_count = self.step_count + 1
+        is_continuation = self.segment.is_continuation
+        self.first_step_count = self.step_count + (0 if is_continuation else 1)
         self.step_count = self.first_step_count
-        self.samples.begin_segment()
+        self.samples.begin_segment(is_continuation=is_continuation)
         self._write(self.to_document())
         self.is_active, self.is_interrupted = True, False
+        self._is_step_over = self._goes_on = False
         self.driver.start()
         if not self.is_hold:
             self.remainder = ()
 
+    def end_step(self) -> None:
+        """The segment's one step is over: open the circuit, and let the next segment follow."""
+        self._is_step_over = self._goes_on = self.is_interrupted = True
+        self.driver.stop()
+
+    def take_up(self) -> None:
+        """Open the circuit, and let the segment's one step be loaded again, for the cell as it
+        is."""
+        if self.segment is not None:
+            self.waiting.insert(0, self._continuation(self.segment))
+        self._goes_on = self.is_interrupted = True
+        self.driver.stop()
+
+    def _continuation(self, segment: Segment) -> Segment:
+        return replace(segment, name=uuid.uuid4().hex[:12], voltage=None, is_continuation=True)
+
     def interrupt(self, then: Callable[[], None] | None = None) -> None:
         """Open the circuit now; ``then`` follows the last record, at once if nothing runs."""
         self._then = None
+        if self._goes_on and self.waiting and self.waiting[0].is_continuation:
+            self.waiting.pop(0)
+        self._goes_on = False
         if self.is_active:
             self._then, self.is_interrupted = then, True
             self.driver.stop()
@@ -181,17 +262,24 @@ class Runner:
 
     def end(self, *, keeps_remainder: bool) -> tuple[Ending, Callable[[], None] | None]:
         """The last record is in and the circuit open: how it ended, and what was to follow."""
+        if self.segment is not None and not self.is_interrupted and not self._is_over():
+            self.waiting.insert(0, self._continuation(self.segment))
         ending, then = self._ending(), self._then
         if keeps_remainder and ending in (Ending.INTERRUPTED, Ending.CUT_SHORT):
             self.remainder = self._left_over()
         self.is_active, self.is_interrupted, self._then = False, False, None
+        self._goes_on = False
         return ending, then
 
+    def _is_over(self) -> bool:
+        """Whether the instrument, having ended by itself, has done all of the segment."""
+        return self.segment is None or not self.driver.is_partial(self.segment)
+
     def _ending(self) -> Ending:
-        if self.is_interrupted:
+        if self.is_interrupted and not self._goes_on:
             return Ending.INTERRUPTED
         n_steps = len(self.segment.steps) if self.segment else 0
-        if 0 <= self.samples.step < n_steps - 1:
+        if not self._goes_on and 0 <= self.samples.step < n_steps - 1:
             return Ending.CUT_SHORT
         return Ending.MORE if self.waiting else Ending.COMPLETE
 
@@ -199,7 +287,9 @@ class Runner:
         """What is left of the present step, and all behind it."""
         if (step := self.step) is None:
             return ()
-        left = step.after(self.samples.step_elapsed)
+        if self._is_step_over:
+            return self.steps_ahead
+        left = step.after(self.samples.step_elapsed, self.samples.step_charge)
         return self.steps_ahead if left is None else (left, *self.steps_ahead)
 
     def to_document(self) -> dict[str, Any]:
@@ -207,6 +297,10 @@ class Runner:
         return {
             "segment": self.segment.to_document() if self.segment else None,
             "first_step_count": self.first_step_count,
+            "elapsed_before": self.samples.elapsed_before,
+            "charge_before": self.samples.charge_before,
             "waiting": [segment.to_document() for segment in self.waiting],
             "remainder": [step.to_document() for step in self.remainder],
+            "charge_max": self._terms.charge_max,
+            "delay": self._terms.delay,
         }

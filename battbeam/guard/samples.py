@@ -56,6 +56,9 @@ class Samples:
         self.latest = Tally()
         self.step = -1
         self.step_started = 0.0
+        self.elapsed_before = 0.0
+        self.charge_before = 0.0
+        self._is_continuation = False
         self.recent: deque[float] = deque(maxlen=N_HOLD)
 
     def mount(self) -> None:
@@ -67,15 +70,25 @@ class Samples:
         """The circuit is open; live values beyond the last record do not count any more."""
         self.latest = self.committed
 
-    def begin_segment(self) -> None:
-        """The circuit was open until now."""
+    def begin_segment(self, *, is_continuation: bool = False) -> None:
+        """The circuit was open until now; a step may be taken up again that ran before."""
+        self._is_continuation = is_continuation
+        if is_continuation:
+            self.elapsed_before = self.step_elapsed
+        else:
+            self._begin_step()
         self.committed = self.latest = replace(self.committed, elapsed=None, current=0.0)
         self.step, self.step_started = -1, 0.0
 
     def step_to(self, step: int, elapsed: float) -> None:
         """A record of a step: its first one begins it."""
         if step > self.step:
+            if step > 0 or not self._is_continuation:
+                self._begin_step()
             self.step, self.step_started = step, elapsed
+
+    def _begin_step(self) -> None:
+        self.elapsed_before, self.charge_before = 0.0, self.committed.charge
 
     def commit(self, *, elapsed: float, voltage: float, current: float) -> Tally:
         """Count a record for good."""
@@ -98,8 +111,13 @@ class Samples:
 
     @property
     def step_elapsed(self) -> float:
-        """s that the present step has lasted."""
-        return max(0.0, (self.latest.elapsed or 0.0) - self.step_started)
+        """s that the present step has lasted, without the time between two segments of it."""
+        return self.elapsed_before + max(0.0, (self.latest.elapsed or 0.0) - self.step_started)
+
+    @property
+    def step_charge(self) -> float:
+        """mAh that have passed in the present step."""
+        return self.latest.charge - self.charge_before
 
     @property
     def recent_voltage(self) -> float | None:

@@ -99,8 +99,11 @@ class GuardService:
         while self._is_open:
             self._answer(until=time.monotonic() + TICK_INTERVAL)
             self._tick()
-            if time.monotonic() >= next_show or self._guard.shown_state != shown:
-                next_show, shown = time.monotonic() + PUBLISH_INTERVAL, self._guard.shown_state
+            if time.monotonic() >= next_show or self._guard.standing.shown_state != shown:
+                next_show, shown = (
+                    time.monotonic() + PUBLISH_INTERVAL,
+                    self._guard.standing.shown_state,
+                )
                 self._show(self._shown())
 
     def _tick(self) -> None:

@@ -1,8 +1,9 @@
 """This file is where what the guard sees is put into its log: samples, live values, watermarks,
 clocks.
 
-A *sample* belongs to the cell run and counts once. A *live* line reaches on from the last sample
-until the next. A *watermark* says up to which time of the session's clock all is written.
+A *sample* belongs to the cell run and counts once, as does an *impedance*. A *live* line reaches on
+from the last sample until the next. A *watermark* says up to which time of the session's clock all
+is written.
 """
 
 import math
@@ -11,7 +12,7 @@ from typing import Any
 from battbeam.experiment.cell import CellPassport
 from battbeam.experiment.clock import Clock
 from battbeam.experiment.protocol import Step
-from battbeam.guard.driver import Comparison, Live, Record
+from battbeam.guard.driver import Comparison, Impedance, Live, Record
 from battbeam.guard.log import Log
 from battbeam.guard.samples import Samples, Tally
 
@@ -78,8 +79,22 @@ class Writer:
         tally = self.samples.commit(
             elapsed=record.elapsed, voltage=record.voltage, current=record.current
         )
-        reading = _reading("file", record.time, record.voltage, record.current, record.elapsed)
-        self._sample({**reading, "key": record.key}, tally, step, step_count)
+        self._sample({**self._reading("file", record), "key": record.key}, tally, step, step_count)
+
+    def impedance(self, found: Impedance, step: Step | None, step_count: int) -> None:
+        """Write down one point of a spectrum, at the time of the cycler's clock."""
+        if self.passport is None:
+            return
+        self.log.write(
+            "impedance",
+            time=found.time,
+            elapsed=found.elapsed,
+            frequency=found.frequency,
+            impedance_real=found.real,
+            impedance_imaginary=found.imaginary,
+            key=found.key,
+            **_step_fields(step, step_count),
+        )
 
     def take_live(
         self, live: Live, step: Step | None, step_count: int, *, is_active: bool, wall: float
@@ -103,8 +118,7 @@ class Writer:
             return
         live, tally, step, step_count = self._unwritten
         self._unwritten = None
-        reading = _reading("live", live.time, live.voltage, live.current, live.elapsed)
-        fields = self._fields(reading, tally, step, step_count)
+        fields = self._fields(self._reading("live", live), tally, step, step_count)
         self.log.write("live", session_time=live.session_time, **fields)
 
     def tail(self) -> None:
@@ -127,8 +141,7 @@ class Writer:
         tally = self.samples.commit(
             elapsed=live.elapsed, voltage=live.voltage, current=live.current
         )
-        reading = _reading("live", live.time, live.voltage, live.current, live.elapsed)
-        self._sample(reading, tally, step, step_count)
+        self._sample(self._reading("live", live), tally, step, step_count)
 
     def _sample(
         self, reading: dict[str, Any], tally: Tally, step: Step | None, step_count: int
@@ -137,6 +150,23 @@ class Writer:
         self.sample_time = reading["time"]
         fields = self._fields(reading, tally, step, step_count)
         self.log.write("sample", sequence=self.samples.sequence, **fields)
+
+    def _reading(self, source: str, reading: Record | Live) -> dict[str, Any]:
+        return {
+            "source": source,
+            "time": reading.time,
+            "voltage": reading.voltage,
+            "current": reading.current,
+            "elapsed": reading.elapsed,
+            "temperature": reading.temperature,
+            "voltage_working": reading.voltage + self.counter_of(reading),
+            "voltage_counter": self.counter_of(reading),
+        }
+
+    def counter_of(self, reading: Record | Live) -> float:
+        """Counter against reference electrode, V; NaN for a cell of two electrodes."""
+        has_reference = self.passport is not None and self.passport.n_electrodes == 3
+        return reading.voltage_counter if has_reference else math.nan
 
     def _fields(
         self, reading: dict[str, Any], tally: Tally, step: Step | None, step_count: int
@@ -182,18 +212,6 @@ class Writer:
         if math.isnan(self.watermark) or complete_to > self.watermark:
             self.watermark = complete_to
         self.line("watermark", complete_to=self.watermark)
-
-
-def _reading(
-    source: str, time: float, voltage: float, current: float, elapsed: float
-) -> dict[str, Any]:
-    return {
-        "source": source,
-        "time": time,
-        "voltage": voltage,
-        "current": current,
-        "elapsed": elapsed,
-    }
 
 
 def _step_fields(step: Step | None, step_count: int) -> dict[str, Any]:

@@ -5,9 +5,9 @@ import pytest
 
 from battbeam.experiment.cell import EXAMPLE
 from battbeam.guard.commands import VERBS, carry_out, set_soft_limit
-from battbeam.guard.core import GuardState
 from battbeam.guard.policy import Occasion, Policy
 from battbeam.guard.publish import published
+from battbeam.guard.standing import GuardState
 
 TOKEN = "a-random-token"
 REST = {"record": {"time_s": 10}, "method": [{"step": "open_circuit_voltage", "until_time_s": 60}]}
@@ -40,7 +40,7 @@ def test_a_whole_session_speaks_in_commands(bench):
     assert ask(bench, "Passport", passport=None).ok
     assert ask(bench, "Owner", release=True).ok
     assert bench.guard.policies[Occasion.FAILURE] is Policy.OPEN_CIRCUIT
-    assert (bench.guard.ownership.timeout, bench.guard.hold_maximum) == (5, 60)
+    assert (bench.guard.ownership.timeout, bench.guard.course.hold_maximum) == (5, 60)
 
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "OpenCircuit"])
@@ -49,7 +49,7 @@ def test_nonsense_is_refused_and_raises_nothing(bench, verb, text):
     result = carry_out(bench.guard, verb, text, wall=bench.wall)
     assert not result.ok
     assert result.error
-    assert bench.guard.last_error.startswith(f"{verb}: ")
+    assert bench.guard.standing.last_error.startswith(f"{verb}: ")
 
 
 @pytest.mark.parametrize("verb", ["Load", "Start", "Hold", "Proceed", "Reset", "Passport"])

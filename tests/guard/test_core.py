@@ -5,9 +5,9 @@ import pytest
 
 from battbeam.errors import GuardError, PreflightError
 from battbeam.experiment.protocol import Protocol, StepType
-from battbeam.guard.core import GuardState
 from battbeam.guard.ownership import Owner
 from battbeam.guard.policy import Occasion, Policy
+from battbeam.guard.standing import GuardState
 
 CHARGE = {
     "record": {"time_s": 10},
@@ -240,11 +240,11 @@ def test_a_cycler_that_is_lost_is_shown_and_its_records_come_later(bench):
     bench.running(CHARGE, after=300)
     bench.cycler.lost = True
     bench.run(200)
-    assert bench.guard.shown_state is GuardState.UNREACHABLE
+    assert bench.guard.standing.shown_state is GuardState.UNREACHABLE
     n_before = len(bench.lines("sample"))
     bench.cycler.lost = False
     bench.run(5)
-    assert bench.guard.shown_state is GuardState.RUNNING
+    assert bench.guard.standing.shown_state is GuardState.RUNNING
     assert len(bench.lines("sample")) >= n_before + 20
     keys = [line["key"] for line in bench.lines("sample")]
     assert len(keys) == len(set(keys))
@@ -280,7 +280,7 @@ def test_a_cycler_that_stops_by_itself_is_reported_and_the_rest_is_kept(bench):
     bench.cycler._end()
     bench.run(10)
     assert bench.guard.state is GuardState.OPEN_CIRCUIT
-    assert "in the middle of a segment" in bench.guard.last_error
+    assert "in the middle of a segment" in bench.guard.standing.last_error
     bench.guard.proceed()
     bench.run_until(lambda: bench.guard.state is GuardState.FINISHED)
 
@@ -321,11 +321,11 @@ def test_dismounting_ends_the_cell_run_and_a_new_one_counts_from_nothing(bench):
         bench.guard.dismount()
     bench.guard.open_circuit()
     bench.run(10)
-    first = bench.guard.cell_run
+    first = bench.guard.standing.cell_run
     bench.guard.dismount()
-    assert bench.guard.shown_state is GuardState.UNMOUNTED
+    assert bench.guard.standing.shown_state is GuardState.UNMOUNTED
     bench.mount(cell="another")
-    assert bench.guard.cell_run != first
+    assert bench.guard.standing.cell_run != first
     assert bench.guard.samples.latest.charge == 0
 
 

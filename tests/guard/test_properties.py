@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from battbeam.experiment.cell import EXAMPLE
 from battbeam.guard.commands import carry_out, set_soft_limit
-from battbeam.guard.core import GuardState
+from battbeam.guard.standing import GuardState
 
 TOKEN = "a-random-token"
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)

@@ -1,10 +1,11 @@
 import pytest
 
-from battbeam.guard.core import Guard, GuardState
+from battbeam.guard.core import Guard
 from battbeam.guard.log import Log, read_lines
 from battbeam.guard.ownership import Owner
 from battbeam.guard.policy import Occasion, Policy
 from battbeam.guard.restore import Past, restore
+from battbeam.guard.standing import GuardState
 
 CHARGE = {
     "record": {"time_s": 10},
@@ -87,7 +88,7 @@ def test_a_trip_stays_latched(bench):
     bench.run(10)
     assert guard.state is GuardState.TRIPPED
     assert "voltage" in guard.trip["reason"]
-    assert guard.shown_state is GuardState.TRIPPED
+    assert guard.standing.shown_state is GuardState.TRIPPED
 
 
 def test_a_circuit_that_was_to_be_opened_is_opened(bench):
@@ -127,5 +128,5 @@ def test_settings_and_soft_limits_are_kept(bench):
     bench.guard.change(heartbeat_timeout=7.0, hold_maximum=50.0)
     bench.guard.change(soft=[2.8, 3.5, 0.004])
     guard = start_again(bench)
-    assert (guard.ownership.timeout, guard.hold_maximum) == (7.0, 50.0)
+    assert (guard.ownership.timeout, guard.course.hold_maximum) == (7.0, 50.0)
     assert guard.limits.soft.voltage_max == 3.5

@@ -22,8 +22,8 @@ N_MOST = 2000
 _EVERY = 3
 
 
-class Slope:
-    """How fast a quantity changes."""
+class Settling:
+    """Whether one quantity still changes."""
 
     def __init__(self) -> None:
         self._times: list[float] = []
