@@ -1,182 +1,200 @@
-"""This file is where conditions on the cell are named: when a rule of the schedule is due.
+"""This file is where conditions are put together: when a rule of the schedule is due.
 
-Conditions are plain values: they serialise to JSON and read as a sentence. What they remember while
+A condition is a plain value: it serialises to JSON and reads as a sentence, and the sentence is
+read back as the same value (`battbeam.experiment.schedule_text`). It *happens*, at one time; what
+is so for a while is a predicate (`battbeam.experiment.predicates`). What conditions remember while
 the cell runs is kept by the watchers of `battbeam.experiment.watchers`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
-#: Part of a period after which a slot that was not served counts as missed, unless a condition
-#: says otherwise. Half a period: later than that the next slot is nearer. Chosen here.
-GRACE_IN_PERIODS = 0.5
+from battbeam.experiment.amounts import TIME
+from battbeam.experiment.conditions_of_cell import (
+    ArealChargeLevels,
+    ChargeLevels,
+    ChargeStep,
+    CycleEdge,
+    EndOfProtocol,
+    EndOfRest,
+    FastChange,
+    Settling,
+    StateOfChargeLevels,
+    StepEdge,
+    TemperatureCrossing,
+    VoltageCrossing,
+)
+from battbeam.experiment.conditions_of_time import (
+    GRACE_IN_PERIODS,
+    AbsoluteClock,
+    Becomes,
+    Cadence,
+    Happening,
+    Rate,
+    WindowClock,
+)
+from battbeam.experiment.predicates import Predicate
+
+__all__ = [
+    "GRACE_IN_PERIODS",
+    "AbsoluteClock",
+    "After",
+    "AllOf",
+    "AnyOf",
+    "ArealChargeLevels",
+    "AtMost",
+    "Becomes",
+    "Cadence",
+    "ChargeLevels",
+    "ChargeStep",
+    "Condition",
+    "CycleEdge",
+    "EndOfProtocol",
+    "EndOfRest",
+    "FastChange",
+    "Happening",
+    "Rate",
+    "Settling",
+    "StateOfChargeLevels",
+    "StepEdge",
+    "TemperatureCrossing",
+    "VoltageCrossing",
+    "While",
+    "WindowClock",
+]
 
 
-class _Condition(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+class AnyOf(Happening):
+    """One of several happens; those that are seen to happen together are met once.
 
-    def __str__(self) -> str:
-        return self.sentence()
+    Attributes:
+        conditions: Two or more.
+    """
+
+    kind: Literal["any_of"] = "any_of"
+    conditions: tuple["Condition", ...] = Field(min_length=2)
+
+    def anchored(self, time: float) -> Self:
+        """The same with every open clock starting at ``time``."""
+        parts = tuple(each.anchored(time) for each in self.conditions)
+        return self.model_copy(update={"conditions": parts})
 
     def sentence(self) -> str:
         """The condition as a person says it."""
-        raise NotImplementedError
+        return f"any of ({'; '.join(each.sentence() for each in self.conditions)})"
 
 
-class AbsoluteClock(_Condition):
-    """Slots at start, start + period, start + 2 periods, ...; a missed slot shifts no other.
+class AllOf(Happening):
+    """All of several have happened, in any order, each since this was last met; due with the last.
+
+    What is so for a while does not belong here: `While` asks for it at the moment of an event,
+    `Becomes` with ``and`` for the moment at which several come to be so together.
 
     Attributes:
-        start: Of the first slot, s since the Unix epoch; None is when the experiment starts.
-        period: s.
-        n: Slots in all; None is without end.
-        until: No slot later than this, s since the Unix epoch; None is without end.
-        grace: How late a slot may still be served, s; None is half a period.
+        conditions: Two or more.
+        within: s between the first and the last of them at the most, each at its latest; None is
+            any time.
     """
 
-    kind: Literal["absolute_clock"] = "absolute_clock"
-    start: float | None = None
-    period: float = Field(gt=0)
-    n: int | None = Field(default=None, ge=1)
-    until: float | None = None
-    grace: float | None = Field(default=None, ge=0)
+    kind: Literal["all_of"] = "all_of"
+    conditions: tuple["Condition", ...] = Field(min_length=2)
+    within: float | None = Field(default=None, gt=0)
 
-    @property
-    def longest_delay(self) -> float:
-        """How late a slot may still be served, s."""
-        return GRACE_IN_PERIODS * self.period if self.grace is None else self.grace
-
-    def slot(self, index: int) -> float:
-        """The deadline of one slot, s since the Unix epoch.
-
-        Raises:
-            ValueError: If the start is still open.
-
-        >>> AbsoluteClock(start=1000.0, period=40.0).slot(102)
-        5080.0
-        """
-        if self.start is None:
-            raise ValueError("a clock without a start has no slots yet; anchor the schedule first")
-        return self.start + index * self.period
-
-    def has_slot(self, index: int) -> bool:
-        """Whether there is a slot of this index."""
-        if self.n is not None and index >= self.n:
-            return False
-        return self.until is None or self.slot(index) <= self.until
+    def anchored(self, time: float) -> Self:
+        """The same with every open clock starting at ``time``."""
+        parts = tuple(each.anchored(time) for each in self.conditions)
+        return self.model_copy(update={"conditions": parts})
 
     def sentence(self) -> str:
         """The condition as a person says it."""
-        begin = "the start of the experiment" if self.start is None else f"{self.start:.3f}"
-        count = "" if self.n is None else f", {self.n} times"
-        end = "" if self.until is None else f", until {self.until:.3f}"
-        return f"every {self.period:g} s from {begin}{count}{end}"
+        within = "" if self.within is None else f" within {TIME.said(self.within)}"
+        return f"all of ({'; '.join(each.sentence() for each in self.conditions)}){within}"
 
 
-class VoltageCrossing(_Condition):
-    """The voltage passes a level; due once, and again only after it has been away from it.
+class _Wrapped(Happening):
+    condition: "Condition"
 
-    Attributes:
-        level: V.
-        direction: ``rising``, ``falling`` or ``any``.
-        hysteresis: How far the voltage must go back before the next crossing counts, V.
-    """
+    def anchored(self, time: float) -> Self:
+        """The same with every open clock starting at ``time``."""
+        return self.model_copy(update={"condition": self.condition.anchored(time)})
 
-    kind: Literal["voltage_crossing"] = "voltage_crossing"
-    level: float
-    direction: Literal["rising", "falling", "any"] = "any"
-    hysteresis: float = Field(default=0.005, ge=0)
-
-    def sentence(self) -> str:
-        """The condition as a person says it.
-
-        >>> str(VoltageCrossing(level=3.5, direction="rising"))
-        'when the voltage rises through 3.5 V'
-        """
-        verb = {"rising": "rises", "falling": "falls", "any": "passes"}[self.direction]
-        return f"when the voltage {verb} through {self.level:g} V"
+    def _inside(self) -> str:
+        said = self.condition.sentence()
+        return f"({said})" if isinstance(self.condition, (While, AtMost, After, Cadence)) else said
 
 
-class ChargeStep(_Condition):
-    """The charge passed has moved by one more step, up or down, on a fixed grid from the reference.
+class After(_Wrapped):
+    """A while after something has happened, whatever is the case by then.
 
     Attributes:
-        step: mAh; give this or ``fraction``.
-        fraction: Of the cell's capacity.
-        reference: Charge of the grid's origin, mAh; None is the first charge that is known.
+        condition: What; what it misses is missed here too.
+        delay: s.
     """
 
-    kind: Literal["charge_step"] = "charge_step"
-    step: float | None = Field(default=None, gt=0)
-    fraction: float | None = Field(default=None, gt=0)
-    reference: float | None = None
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> "ChargeStep":
-        if (self.step is None) == (self.fraction is None):
-            raise ValueError(
-                "a charge step needs either step (mAh) or fraction (of the capacity), not both"
-            )
-        return self
-
-    def step_in_charge(self, capacity: float | None) -> float:
-        """The step in mAh for a cell of this capacity in mAh.
-
-        Raises:
-            ValueError: If the step is a fraction and the capacity is not known.
-        """
-        if self.step is not None:
-            return self.step
-        if self.fraction is None or capacity is None or not capacity > 0:
-            raise ValueError(f"{self.sentence()}: the cell's capacity is needed, got {capacity}")
-        return self.fraction * capacity
-
-    def sentence(self) -> str:
-        """The condition as a person says it.
-
-        >>> str(ChargeStep(fraction=0.05))
-        'each time 5 % of the capacity has passed'
-        """
-        size = (
-            f"{self.step:g} mAh"
-            if self.step is not None
-            else f"{(self.fraction or 0) * 100:g} % of the capacity"
-        )
-        origin = "" if self.reference is None else f" from {self.reference:g} mAh"
-        return f"each time {size} has passed{origin}"
-
-
-class StepEdge(_Condition):
-    """The protocol has gone on to its next step.
-
-    Attributes:
-        step_type: Only where a step of this type begins, as the guard names types; None is any.
-    """
-
-    kind: Literal["step_edge"] = "step_edge"
-    step_type: str | None = None
-
-    def sentence(self) -> str:
-        """The condition as a person says it.
-
-        >>> str(StepEdge())
-        'when a step begins'
-        """
-        return f"when a {self.step_type + ' ' if self.step_type else ''}step begins"
-
-
-class EndOfProtocol(_Condition):
-    """The protocol has run to its end; a trip or an opened circuit is not its end."""
-
-    kind: Literal["end_of_protocol"] = "end_of_protocol"
+    kind: Literal["after"] = "after"
+    delay: float = Field(gt=0)
 
     def sentence(self) -> str:
         """The condition as a person says it."""
-        return "when the protocol has ended"
+        return f"{TIME.said(self.delay)} after ({self.condition.sentence()})"
+
+
+class While(_Wrapped):
+    """Something happens while something else is so; if that is not known, it is missed.
+
+    Attributes:
+        condition: What happens.
+        predicate: What must be so at that time.
+    """
+
+    kind: Literal["while"] = "while"
+    predicate: Predicate
+
+    def sentence(self) -> str:
+        """The condition as a person says it."""
+        return f"{self._inside()} while {self.predicate.sentence()}"
+
+
+class AtMost(_Wrapped):
+    """Something happens, but no more than so many times; what was missed does not count.
+
+    Attributes:
+        condition: What happens.
+        n: Times.
+    """
+
+    kind: Literal["at_most"] = "at_most"
+    n: int = Field(ge=1)
+
+    def sentence(self) -> str:
+        """The condition as a person says it."""
+        return f"{self._inside()}, at most {self.n} times"
 
 
 Condition = Annotated[
-    AbsoluteClock | VoltageCrossing | ChargeStep | StepEdge | EndOfProtocol,
+    AbsoluteClock
+    | Cadence
+    | WindowClock
+    | Becomes
+    | VoltageCrossing
+    | TemperatureCrossing
+    | ChargeStep
+    | ChargeLevels
+    | ArealChargeLevels
+    | StateOfChargeLevels
+    | Settling
+    | FastChange
+    | StepEdge
+    | CycleEdge
+    | EndOfRest
+    | EndOfProtocol
+    | AnyOf
+    | AllOf
+    | After
+    | While
+    | AtMost,
     Field(discriminator="kind"),
 ]
+for _each in (AnyOf, AllOf, After, While, AtMost):
+    _each.model_rebuild()

@@ -1,24 +1,34 @@
 """This file is where it is decided when to measure: rules on the cell, the most important first.
 
-A schedule is a plain value. Its evaluator is pure: it is told what the cell reads and what time it
-is, and answers with what is due. Deadlines are absolute; what could not be served is recorded as
-missed, never shifted.
+A schedule is a plain value that reads as text, a line a rule, and is read back from it: what is
+written is what the experiment does (`battbeam.experiment.schedule_text`).
 """
 
-import math
-from dataclasses import dataclass, replace
+import json
+import re
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+import yaml  # type: ignore[import-untyped]
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from battbeam.errors import PreflightError
+from battbeam.experiment.agenda import Agenda, Due, Evaluator
+from battbeam.experiment.amounts import FRACTION, TIME
 from battbeam.experiment.cell import CellPassport
-from battbeam.experiment.conditions import AbsoluteClock, Condition
-from battbeam.experiment.watchers import CellReading, Met, overdue, watcher
+from battbeam.experiment.conditions import Condition
+
+__all__ = ["Agenda", "Coupling", "Due", "Evaluator", "Rule", "Schedule"]
 
 #: How cell and measurement go together. ``free_running``: the cell goes on and smear is stated.
 #: ``hold_potential``: it is held at its voltage while X-rays run. ``step_then_measure``: what is
 #: under way, a rest or a constant voltage, is kept until the measurement is done.
 Coupling = Literal["free_running", "hold_potential", "step_then_measure"]
+#: The cell that a rule is on when it does not say.
+FIRST_CELL = "cell1"
+#: Names that text needs no quotation marks for: of rules, and of measurements and cells.
+PLAIN_RULE = re.compile(r"[A-Za-z0-9_](?:[\w.+-]| (?! |$))*", re.ASCII)
+PLAIN_NAME = re.compile(r"[A-Za-z_][\w.+-]*", re.ASCII)
 
 
 class Rule(BaseModel):
@@ -36,74 +46,42 @@ class Rule(BaseModel):
         cell: Name of the guard's cell that the condition is on and that is measured.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     name: str = Field(min_length=1)
     when: Condition
     measure: str = Field(min_length=1)
     coupling: Coupling = "free_running"
     hold_maximum: float | None = Field(default=None, gt=0)
     smear_max: float | None = Field(default=None, gt=0)
-    cell: str = "cell1"
+    cell: str = Field(default=FIRST_CELL, min_length=1)
+
+    def is_met_as(self, other: "Rule") -> bool:
+        """Whether both are met at the same times."""
+        return self.when == other.when and self.cell == other.cell
 
     def sentence(self) -> str:
-        """The rule as a person says it."""
-        coupling = self.coupling.replace("_", " ")
-        return f"{self.name}: {self.when.sentence()}, measure {self.measure} ({coupling})"
+        """The rule as a person says it, which is how it is read."""
+        name, measure = _named(self.name, PLAIN_RULE), _named(self.measure, PLAIN_NAME)
+        of = "" if self.cell == FIRST_CELL else f" of {_named(self.cell, PLAIN_NAME)}"
+        terms = [self.coupling.replace("_", " ")]
+        if self.hold_maximum is not None:
+            terms[0] += f" at most {TIME.said(self.hold_maximum)}"
+        if self.smear_max is not None:
+            terms.append(f"smear at most {FRACTION.said(self.smear_max)}")
+        return f"{name}: {self.when.sentence()}, measure {measure}{of} ({', '.join(terms)})"
 
     def __str__(self) -> str:
         return self.sentence()
 
 
-@dataclass(frozen=True)
-class Due:
-    """One time at which one rule was met.
-
-    Attributes:
-        rule: Name of the rule.
-        index: Counts what this rule was met, missed or not, from 0.
-        measure: Name of the measurement.
-        due: When the condition became true, s since the Unix epoch, session clock.
-        met: When that was seen.
-        gap: How far ``due`` can be off because nothing was known of the cell meanwhile, s.
-        expires: After this time it is not served any more.
-        missed: Why it is not served; empty when it is.
-        remark: What else is worth keeping.
-        cell: Of the rule, as are the next three.
-        coupling: How the cell and the measurement go together.
-        hold_maximum: s of cell time that the cell is kept for it, at the most.
-        smear_max: Largest change of state of charge during it, 1.
-    """
-
-    rule: str
-    index: int
-    measure: str
-    due: float
-    met: float
-    gap: float = 0.0
-    expires: float = math.inf
-    missed: str = ""
-    remark: str = ""
-    cell: str = "cell1"
-    coupling: Coupling = "free_running"
-    hold_maximum: float | None = None
-    smear_max: float | None = None
-
-    @property
-    def lateness(self) -> float:
-        """s from becoming true to being seen."""
-        return self.met - self.due
-
-    def lateness_at(self, time: float) -> float:
-        """s from becoming true to ``time``, the start of its measurement."""
-        return time - self.due
+def _named(name: str, plain: re.Pattern[str]) -> str:
+    return name if plain.fullmatch(name) else json.dumps(name)
 
 
 class Schedule(BaseModel):
     """Rules, the most important first.
 
-    >>> from battbeam.experiment.conditions import VoltageCrossing
-    >>> crossing = VoltageCrossing(level=3.5, direction="rising")
-    >>> print(Schedule(rules=(Rule(name="slope", when=crossing, measure="pattern"),)))
+    >>> print(Schedule.parse("slope: when the voltage rises through 3500 mV, measure pattern"))
     slope: when the voltage rises through 3.5 V, measure pattern (free running)
     """
 
@@ -119,163 +97,117 @@ class Schedule(BaseModel):
             raise ValueError(f"rule names must be unique; more than once: {', '.join(twice)}")
         return rules
 
+    @classmethod
+    def parse(cls, text: str) -> "Schedule":
+        """The schedule that a text says, one rule a line, the most important first.
+
+        Raises:
+            PreflightError: With every faulty line: where, what was read, and what was wanted.
+        """
+        # Its parser makes rules, so it is imported here.
+        from battbeam.experiment.schedule_text import parsed_rules
+
+        return cls(rules=parsed_rules(text))
+
+    @classmethod
+    def read(cls, path: Path | str) -> "Schedule":
+        """A schedule from a file: .txt as text; .json or .yaml as a text or as an object of rules.
+
+        Raises:
+            PreflightError: With every fault.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text()
+        except OSError as error:
+            raise PreflightError("schedule", [f"{path}: {error.strerror}"]) from error
+        if path.suffix not in (".json", ".yaml", ".yml"):
+            return cls.parse(text)
+        return cls._of_document(_document(text, path), path)
+
+    @classmethod
+    def _of_document(cls, document: object, path: Path) -> "Schedule":
+        if isinstance(document, str):
+            return cls.parse(document)
+        if isinstance(document, list) and all(isinstance(line, str) for line in document):
+            return cls.parse("\n".join(document))
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            faults = [
+                f"{path}: {'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+                for fault in error.errors()
+            ]
+            raise PreflightError("schedule", faults) from error
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Cells that rules speak of, each once."""
+        return tuple(dict.fromkeys(rule.cell for rule in self.rules))
+
+    def for_cell(self, cell: str) -> "Schedule":
+        """The rules on one cell.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        rules = tuple(rule for rule in self.rules if rule.cell == cell)
+        if not rules:
+            raise ValueError(f"no rule is on cell {cell!r}; rules are on {', '.join(self.cells)}")
+        return Schedule(rules=rules)
+
     def anchored(self, time: float) -> "Schedule":
         """The same schedule with every open clock starting at ``time``."""
-        return Schedule(rules=tuple(_anchored(rule, time) for rule in self.rules))
+        rules = [rule.model_copy(update={"when": rule.when.anchored(time)}) for rule in self.rules]
+        return Schedule(rules=tuple(rules))
+
+    def text(self) -> str:
+        """The schedule as a person says it, a line a rule; `parse` reads the same value from it."""
+        return "\n".join(rule.sentence() for rule in self.rules) + "\n"
 
     def sentence(self) -> str:
         """The schedule as a person says it, a line a rule, the most important first."""
-        return "\n".join(rule.sentence() for rule in self.rules)
+        return self.text().rstrip("\n")
 
     def __str__(self) -> str:
         return self.sentence()
 
+    def differences(self, other: "Schedule") -> list[str]:
+        """What must be changed to get the other one, one sentence each."""
+        before = {rule.name: rule for rule in self.rules}
+        after = {rule.name: rule for rule in other.rules}
+        found = [f"taken out: {rule}" for name, rule in before.items() if name not in after]
+        found += [f"new: {rule}" for name, rule in after.items() if name not in before]
+        found += [
+            f"changed: {before[name]} -> {rule}"
+            for name, rule in after.items()
+            if name in before and before[name] != rule
+        ]
+        kept = [name for name in after if name in before]
+        if kept != [name for name in before if name in after]:
+            found.append(f"order: {', '.join(after)}")
+        return found
+
     def evaluator(
-        self, *, passport: CellPassport | None = None, capacity: float | None = None
-    ) -> "Evaluator":
+        self, *, passport: CellPassport | None = None, start: float | None = None
+    ) -> Evaluator:
         """An evaluator that has seen nothing yet.
 
         Args:
-            passport: Of the cell, for conditions that speak of fractions of its capacity.
-            capacity: The same number alone, mAh.
+            passport: Of the cell, for conditions that speak of its capacity or area.
+            start: Of the experiment, s since the Unix epoch: where open clocks of this schedule,
+                and of its revisions, are anchored. None: they must be anchored already.
 
         Raises:
-            ValueError: If a clock is not anchored, or the capacity is needed and not given.
+            ValueError: If a clock is not anchored, or the passport is needed and not given.
         """
-        if passport is not None:
-            capacity = passport.nominal_capacity
-        return Evaluator(self, capacity=capacity)
+        anchored = self if start is None else self.anchored(start)
+        return Evaluator(anchored, passport=passport, start=start)
 
 
-def _anchored(rule: Rule, time: float) -> Rule:
-    if not isinstance(rule.when, AbsoluteClock) or rule.when.start is not None:
-        return rule
-    return rule.model_copy(update={"when": rule.when.model_copy(update={"start": time})})
-
-
-class Evaluator:
-    """What is due, from readings of the cell and from the clock; of one thread only."""
-
-    def __init__(self, schedule: Schedule, *, capacity: float | None = None) -> None:
-        self.schedule = schedule
-        self._watchers = [watcher(rule.when, capacity) for rule in schedule.rules]
-        self._counts = [0] * len(schedule.rules)
-
-    def update(self, reading: CellReading, *, now: float | None = None) -> list[Due]:
-        """What a reading has met, the most important first; readings come in the order of time.
-
-        Args:
-            reading: Of the cell.
-            now: When it is looked at, session clock; None is at once.
-        """
-        seen = reading.time if now is None else now
-        return self._dues([each.update(reading) for each in self._watchers], seen)
-
-    def due(self, now: float) -> list[Due]:
-        """What the clock has met since the last call, the most important first."""
-        return self._dues([each.due(now) for each in self._watchers], now)
-
-    def next_time(self) -> float:
-        """When the clock alone will meet a rule next, s since the Unix epoch; infinity if never."""
-        return min(each.next_time() for each in self._watchers)
-
-    def _dues(self, mets: list[list[Met]], seen: float) -> list[Due]:
-        return [
-            self._due(position, met, seen) for position, found in enumerate(mets) for met in found
-        ]
-
-    def _due(self, position: int, met: Met, seen: float) -> Due:
-        rule, index = self.schedule.rules[position], self._counts[position]
-        self._counts[position] += 1
-        return Due(
-            rule=rule.name,
-            index=index,
-            measure=rule.measure,
-            due=met.due,
-            met=seen,
-            gap=met.gap,
-            expires=met.expires,
-            missed=met.missed,
-            remark=met.remark,
-            cell=rule.cell,
-            coupling=rule.coupling,
-            hold_maximum=rule.hold_maximum,
-            smear_max=rule.smear_max,
-        )
-
-
-class Agenda:
-    """What is due and not served yet; the most important first, and of one rule the oldest.
-
-    A plan feeds it what it reads and asks it what to measure; whatever is handed out, served or
-    missed, is handed out once.
-    """
-
-    def __init__(self, evaluator: Evaluator) -> None:
-        self._evaluator = evaluator
-        self._waiting: list[Due] = []
-        self._missed: list[Due] = []
-
-    @property
-    def schedule(self) -> Schedule:
-        """What it goes by."""
-        return self._evaluator.schedule
-
-    @property
-    def waiting(self) -> tuple[Due, ...]:
-        """What is due and not served yet."""
-        return tuple(self._waiting)
-
-    def feed(self, reading: CellReading, *, now: float | None = None) -> None:
-        """Take note of a reading of the cell."""
-        self._sort(self._evaluator.update(reading, now=now))
-
-    def look(self, now: float) -> tuple[Due, ...]:
-        """What could be measured now, the most important first; what waited too long is missed."""
-        self._sort(self._evaluator.due(now))
-        late = [due for due in self._waiting if now > due.expires]
-        self._waiting = [due for due in self._waiting if now <= due.expires]
-        self._missed += [_missed(due, now) for due in late]
-        return tuple(self._waiting)
-
-    def take(self, now: float) -> Due | None:
-        """What to measure now, or None; what has waited too long is missed."""
-        waiting = self.look(now)
-        return self.hand_out(waiting[0]) if waiting else None
-
-    def hand_out(self, due: Due) -> Due:
-        """Hand out one of those that wait, whichever comes first.
-
-        Raises:
-            ValueError: If it does not wait.
-        """
-        if due not in self._waiting:
-            raise ValueError(f"rule {due.rule!r}, index {due.index}: it does not wait to be served")
-        self._waiting.remove(due)
-        return due
-
-    def give_up(self, due: Due, reason: str) -> None:
-        """One of those that wait is missed, for a reason."""
-        self._missed.append(replace(self.hand_out(due), missed=reason))
-
-    def missed(self) -> list[Due]:
-        """What was missed since the last call, to be recorded."""
-        missed, self._missed = self._missed, []
-        return missed
-
-    def next_time(self) -> float:
-        """Until when there is nothing to do but to feed it, s since the Unix epoch."""
-        return -math.inf if self._waiting else self._evaluator.next_time()
-
-    def _sort(self, dues: list[Due]) -> None:
-        self._missed += [due for due in dues if due.missed]
-        self._waiting += [due for due in dues if not due.missed]
-        order = {
-            rule.name: position for position, rule in enumerate(self._evaluator.schedule.rules)
-        }
-        self._waiting.sort(key=lambda due: (order[due.rule], due.index))
-
-
-def _missed(due: Due, now: float) -> Due:
-    reason = overdue(Met(due=due.due), now).missed
-    return replace(due, missed=reason)
+def _document(text: str, path: Path) -> object:
+    try:
+        document: object = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        raise PreflightError("schedule", [f"{path}: not {path.suffix[1:]} ({error})"]) from error
+    return document
