@@ -10,6 +10,7 @@ from battbeam.guard.drivers.observe import ObserveDriver
 from battbeam.guard.log import Log
 from battbeam.guard.observed import ObservedGuard, restore_observed
 from battbeam.guard.restore import Past, restore
+from battbeam.guard.thermostat import EpicsThermostat
 
 
 def make_guard(
@@ -18,7 +19,8 @@ def make_guard(
     """A guard that commands its cycler, or one that only watches it, and its driver."""
     if isinstance(config.driver, EclabConfig):
         commanded = EclabDriver(config.driver)
-        return Guard(config, commanded, log, clock), commanded
+        thermostat = EpicsThermostat(config.thermostat) if config.thermostat else None
+        return Guard(config, commanded, log, clock, thermostat), commanded
     watched = ObserveDriver(config.driver, clock)
     return ObservedGuard(config, watched, log, clock), watched
 

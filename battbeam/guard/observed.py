@@ -14,8 +14,8 @@ from battbeam.experiment.clock import Clock
 from battbeam.experiment.cycler_log import LogRow, key_parts
 from battbeam.experiment.protocol import Step
 from battbeam.guard.config import GuardConfig
-from battbeam.guard.core import Guard, GuardState
-from battbeam.guard.driver import Live, Readings, Record
+from battbeam.guard.core import Guard
+from battbeam.guard.driver import Live, Record
 from battbeam.guard.drivers.observe import OBSERVED_ONLY, Observed, ObserveDriver
 from battbeam.guard.drivers.observe_config import ObserveConfig
 from battbeam.guard.log import Log, read_lines
@@ -24,6 +24,7 @@ from battbeam.guard.observed_writer import ObservedWriter
 from battbeam.guard.policy import Occasion, Policy
 from battbeam.guard.restore import Past, restore
 from battbeam.guard.runner import Runner
+from battbeam.guard.standing import GuardState
 
 
 class ObservedRunner(Runner):
@@ -49,9 +50,9 @@ class ObservedGuard(Guard):
             raise GuardError(f"driver must be of kind 'observe', got {config.driver.kind!r}")
         self._settings: ObserveConfig = config.driver
         self.observer = driver
-        self.writer = ObservedWriter(log, clock, self.samples)
-        self.runner = ObservedRunner(
-            driver, self.samples, lambda run: self.writer.line("segment", **run)
+        self.assemble(
+            ObservedWriter(log, clock, self.samples),
+            ObservedRunner(driver, self.samples, lambda run: self.writer.line("segment", **run)),
         )
         self.steps = StepFollower(rest_current=self._settings.rest_current)
         self._acquisition = ""
@@ -79,14 +80,18 @@ class ObservedGuard(Guard):
         is_nothing = policy is Policy.CONTINUE
         self.writer.line("policy", occasion=occasion, policy=policy, carried_out=is_nothing)
         if not is_nothing:
-            self._report(f"{OBSERVED_ONLY}: policy {policy} on {occasion} was not carried out")
+            self.standing.report(
+                f"{OBSERVED_ONLY}: policy {policy} on {occasion} was not carried out"
+            )
 
     def change(self, **settings: Any) -> None:
         """Write down what an owner declared, and what of it will not happen."""
         super().change(**settings)
         idle = [str(each) for each in self.policies.values() if each is not Policy.CONTINUE]
         if "policies" in settings and idle:
-            self._report(f"{OBSERVED_ONLY}: policies other than continue will not be carried out")
+            self.standing.report(
+                f"{OBSERVED_ONLY}: policies other than continue will not be carried out"
+            )
 
     # Mounting: at any time, current or not.
 
@@ -119,11 +124,11 @@ class ObservedGuard(Guard):
             self.writer.line("owner", state=self.ownership.state)
             self.carry_out(Occasion.CLIENT_LOSS)
         seen = self.observer.look()
-        self._notice_reachability(Readings(is_reachable=seen.is_reachable))
+        self.standing.notice(is_reachable=seen.is_reachable, name=self.driver.name)
         for name, text in seen.faults.items():
             if text not in self._told:
                 self._told.add(text)
-                self._report(f"{name}: {text}")
+                self.standing.report(f"{name}: {text}")
         for comparison in seen.comparisons:
             self.writer.compare(comparison)
         self._take_in(seen, wall)
@@ -198,7 +203,7 @@ class ObservedGuard(Guard):
     def _new_step(self) -> None:
         self.runner.observed = self.steps.step
         self.runner.step_count = self.steps.step_count
-        self.enter(self.state, "step")
+        self.standing.enter(self.state, "step")
 
     def _judge_observed(self, voltage: float, current: float) -> None:
         reason = self.limits.violation(voltage=voltage, current=current)
@@ -214,18 +219,18 @@ class ObservedGuard(Guard):
             "current": current,
         }
         self.writer.line("trip", **{k: v for k, v in self.trip.items() if k != "time"})
-        self._report(told)
+        self.standing.report(told)
 
     def _follow(self) -> None:
         """Whether the cell cycles: rows come, or current flows."""
         quiet = self.clock.now() - self._last_life
         self.runner.is_active = quiet <= self._settings.end_after
         if self.runner.is_active and self.state is not GuardState.RUNNING:
-            self.enter(GuardState.RUNNING, "the cycler runs")
+            self.standing.enter(GuardState.RUNNING, "the cycler runs")
         elif not self.runner.is_active and self.state is GuardState.RUNNING:
             self.samples.end_segment()
             reason = f"no row and no current for {self._settings.end_after:g} s"
-            self.enter(GuardState.FINISHED, reason)
+            self.standing.enter(GuardState.FINISHED, reason)
 
     def _complete_to(self, seen: Observed) -> float:
         """A log that has been silent for long has ended; nothing older will be added to it."""
@@ -258,4 +263,4 @@ def restore_observed(guard: ObservedGuard, path: Path, *, wall: float) -> None:
     guard.observer.resume(positions)
     if past.state is GuardState.RUNNING and past.cell_run:
         guard._last_life = guard.clock.now()
-        guard.enter(GuardState.RUNNING, "guard started again")
+        guard.standing.enter(GuardState.RUNNING, "guard started again")
