@@ -65,7 +65,7 @@ def expected_end(guard: Guard) -> float:
     ahead = guard.runner.steps_ahead
     steps = ahead if left is None else (left, *ahead)
     length = expected_duration(steps, passport=passport, state_of_charge=content)
-    return float(round(guard.clock.now() + length))
+    return float(round(guard.clock.now() + length)) if math.isfinite(length) else math.nan
 
 
 def progress(guard: Guard) -> dict[str, Any]:

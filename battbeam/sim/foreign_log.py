@@ -92,8 +92,7 @@ class ForeignLog:
 
     def copy(self) -> int:
         """Write what was added since the last time; how many rows."""
-        paths = [path for path in self._source.glob(f"{self._prefix}*.csv")]
-        for path in sorted(paths, key=_number):
+        for path in sorted(self._source.glob(f"{self._prefix}*.csv"), key=_number):
             if path.name not in self._copies:
                 name = f"foreign_{len(self._copies) + 1:02d}_C01.mpt"
                 self._copies[path.name] = _Copy(path, self._target / name)

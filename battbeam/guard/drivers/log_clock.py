@@ -17,6 +17,8 @@ from battbeam.guard.driver import Comparison
 ARRIVAL_INTERVAL = 20.0
 #: Comparisons and edges that are looked back on.
 MOST = 512
+#: Part of the reach that counts as uncertainty of a row's appearance before the first marker.
+BEFORE_MARKER = 0.25
 #: Edges whose sizes differ by more than this, relative, are not the same edge.
 SAME_SIZE = 0.3
 
@@ -55,10 +57,10 @@ class LogClock:
         bias: What appearances of rows are late by, s, as markers tell; NaN before the first.
     """
 
-    def __init__(self, *, reach: float = 30.0) -> None:
+    def __init__(self, *, reach: float = 30.0, has_marker: bool = False) -> None:
         self.relation: ClockRelation | None = None
         self.bias = math.nan
-        self._reach = reach
+        self._reach, self._has_marker = reach, has_marker
         self._arrivals: deque[Comparison] = deque(maxlen=MOST)
         self._markers: deque[Comparison] = deque(maxlen=MOST)
         self._seen: deque[Edge] = deque(maxlen=MOST)
@@ -141,8 +143,12 @@ class LogClock:
         self._relate()
 
     def _corrected(self, arrival: Comparison) -> Comparison:
-        if math.isnan(self.bias):
+        if math.isnan(self.bias) and not self._has_marker:
             return arrival
+        if math.isnan(self.bias):
+            # Where a marker is to come, nobody relies on the delay that was only declared.
+            sigma = math.hypot(arrival.uncertainty, BEFORE_MARKER * self._reach)
+            return Comparison(arrival.device_time, arrival.session_time, sigma)
         return Comparison(
             arrival.device_time, arrival.session_time - self.bias, arrival.uncertainty
         )

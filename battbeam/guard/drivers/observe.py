@@ -57,7 +57,10 @@ class ObserveDriver:
     def __init__(self, config: ObserveConfig, clock: Clock) -> None:
         self.name = config.name
         self.has_records = config.log is not None
-        self.clock_of_log = LogClock(reach=config.marker.reach if config.marker else 30.0)
+        marker = config.marker
+        self.clock_of_log = LogClock(
+            reach=marker.reach if marker else 30.0, has_marker=marker is not None
+        )
         self._config, self._clock = config, clock
         self._inputs = AnalogInputs(config.analog, config.marker, clock)
         self._tail: LogTail | None = None
