@@ -98,6 +98,9 @@ class DoseMeter(Device):  # type: ignore[misc]
     spot_y = Cpt(Note, units="mm", kind="normal", doc="middle of the footprint, cell's frame")
     open_time = Cpt(Note, units="s", kind="normal", doc="that the shutter was open, session clock")
     sample = Cpt(Note, dtype="string", kind="normal", doc="sample_uid of what was exposed")
+    decision = Cpt(
+        Note, dtype="string", kind="normal", doc="what the budget changed, and why; empty: nothing"
+    )
     photons_per_count = Cpt(Note, kind="config", doc="on the sample for each count of I0")
     beam_width = Cpt(Note, units="mm", kind="config", doc="full, on the sample")
     beam_height = Cpt(Note, units="mm", kind="config", doc="full, on the sample")
@@ -127,6 +130,11 @@ class DoseMeter(Device):  # type: ignore[misc]
         # What was measured over what was calculated, if that was ever larger.
         self._ratio = 1.0
         self._latest_pace = 1.0
+        # The words that stand in a paper, not the path through the device tree.
+        for attribute in ("photons", "fluence", "spot_x", "spot_y"):
+            getattr(self, attribute).name = attribute
+        self.open_time.name, self.sample.name = "shutter_open_time", "exposed_sample"
+        self.decision.name = "dose_decision"
         self.photons_per_count.put(flux.photons_per_count)
         self.beam_width.put(flux.beam_size[0])
         self.beam_height.put(flux.beam_size[1])

@@ -56,6 +56,21 @@ class PointNotes(Notes):
             getattr(self, attribute).name = attribute
 
 
+class ResultNotes(Notes):
+    """What an exposure by result has come to; its keys stand in events without a prefix."""
+
+    measurement = _integer("counts the measurements of the run, each of several points, from 0")
+    repeat = _integer("counts the points of a measurement; what is started afresh begins at 0")
+    counting_error = _number("1", "relative, of all points of the measurement so far")
+    overloaded = _integer("1: a pixel was full, the measurement starts afresh behind it")
+    stopped = _text("why this was the measurement's last point; empty: it was not")
+
+    def __init__(self, *, name: str = "result_notes", **kwargs: Any) -> None:
+        super().__init__("", name=name, **kwargs)
+        for attribute in self.component_names:
+            getattr(self, attribute).name = attribute
+
+
 class RuleNotes(Notes):
     """One time at which a rule was met: served or missed."""
 

@@ -24,6 +24,7 @@ from battbeam.devices.status import TimedStatus
 from battbeam.errors import DeviceError, DoseError, GuardError
 from battbeam.experiment.clock import Clock
 from battbeam.experiment.dose import Decision, DoseBudget
+from battbeam.plans.by_result import ByResult
 
 Plan = Generator[Msg, Any, Any]
 
@@ -124,6 +125,8 @@ class Exposure:
         readables: What else stands in the event.
         with_beam: Whether the shutter opens; not for darks.
         budget: Limit of light on each spot, and what is done at it; None is no limit.
+        by_result: Exposes until the result is good enough; None exposes once.
+        before_event: What is done between an exposure and its event.
     """
 
     detectors: tuple[AreaDetector, ...]
@@ -132,6 +135,8 @@ class Exposure:
     readables: tuple[Readable, ...] = ()
     with_beam: bool = True
     budget: DoseBudget | None = None
+    by_result: ByResult | None = None
+    before_event: Callable[[], Plan] | None = None
 
 
 def expose_point(
@@ -157,8 +162,10 @@ def expose_point(
         if not decision.is_made:
             fault = f"not exposed: {decision.reason}"
             break
-        lost, shutter, fault = yield from _exposed(exposure)
+        lost, shutter, fault = yield from exposed(exposure)
         if not fault:
+            if exposure.before_event is not None:
+                yield from exposure.before_event()
             yield from _event(exposure, notes, point, lost=lost, shutter=shutter, fault="")
             return lost
     if not decision.is_made:
@@ -189,6 +196,9 @@ def within_budget(exposure: Exposure) -> Plan:
     if meter is None or budget is None or not exposure.with_beam:
         return Decision("expose", (0.0, 0.0), 1.0)
     decision = meter.decide(budget, exposure.train.duration)
+    meter.decision.put(
+        "" if decision.action == "expose" else f"{decision.action}: {decision.reason}"
+    )
     if decision.action == "stop":
         raise DoseError(decision.reason)
     if decision.action == "move":
@@ -205,12 +215,15 @@ def clear_of_top_up(beam: Beam, duration: float) -> Plan:
     top_up = beam.top_up
     if top_up is None:
         return
-    start = top_up.clock.now()
-    yield from wait_until(top_up.clock, top_up.clear_from(duration + SLICE * top_up.clock.rate))
-    top_up.delay.put(max(top_up.clock.now() - start, 0.0))
+    begin = top_up.clear_from(duration + SLICE * top_up.clock.rate)
+    start, delay = top_up.clock.now(), 0.0
+    if begin > start:
+        yield from wait_until(top_up.clock, begin)
+        delay = top_up.clock.now() - start
+    top_up.delay.put(delay)
 
 
-def _exposed(exposure: Exposure) -> Plan:
+def exposed(exposure: Exposure) -> Plan:
     """Expose behind the open shutter.
 
     Returns:

@@ -32,6 +32,7 @@ from battbeam.sim.records import shown
 from battbeam.sim.scenario import Scenario
 from battbeam.sim.server import serve
 from battbeam.sim.shots import DARK_RATE, Camera, Shot
+from battbeam.sim.statistics import Statistics
 from battbeam.sim.truth import TruthWriter
 from battbeam.sim.writer import Writer
 from battbeam.units import HC
@@ -169,6 +170,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
         )
         rows, columns = scenario.detector.n_rows, scenario.detector.n_columns
         self.writer = Writer(f"{prefix}DET1:HDF1:", executor=self.executor, shape=(rows, columns))
+        self.statistics = Statistics(f"{prefix}DET1:STATS1:")
         self.detector = Detector(
             f"{prefix}DET1:cam1:",
             scenario=scenario,
@@ -187,7 +189,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
     def database(self) -> dict[str, Any]:
         """Every record, by name."""
         axes = (self.x, self.y, self.rotation, self.bragg)
-        groups = (self, *axes, self.writer, self.detector, self.marker)
+        groups = (self, *axes, self.writer, self.detector, self.statistics, self.marker)
         return {name: record for group in groups for name, record in group.pvdb.items()}
 
     @property
@@ -278,6 +280,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
     async def _show_counters(self, shot: Shot, stamp: float) -> None:
         await self.I0Counts.write(shot.i0, timestamp=stamp)
         await self.ItCounts.write(shot.transmitted, timestamp=stamp)
+        await self.statistics.show(shot, stamp)
 
 
 def main(directory: Path) -> None:
