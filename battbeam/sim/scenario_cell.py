@@ -78,7 +78,7 @@ class CounterElectrode(Part):
 
     material: Literal["lithium", "graphite"] = "lithium"
     capacity_ratio: float = Field(default=1.1, gt=0)
-    initial_lithium_content: float = Field(default=0.02, gt=0, lt=1)
+    initial_lithium_content: float = Field(default=0.08, gt=0, lt=1)
     coulombic_efficiency: float = Field(default=0.9995, gt=0, le=1)
     kinetic_resistance: float = Field(default=0.0, ge=0)
     double_layer_capacitance: float = Field(default=1e-4, ge=0)

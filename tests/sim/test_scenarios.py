@@ -16,6 +16,12 @@ def test_there_are_scenarios():
         "lfp_solid_solution",
         "nmc811_coin_cell",
         "beam_dump",
+        "four_cells",
+        "full_cell",
+        "three_electrodes",
+        "top_up",
+        "beam_damage",
+        "bad_clocks",
     }
 
 
