@@ -1,15 +1,20 @@
 """This file is where the command line is. Commands import what they need when they run."""
 
+import inspect
+import json
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from battbeam.errors import BattbeamError
+from battbeam.errors import BattbeamError, PreflightError
+
+if TYPE_CHECKING:
+    from battbeam.experiment.description import Description, SiteFacts
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -134,6 +139,85 @@ def run(
     with _beamline(directory) as running, open_session(running) as opened:
         for uid in opened.run_recipe(recipe):
             typer.echo(uid)
+
+
+@app.command()
+def forecast(
+    recipe: Annotated[Path, typer.Argument(help="A file of plans/ with a describe(site, ...).")],
+    parameters: Annotated[
+        str, typer.Option(help="Of the recipe: exposure=60,interval=120 or a JSON object.")
+    ] = "",
+    scenario: Annotated[
+        Path | None, typer.Option(help="A simulated beamline; the default is a LiFePO4 coin cell.")
+    ] = None,
+    directory: Annotated[
+        Path | None, typer.Option(help="Of a beamline, for what its staff know.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON instead of a table.")] = False,
+) -> None:
+    """Say what a recipe will cost before it runs: time, smear, dose, frames; refuse what cannot fit."""
+    from battbeam.experiment.forecast import forecast as forecast_of
+    from battbeam.experiment.forecast_report import text_of
+
+    found = forecast_of(_described(recipe, _site_facts(scenario, directory), parameters))
+    typer.echo(found.to_json() if as_json else text_of(found))
+    raise typer.Exit(1 if found.faults else 0)
+
+
+def _site_facts(scenario: Path | None, directory: Path | None) -> "SiteFacts":
+    """What is known of a beamline: of the one in a directory, or of a simulated one."""
+    import shutil
+
+    from battbeam.connection import SiteNotes
+    from battbeam.experiment.description import SiteFacts
+    from battbeam.sim.run import site_notes
+    from battbeam.sim.scenario import Scenario
+
+    if directory is not None:
+        free = float(shutil.disk_usage(directory).free)
+        return SiteFacts.of(SiteNotes.read(directory), free_bytes=free, name=str(directory))
+    chosen = Scenario.read(scenario) if scenario else Scenario()
+    return SiteFacts.of(site_notes(chosen), name=f"simulated, {chosen.name}")
+
+
+def _described(recipe: Path, site: "SiteFacts", parameters: str) -> "Description":
+    """What a recipe says of itself.
+
+    Raises:
+        PreflightError: If it says nothing, or has no such parameter.
+    """
+    import runpy
+
+    if not recipe.exists():
+        raise PreflightError(f"recipe {recipe}", ["the file is missing"])
+    describe = runpy.run_path(str(recipe)).get("describe")
+    if not callable(describe):
+        raise PreflightError(f"recipe {recipe}", ["it has no function describe(site, ...)"])
+    given = _parameters(parameters)
+    known = list(inspect.signature(describe).parameters)[1:]
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise PreflightError(
+            f"recipe {recipe}",
+            [f"it has no parameter {name!r}; it has {', '.join(known)}" for name in unknown],
+        )
+    described: Description = describe(site, **given)
+    return described
+
+
+def _parameters(text: str) -> dict[str, Any]:
+    """From ``name=value,name=value`` or a JSON object; a value that is no JSON is a word."""
+    if text.strip().startswith("{"):
+        return dict(json.loads(text))
+    pairs = [pair.partition("=") for pair in text.replace(",", " ").split()]
+    return {name: _value(value) for name, _, value in pairs}
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 @contextmanager

@@ -5,6 +5,8 @@ directory, where the other recipes look for them. Takes the sample stage to the 
 """
 
 from battbeam.devices.beamline import Beamline
+from battbeam.experiment.cost import Cost
+from battbeam.experiment.description import Description, SiteFacts, point_cost
 from battbeam.plans.calibrate import calibrate_geometry, measure_dark
 from battbeam.plans.stubs import Plan
 
@@ -31,3 +33,11 @@ def plan(beamline: Beamline, exposure: float = 20.0, n_frames: int = 3) -> Plan:
         geometry=beamline.calibration / "detector.poni",
         readables=[stage, beamline.monochromator],
     )
+
+
+def describe(site: SiteFacts, exposure: float = 20.0, n_frames: int = 3) -> Description:
+    """The same, for ``battbeam forecast``; the light falls on the standard."""
+    geometry = point_cost(site, exposure, n_frames=n_frames)
+    dark = Cost(geometry.duration, n_frames=n_frames, n_bytes=geometry.n_bytes)
+    costs = {"dark": dark, "geometry": geometry}
+    return Description(site=site, costs=costs, sequence=tuple(costs), cell="standard")

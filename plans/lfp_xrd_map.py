@@ -5,9 +5,10 @@ of one state. The sample stage is put back at the end.
 """
 
 from battbeam.devices.beamline import Beamline
+from battbeam.experiment.description import Description, SiteFacts, map_cost
 from battbeam.plans.operando import identity
 from battbeam.plans.stubs import Plan
-from battbeam.plans.xrd_map import xrd_map
+from battbeam.plans.xrd_map import axes_of, grid, xrd_map
 from battbeam.plans.xrd_series import xrd_reduction
 
 #: Everything crystalline in the beam.
@@ -30,3 +31,13 @@ def plan(
         reduction=xrd_reduction(beamline.calibration, PHASES),
         md={**identity(beamline.potentiostat), "energy": beamline.monochromator.position},
     )
+
+
+def describe(
+    site: SiteFacts, exposure: float = 20.0, half_width: float = 1.2, n_points: int = 5
+) -> Description:
+    """The same, for ``battbeam forecast``."""
+    side = (None, -half_width, half_width, n_points)
+    positions = [(x, y) for y, x in grid(axes_of((*side, *side)))]
+    cost = map_cost(site, exposure, positions)
+    return Description(site=site, costs={"map": cost}, sequence=("map",))

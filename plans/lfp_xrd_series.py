@@ -5,14 +5,14 @@ edge. Calibrate first (``plans/calibrate.py``). The cell is mounted if none is; 
 circuit when the protocol has ended.
 """
 
+from typing import Any
+
 from battbeam.devices.beamline import Beamline
-from battbeam.devices.frames import FrameTrain
 from battbeam.experiment.conditions import AbsoluteClock, ChargeStep, StepEdge, VoltageCrossing
+from battbeam.experiment.description import Description, SiteFacts
 from battbeam.experiment.schedule import Rule, Schedule
-from battbeam.plans.measurements import Pattern
-from battbeam.plans.operando import operando
-from battbeam.plans.stubs import Exposure, Plan, mounted
-from battbeam.plans.xrd_series import xrd_reduction
+from battbeam.plans.patterns import described_patterns, operando_patterns
+from battbeam.plans.stubs import Plan
 
 PASSPORT = {
     "cell": "LFP-coin-1",
@@ -64,22 +64,21 @@ def schedule(interval: float) -> Schedule:
     )
 
 
+def experiment(exposure: float, interval: float) -> dict[str, Any]:
+    """What plan and description share."""
+    return {
+        "passport": PASSPORT,
+        "protocol": PROTOCOL,
+        "schedule": schedule(interval),
+        "exposure": exposure,
+    }
+
+
 def plan(beamline: Beamline, exposure: float = 30.0, interval: float = 300.0) -> Plan:
     """One cycle; patterns of ``exposure`` s, on the clock every ``interval`` s."""
-    readables = (beamline.potentiostat, beamline.sample_stage)
-    pattern = Pattern(
-        Exposure((beamline.detector,), beamline.beam, FrameTrain(exposure), readables),
-        reduction=xrd_reduction(beamline.calibration, PHASES),
-        positions=((beamline.sample_stage.x, 0.0), (beamline.sample_stage.y, 0.0)),
-        md={"energy": beamline.monochromator.position},
-    )
-    yield from mounted(beamline.potentiostat, PASSPORT)
-    yield from operando(
-        schedule(interval),
-        {"pattern": pattern},
-        potentiostat=beamline.potentiostat,
-        beam=beamline.beam,
-        clock=beamline.clock,
-        protocol=PROTOCOL,
-        policies={"plan_end": "open_circuit", "failure": "hold", "client_loss": "hold"},
-    )
+    return (yield from operando_patterns(beamline, phases=PHASES, **experiment(exposure, interval)))
+
+
+def describe(site: SiteFacts, exposure: float = 30.0, interval: float = 300.0) -> Description:
+    """The same, for ``battbeam forecast``."""
+    return described_patterns(site, **experiment(exposure, interval))

@@ -114,10 +114,34 @@ class SiteFacts:
     free_bytes: float | None = None
     name: str = "defaults"
 
-    def with_notes(self, notes: SiteNotes) -> "SiteFacts":
-        """With what the staff wrote into ``site.json``."""
-        detector = replace(self.detector, distance=notes.distance, pixel_size=notes.pixel_size)
-        return replace(self, detector=detector, name="site.json")
+    @classmethod
+    def of(
+        cls, notes: SiteNotes, *, free_bytes: float | None = None, name: str = ""
+    ) -> "SiteFacts":
+        """What the staff wrote into ``site.json``; the ring is taken to be full."""
+        beam, flux = BeamFacts(lifetime=notes.ring_lifetime or math.inf), notes.flux
+        if flux is not None:
+            beam = replace(
+                beam,
+                flux=flux.photons_per_milliampere * flux.ring_current_max,
+                size=flux.beam_size,
+                energy=flux.energy,
+            )
+        rows, columns = notes.frame_shape
+        detector = DetectorFacts(
+            n_rows=rows,
+            n_columns=columns,
+            pixel_size=notes.pixel_size,
+            distance=notes.distance,
+            saturation=notes.saturation,
+        )
+        return cls(
+            beam=beam,
+            detector=detector,
+            overhead=notes.point_overhead,
+            free_bytes=free_bytes,
+            name=name or "site.json",
+        )
 
 
 def point_cost(
