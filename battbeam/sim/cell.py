@@ -192,12 +192,18 @@ class HalfCell:
         return total + self._counter.impedance(self.current, stored, self.counter_lag, omega)
 
     def step(
-        self, duration: float, *, current: float | None = None, voltage: float | None = None
+        self,
+        duration: float,
+        *,
+        current: float | None = None,
+        voltage: float | None = None,
+        ramps: bool = False,
     ) -> None:
         """Go on for ``duration`` s at a current (A) or at a voltage (V); 0 s only switches.
 
         At a voltage the current is the one with which the voltage is met at the end of the step,
-        and changes linearly meanwhile: steps of up to some seconds are accurate.
+        and changes linearly meanwhile: steps of up to some seconds are accurate. A voltage that
+        ``ramps`` is gone to over the step, instead of at its beginning.
 
         Raises:
             ValueError: If the duration is negative, or not exactly one of current and voltage is
@@ -210,7 +216,8 @@ class HalfCell:
         control = ("current", current) if current is not None else ("voltage", voltage or 0.0)
         if control != self._control:
             self._control = control
-            self._go_on(0.0, *control)
+            if duration == 0 or not ramps:
+                self._go_on(0.0, *control)
         if duration > 0:
             self._go_on(duration, *control)
 

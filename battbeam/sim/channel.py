@@ -1,7 +1,8 @@
 """This file is where one channel of the simulated cycler is: a list of techniques run on one cell.
 
 It runs the list alone and knows nothing of limits that are not in it: what protects a cell is its
-guard. Its times are the session's clock; durations, record intervals and elapsed times are counted
+guard. It controls and tests the voltage between working and counter electrode, and reads both
+against the reference electrode where the cell has one. Its times are the session's clock; durations, record intervals and elapsed times are counted
 by the cycler's own clock, which has an offset and drifts.
 """
 
@@ -14,11 +15,14 @@ from battbeam.sim.cell import HalfCell
 from battbeam.sim.data_file import Record
 from battbeam.sim.device_clock import DeviceClock
 from battbeam.sim.technique import Exit, Step, Technique
+from battbeam.sim.thermostat import Thermostat
 
 #: Longest model step under a technique that drives current, s.
 LONGEST_STEP = 1.0
 #: Shortest step of a technique, s: one whose test holds at once ends after it.
 SHORTEST_STEP = 0.01
+#: K by which the holder's cell and the model's may differ: what no thermometer shows.
+LEAST_WARMTH = 0.002
 #: s to which the end of a step by its tests is found.
 _END_TOLERANCE = 1e-6
 _EPSILON = 1e-9
@@ -30,12 +34,6 @@ class State(StrEnum):
     STOPPED = "Stopped"
     RUNNING = "Running"
     PAUSED = "Paused"
-
-
-def impedance(cell: HalfCell, frequency: float) -> complex:
-    """Of the cell at a frequency in Hz, ohm."""
-    arc = cell.truth.kinetic_resistance
-    return cell.truth.resistance + arc / (1 + 2j * math.pi * frequency * arc * 1e-3)
 
 
 class Channel:
@@ -53,6 +51,7 @@ class Channel:
         self, cell: HalfCell, *, time: float, clock: DeviceClock, noise: random.Random
     ) -> None:
         self.cell = cell
+        self.thermostat = Thermostat(cell.truth)
         self.time = time
         self.clock = clock
         self.state = State.STOPPED
@@ -91,11 +90,12 @@ class Channel:
         """One reading of the working electrode, V: against the reference electrode where the cell
         has one, else against the counter electrode.
         """
-        return self.cell.voltage + self._noise.gauss(0.0, self.cell.truth.voltage_noise)
+        noise = self._noise.gauss(0.0, self.cell.truth.voltage_noise)
+        return self.cell.voltage + self.read_counter() + noise
 
     def read_counter(self) -> float:
         """The counter electrode against the reference electrode, V; 0 where the cell has none."""
-        return 0.0
+        return 0.0 if self.cell.truth.reference is None else self.cell.counter_voltage
 
     def load(self, techniques: tuple[Technique, ...]) -> None:
         """Replace the list of techniques.
@@ -139,6 +139,7 @@ class Channel:
                 self._advance_step(until)
             else:
                 self._go_on(until - self.time, Step("rest", 0.0, False, math.inf))
+                self._warm(until - self.time)
                 self.time = until
                 self._note()
         return self.time >= until - _EPSILON
@@ -153,10 +154,12 @@ class Channel:
         self._go_on(duration, step)
         if step.tests and self._is_ended(step):
             duration = self._found_end(before, duration, step)
+            self._warm(duration)
             self.time += duration
             self._note()
             self._leave_step(step.exit)
             return
+        self._warm(duration)
         self.time = end
         self._note()
         if end >= self._step_end - _EPSILON:
@@ -167,9 +170,15 @@ class Channel:
     def _go_on(self, duration: float, step: Step) -> None:
         value = self._value(step, self.time + duration)
         if step.control in ("voltage", "scan"):
-            self.cell.step(duration, voltage=value)
+            self.cell.step(duration, voltage=value, ramps=step.control == "scan")
         else:
             self.cell.step(duration, current=value)
+
+    def _warm(self, duration: float) -> None:
+        """The holder goes on, and the cell takes its temperature."""
+        self.thermostat.step(duration, heat=self.cell.heat)
+        if abs(self.thermostat.cell_temperature - self.cell.temperature) > LEAST_WARMTH:
+            self.cell.temperature = self.thermostat.cell_temperature
 
     def _value(self, step: Step, time: float) -> float:
         """What is set at a time within the step: A, or V."""
@@ -301,7 +310,7 @@ class Channel:
                 ends_step=ends_step,
                 counter=self.read_counter(),
                 frequency=step.frequency if is_spectral else 0.0,
-                impedance=impedance(self.cell, step.frequency) if is_spectral else 0j,
+                impedance=self.cell.impedance(step.frequency) if is_spectral else 0j,
                 amplitude=step.amplitude,
             )
         )
