@@ -100,6 +100,10 @@ async def _put_save(group: "ChannelGroup", _instance: Any, value: Any) -> Any:
     return value
 
 
+async def _put_setpoint(group: "ThermostatGroup", instance: Any, value: Any) -> float:
+    return await group.set(instance, value)
+
+
 def _live(name: str, unit: str, doc: str) -> Any:
     return pvproperty(name=name, value=0.0, units=unit, precision=6, read_only=True, doc=doc)
 
@@ -112,6 +116,43 @@ def _choice(name: str, strings: Sequence[str], value: str, **more: Any) -> Any:
     return pvproperty(
         name=name, value=value, enum_strings=list(strings), dtype=ChannelType.ENUM, **more
     )
+
+
+class ThermostatGroup(PVGroup):  # type: ignore[misc]
+    """The holder of the cell on one channel; no part of EPICS-ECLab."""
+
+    setpoint = pvproperty(
+        name="SP", value=25.0, units="degC", precision=2, put=_put_setpoint, alarm_group="SP"
+    )
+    readback = pvproperty(
+        name="RBV", value=25.0, units="degC", precision=3, read_only=True, doc="of the cell"
+    )
+
+    def __init__(self, prefix: str, *, channel: Channel) -> None:
+        super().__init__(prefix)
+        self._thermostat = channel.thermostat
+
+    async def prepare(self) -> None:
+        """Fill in what a client may read at once."""
+        await self.setpoint.write(self._thermostat.setpoint)
+        await self.update(0.0)
+
+    async def set(self, instance: Any, value: Any) -> float:
+        """Ask for another temperature; out of range it is refused, and the alarm set."""
+        status, severity = AlarmStatus.NO_ALARM, AlarmSeverity.NO_ALARM
+        try:
+            self._thermostat.set(float(value))
+        except ValueError as error:
+            print(f"refused {instance.pvname}: {error}", flush=True)
+            status, severity = AlarmStatus.WRITE, AlarmSeverity.INVALID_ALARM
+        await instance.alarm.write(status=status, severity=severity)
+        return self._thermostat.setpoint
+
+    async def update(self, time: float) -> None:
+        """Show the cell's temperature at a time of the session's clock, if it has changed."""
+        shown = round(self._thermostat.cell_temperature, 3)
+        if shown != self.readback.value:
+            await self.readback.write(shown, timestamp=time)
 
 
 class ChannelGroup(PVGroup):  # type: ignore[misc]
@@ -158,6 +199,7 @@ class ChannelGroup(PVGroup):  # type: ignore[misc]
         self,
         prefix: str,
         *,
+        thermostat_prefix: str,
         channel: Channel,
         settings: Cycler,
         files: DataFiles,
@@ -165,6 +207,7 @@ class ChannelGroup(PVGroup):  # type: ignore[misc]
     ) -> None:
         super().__init__(prefix)
         self.parameters = ParameterGroup(f"{prefix}T:")
+        self.thermostat = ThermostatGroup(thermostat_prefix, channel=channel)
         self.now: Callable[[], float] = lambda: channel.time
         self._channel = channel
         self._settings = settings
@@ -183,6 +226,7 @@ class ChannelGroup(PVGroup):  # type: ignore[misc]
                 interval = self.parameters.attr_pvdb.get(f"{technique}_{instance}_REDT_SP")
                 if interval is not None:
                     await interval.write(self._settings.record_interval)
+        await self.thermostat.prepare()
         await self._publish(force=True)
 
     async def update(self) -> None:
@@ -276,6 +320,7 @@ class ChannelGroup(PVGroup):  # type: ignore[misc]
         if not (due or force or self._published.get("state") != channel.state):
             return
         self._live_time = channel.time
+        await self.thermostat.update(channel.time)
         technique = channel.technique
         overflow = channel.cell.is_limited
         exceeds = technique is not None and abs(channel.cell.current) > technique.current_range

@@ -6,7 +6,8 @@ parameters; the first OCV of a list takes instance 0, the second instance 1. Wha
 everything as it was, sets the PV's alarm (WRITE, INVALID), and is logged. After STOP a list has to
 be loaded again. ``STARTED`` (START by the cycler's own clock, s since the Unix epoch) is the one PV
 that the real IOC lacks. Live values are stamped with the session's clock, like every IOC host;
-``TIME`` is the cycler's own.
+``TIME`` is the cycler's own. ``SIM:ECLAB:TEMP1:SP`` and ``:RBV`` are the holder of the cell on
+channel 1, degC: its set-point, and the cell's temperature.
 
 What is not imitated: hardware configuration, DEFINETECH, UPDATE, faults of the connection.
 """
@@ -70,6 +71,7 @@ class SimulatedCycler:
         )
         return ChannelGroup(
             f"{PREFIX}C{number}:",
+            thermostat_prefix=f"{PREFIX}TEMP{number}:",
             channel=model,
             settings=settings,
             files=DataFiles(number, buffered=settings.buffers_data_file),
@@ -83,6 +85,7 @@ class SimulatedCycler:
         for group in self.channels:
             pvs.update(group.pvdb)
             pvs.update(group.parameters.pvdb)
+            pvs.update(group.thermostat.pvdb)
         return pvs
 
     async def prepare(self) -> None:

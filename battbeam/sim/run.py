@@ -202,6 +202,10 @@ class SimulatedBeamline:
             },
             "clock": clock.PREFIX,
             "simulated": True,
+            "thermostat": {
+                "readback": f"{cycler.PREFIX}TEMP{channel}:RBV",
+                "setpoint": f"{cycler.PREFIX}TEMP{channel}:SP",
+            },
         }
         path = address.log.parent / "guard.json"
         path.parent.mkdir(parents=True, exist_ok=True)
