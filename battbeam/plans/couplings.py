@@ -10,6 +10,7 @@ does not repeat them.
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,12 +68,13 @@ class Keeper:
         cell: To be kept.
         due: What asks for it.
         clock: The session's.
+        notice: Called once the cell is kept: rules must have seen that, or what follows would look
+            like edges of the protocol.
     """
 
-    def __init__(self, cell: CellWatch, due: Due, clock: Clock) -> None:
+    def __init__(self, cell: CellWatch, due: Due, clock: Clock, notice: Callable[[], None]) -> None:
         self.kept = Kept()
-        self._cell, self._due, self._clock = cell, due, clock
-        self._steps_before = 0
+        self._cell, self._due, self._clock, self._notice = cell, due, clock, notice
         self._own_openings = self._openings = 0
 
     def around(self, plan: Plan) -> Plan:
@@ -82,6 +84,7 @@ class Keeper:
 
         def kept() -> Plan:
             yield from self._keep()
+            self._notice()
             return (yield from plan)
 
         return (yield from bpp.finalize_wrapper(kept(), self._let_go))
@@ -92,7 +95,6 @@ class Keeper:
         if reading.state != GuardState.RUNNING:
             self.kept.remarks.append(f"not kept: the cell is {reading.state or 'not known'}")
             return
-        self._steps_before = reading.step_count or 0
         potentiostat.result.subscribe(self._answered, run=False)
         self.kept.since = now
         if self._due.coupling == "step_then_measure" and reading.step_type == StepType.REST:
@@ -101,7 +103,7 @@ class Keeper:
             yield from finished(potentiostat.open_circuit(reason))
             return
         yield from finished(potentiostat.hold())
-        if not (yield from self._until(GuardState.HOLDING, after=self._steps_before)):
+        if not (yield from self._until(GuardState.HOLDING, after=reading.step_count or 0)):
             self.kept.remarks.append(f"the hold had not begun after {CHANGE_TIMEOUT:g} s")
 
     def _let_go(self) -> Plan:
@@ -119,8 +121,6 @@ class Keeper:
         potentiostat = self._cell.potentiostat
         state = str(potentiostat.state.value_now())
         if state == GuardState.RUNNING:
-            # Whoever made it proceed: the steps in between are not the protocol's.
-            self._count()
             self.kept.remarks.append("it had proceeded before")
             return
         if self._openings > self._own_openings:
@@ -136,11 +136,6 @@ class Keeper:
         self.kept.until = self._clock.now()
         if not (yield from self._until(GuardState.RUNNING, after=before)):
             self.kept.remarks.append(f"it had not proceeded after {CHANGE_TIMEOUT:g} s")
-        self._count()
-
-    def _count(self) -> None:
-        now = int(self._cell.potentiostat.step_count.value_now())
-        self._cell.begun_by_us(now - self._steps_before)
 
     def _until(self, state: GuardState, *, after: int) -> Plan:
         """Wait until the cell is in a state and another step has begun; whether it is."""

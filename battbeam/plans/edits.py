@@ -13,8 +13,7 @@ from pathlib import Path
 
 from battbeam.devices.notes import ScheduleNotes
 from battbeam.errors import PreflightError
-from battbeam.experiment.conditions import AbsoluteClock
-from battbeam.experiment.schedule import Rule, Schedule
+from battbeam.experiment.schedule import Schedule
 from battbeam.plans.stubs import Plan, write_down
 
 #: Wall seconds between two looks at the file.
@@ -26,7 +25,7 @@ class Revision:
     """One state of the schedule.
 
     Attributes:
-        schedule: As it goes on.
+        schedule: As it is written: its open clocks began when the experiment did.
         author: Who wrote it.
         source: Where it was written.
         changes: What it changed, one sentence each.
@@ -58,19 +57,14 @@ class ScheduleFile:
         """Put the running schedule into the file, whole or not at all."""
         if self._path is None:
             return
-        self._text = text_of(schedule)
+        self._text = schedule.text()
         scratch = self._path.with_name(f".{self._path.name}.tmp")
         scratch.write_text(self._text)
         scratch.replace(self._path)
         self._seen = self._stamp()
 
-    def look(self, running: Schedule, now: float) -> Revision | None:
-        """What somebody has made of the running schedule; None if nobody has.
-
-        Args:
-            running: The schedule as it goes on.
-            now: Session clock; a clock that is new starts now.
-        """
+    def look(self, running: Schedule) -> Revision | None:
+        """What somebody has made of the running schedule; None if nobody has."""
         if self._path is None or time.monotonic() < self._next_look:
             return None
         self._next_look = time.monotonic() + LOOK_INTERVAL
@@ -84,7 +78,7 @@ class ScheduleFile:
         self._text = text
         source = str(self._path)
         try:
-            schedule = anchored_like(parsed(text), running, now)
+            schedule = Schedule.parse(text)
         except PreflightError as error:
             return Revision(running, author, source, refused=error.faults)
         except ValueError as error:
@@ -93,7 +87,7 @@ class ScheduleFile:
             return None
         if faults := tuple(self._faults(schedule)):
             return Revision(running, author, source, refused=faults)
-        return Revision(schedule, author, source, changes=tuple(changes(running, schedule)))
+        return Revision(schedule, author, source, changes=tuple(running.differences(schedule)))
 
     def _stamp(self) -> tuple[int, int] | None:
         """When the file was written and how long it is; None while an editor has it away."""
@@ -104,20 +98,6 @@ class ScheduleFile:
         return None if found is None else (found.st_mtime_ns, found.st_size)
 
 
-def text_of(schedule: Schedule) -> str:
-    """The schedule as it stands in the file."""
-    return schedule.model_dump_json(indent=1)
-
-
-def parsed(text: str) -> Schedule:
-    """The schedule that stands in the file.
-
-    Raises:
-        ValueError: With every fault.
-    """
-    return Schedule.model_validate_json(text)
-
-
 def _owner(path: Path) -> str:
     try:
         return pwd.getpwuid(path.stat().st_uid).pw_name
@@ -125,49 +105,15 @@ def _owner(path: Path) -> str:
         return ""
 
 
-def anchored_like(schedule: Schedule, running: Schedule, now: float) -> Schedule:
-    """The same schedule, where clocks that run go on and clocks that are new start at ``now``.
-
-    A rule that stands in both, its start apart, keeps its slots: an edit shifts nothing.
-    """
-    before = {rule.name: rule for rule in running.rules}
-    rules = tuple(_kept(rule, before.get(rule.name)) for rule in schedule.rules)
-    return Schedule(rules=rules).anchored(now)
-
-
-def _kept(rule: Rule, before: Rule | None) -> Rule:
-    if before is None or not isinstance(before.when, AbsoluteClock):
-        return rule
-    if not isinstance(rule.when, AbsoluteClock) or rule.when.start is not None:
-        return rule
-    if rule.when.period != before.when.period:
-        return rule
-    return rule.model_copy(
-        update={"when": rule.when.model_copy(update={"start": before.when.start})}
-    )
-
-
-def changes(before: Schedule, after: Schedule) -> list[str]:
-    """What a revision changed, one sentence each."""
-    old = {rule.name: rule for rule in before.rules}
-    new = {rule.name: rule for rule in after.rules}
-    told = [f"rule {name!r} was taken out" for name in old if name not in new]
-    told += [f"rule {name!r} is new: {rule}" for name, rule in new.items() if name not in old]
-    told += [
-        f"rule {name!r} was {old[name]}, is {rule}"
-        for name, rule in new.items()
-        if name in old and old[name] != rule
-    ]
-    common = [name for name in old if name in new]
-    if common != [name for name in new if name in old]:
-        told.append(f"the order is {', '.join(new)}")
-    return told
-
-
 class Revisions:
-    """Writes every revision down, numbered."""
+    """Writes every revision down, numbered.
 
-    def __init__(self) -> None:
+    Args:
+        start: Of the experiment, where open clocks begin, s since the Unix epoch.
+    """
+
+    def __init__(self, start: float) -> None:
+        self._start = start
         self._notes = ScheduleNotes("", name="schedule")
         self._number = -1
 
@@ -179,9 +125,9 @@ class Revisions:
             self._notes,
             "schedule",
             revision=self._number,
-            json=revision.schedule.model_dump_json(),
+            json=revision.schedule.anchored(self._start).model_dump_json(),
             sentence=str(revision.schedule),
-            text=text_of(revision.schedule),
+            text=revision.schedule.text(),
             author=revision.author,
             source=revision.source,
             changes="\n".join(revision.changes),

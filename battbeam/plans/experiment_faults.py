@@ -4,9 +4,11 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from battbeam.devices.beam import Beam
+from battbeam.experiment.dose import DoseBudget
 from battbeam.experiment.schedule import Rule, Schedule
 from battbeam.plans.budgets import smear_fault
-from battbeam.plans.light import DoseControl
+from battbeam.plans.exposure import exposure_faults
 from battbeam.plans.measurements import Measurement, OwnRun, Pattern, cost_of
 from battbeam.plans.preflight import connection_faults, position_faults, reduction_faults
 from battbeam.plans.watch import CellWatch
@@ -29,8 +31,17 @@ def schedule_faults(
     return faults
 
 
+def _condition_faults(rule: Rule, cell: CellWatch) -> list[str]:
+    """What a condition needs to know of the cell and does not, one sentence."""
+    try:
+        Schedule(rules=(rule,)).evaluator(passport=cell.passport, start=0.0)
+    except ValueError as error:
+        return [f"rule {rule.name!r}: {error}"]
+    return []
+
+
 def _rule_faults(rule: Rule, measurement: Measurement, cell: CellWatch) -> list[str]:
-    cost, faults = cost_of(measurement), []
+    cost, faults = cost_of(measurement), _condition_faults(rule, cell)
     what = f"rule {rule.name!r}: "
     if rule.smear_max is not None and cell.passport is None:
         faults.append(f"{what}a smear budget needs a cell passport")
@@ -51,7 +62,7 @@ def _rule_faults(rule: Rule, measurement: Measurement, cell: CellWatch) -> list[
 
 
 def dose_faults(
-    dose: Mapping[str, DoseControl], cells: Mapping[str, CellWatch], stage: Any
+    dose: Mapping[str, DoseBudget], cells: Mapping[str, CellWatch], beam: Beam, stage: Any
 ) -> list[str]:
     """What is wrong with the budgets of light, one sentence each."""
     faults = [
@@ -59,8 +70,10 @@ def dose_faults(
         for name in dose
         if name not in cells
     ]
-    for name, control in dose.items():
-        if control.budget.at_limit == "move" and stage is None:
+    if dose and beam.dose_meter is None:
+        faults.append(f"a dose budget needs a dose meter, which {beam.name} has not")
+    for name, budget in dose.items():
+        if budget.at_limit == "move" and stage is None:
             faults.append(f"dose budget of {name!r}: moving to a fresh spot needs the sample stage")
     return faults
 
@@ -110,6 +123,7 @@ def pattern_faults(pattern: Pattern) -> list[str]:
         )
     if not connection_faults(motors):
         faults += position_faults(pattern.positions)
+    faults += exposure_faults(how.beam, how.budget, how.by_result)
     return faults + reduction_faults(pattern.reduction)
 
 

@@ -106,7 +106,12 @@ class Follower:
             yield from self.service.missed(replace(due, missed=cell.lost))
             return
         self._here = due.cell
-        ends = yield from self.service.serve(due)
+
+        def notice() -> None:
+            now = self._clock.now()
+            self.dispatcher.feed(cell.name, cell.reading(now), now)
+
+        ends = yield from self.service.serve(due, notice)
         if ends:
             cell.lost = "the dose limit is reached: it is not measured any more"
 
@@ -179,7 +184,7 @@ class Follower:
     # How the schedule changes.
 
     def _edited(self) -> Plan:
-        revision = self.file.look(self.schedule, self._clock.now())
+        revision = self.file.look(self.schedule)
         if revision is None:
             return
         for fault in revision.refused:
@@ -190,20 +195,10 @@ class Follower:
 
     def _revise(self, revision: Revision) -> None:
         now, self.schedule = self._clock.now(), revision.schedule
-        for name, part in by_cell(revision.schedule).items():
-            if name in self.dispatcher.agendas:
-                self.dispatcher.agendas[name].revise(part, now)
+        for name, agenda in self.dispatcher.agendas.items():
+            agenda.revise(revision.schedule.for_cell(name), now)
         for change in revision.changes:
             _log.warning("the schedule was edited: %s", change)
-
-
-def by_cell(schedule: Schedule) -> dict[str, Schedule]:
-    """The rules of each cell, in their order."""
-    cells = dict.fromkeys(rule.cell for rule in schedule.rules)
-    return {
-        cell: Schedule(rules=tuple(rule for rule in schedule.rules if rule.cell == cell))
-        for cell in cells
-    }
 
 
 def _pause(remaining: float, clock: Clock) -> float:

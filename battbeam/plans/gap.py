@@ -35,14 +35,14 @@ class Earlier:
 
 def due_meanwhile(earlier: Earlier, now: float) -> list[Due]:
     """What was due after the earlier run was last heard of, until ``now``, in the order of time."""
-    cells = dict.fromkeys(rule.cell for rule in earlier.schedule.rules)
-    found = [due for cell in cells for due in _due_of(earlier, cell, now)]
+    found = [due for cell in earlier.schedule.cells for due in _due_of(earlier, cell, now)]
     return sorted(found, key=lambda due: due.due)
 
 
 def _due_of(earlier: Earlier, cell: str, now: float) -> list[Due]:
-    rules = tuple(rule for rule in earlier.schedule.rules if rule.cell == cell)
-    evaluator = Schedule(rules=rules).evaluator(passport=earlier.passports.get(cell))
+    evaluator = earlier.schedule.for_cell(cell).evaluator(
+        passport=earlier.passports.get(cell), start=earlier.start
+    )
     agenda, found = Agenda(evaluator), []
 
     def collect(time: float) -> None:

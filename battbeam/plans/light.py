@@ -1,67 +1,49 @@
 """This file is where a dose budget is asked before a measurement, and what it decides is done."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 
 from battbeam.devices.beam import Beam
+from battbeam.devices.dose_meter import DoseMeter
 from battbeam.experiment.cost import Cost, Spot
-from battbeam.experiment.dose import Decision, DoseBudget, LightOnSamples
+from battbeam.experiment.dose import Decision, DoseBudget
 from battbeam.plans.stubs import Plan
 
 
-@dataclass(frozen=True)
-class DoseControl:
-    """A dose budget with what it needs to know.
+def decided(budget: DoseBudget, beam: Beam, sample_uid: str, cost: Cost) -> Decision:
+    """What becomes of a measurement: what becomes of the worst of its exposures.
 
-    Attributes:
-        budget: The limit and what is done there.
-        ledger: What fell on samples already.
-        flux: Photons per s on the sample at the present transmission.
-        size: Of the beam, width and height, mm.
-        energy: eV.
-        transmissions: That the attenuator can be set to, 1.
+    Exposures on the same spot count together, each with the most that it can bring. A measurement
+    of several spots is not moved: nobody knows whether the others would be fresh too.
     """
-
-    budget: DoseBudget
-    ledger: LightOnSamples
-    flux: Callable[[], float]
-    size: tuple[float, float]
-    energy: float
-    transmissions: Sequence[float] = ()
-
-    def decide(self, sample_uid: str, cost: Cost, transmission: float) -> Decision:
-        """What becomes of a measurement: what becomes of the worst of its exposures.
-
-        Exposures on the same spot count together. A measurement of several spots is moved as a
-        whole, so that its first spot lies on the fresh one.
-        """
-        decisions = [self._decide(sample_uid, spot, transmission) for spot in _by_place(cost.spots)]
-        if not decisions:
-            return Decision("expose", (0.0, 0.0), transmission)
-        worst = max(decisions, key=lambda each: (_WORSE.index(each.action), -each.transmission))
-        if worst.action == "move" and len(decisions) > 1:
-            return Decision(
-                "skip",
-                worst.spot,
-                transmission,
-                f"{worst.reason}; a measurement of several spots is not moved",
-            )
+    meter = beam.dose_meter
+    spots = _by_place(cost.spots)
+    if meter is None or not spots:
+        return Decision("expose", (0.0, 0.0), 1.0)
+    decisions = [_decided(budget, beam, meter, sample_uid, spot) for spot in spots]
+    worst = max(decisions, key=lambda each: (_WORSE.index(each.action), -each.transmission))
+    if worst.action != "move" or len(decisions) == 1:
         return worst
+    reason = f"{worst.reason}; a measurement of several spots is not moved"
+    return Decision("skip", worst.spot, worst.transmission, reason)
 
-    def _decide(self, sample_uid: str, spot: Spot, transmission: float) -> Decision:
-        return self.budget.decide(
-            self.ledger,
-            sample_uid,
-            (spot.x, spot.y),
-            self.flux() * spot.exposure,
-            size=self.size,
-            energy=self.energy,
-            transmissions=self.transmissions,
-            transmission=transmission,
-        )
+
+def _decided(
+    budget: DoseBudget, beam: Beam, meter: DoseMeter, sample_uid: str, spot: Spot
+) -> Decision:
+    most = meter.most(spot.exposure)
+    return budget.decide(
+        meter.ledger,
+        sample_uid,
+        (spot.x, spot.y),
+        most.photons,
+        size=most.size,
+        energy=most.energy,
+        transmissions=beam.attenuator.transmissions,
+        transmission=beam.attenuator.position,
+    )
 
 
 _WORSE = ("expose", "move", "attenuate", "skip", "stop")

@@ -40,7 +40,7 @@ class Pattern:
     def cost(self) -> Cost:
         """What one point costs; moves are the dispatcher's."""
         train, detectors = self.exposure.train, self.exposure.detectors
-        duration = train.n_frames * max(train.exposure, train.period)
+        duration = train.duration
         n_frames = train.n_frames * len(detectors)
         n_pixels = sum(_pixels(detector) for detector in detectors)
         spot = Spot(*self.spot, exposure=duration if self.exposure.with_beam else 0.0)

@@ -20,8 +20,9 @@ from battbeam.devices.potentiostat import Potentiostat
 from battbeam.devices.sample_stage import SampleStage
 from battbeam.experiment.clock import Clock
 from battbeam.experiment.dispatch import Dispatcher, Parking
+from battbeam.experiment.dose import DoseBudget
 from battbeam.experiment.schedule import Agenda, Schedule
-from battbeam.plans.edits import Revision, Revisions, ScheduleFile, anchored_like
+from battbeam.plans.edits import Revision, Revisions, ScheduleFile
 from battbeam.plans.experiment_faults import (
     dose_faults,
     measurement_faults,
@@ -29,9 +30,8 @@ from battbeam.plans.experiment_faults import (
     place_faults,
     schedule_faults,
 )
-from battbeam.plans.following import Follower, by_cell
+from battbeam.plans.following import Follower
 from battbeam.plans.gap import Earlier, write_gap
-from battbeam.plans.light import DoseControl
 from battbeam.plans.measurements import Measurement, cost_of
 from battbeam.plans.preflight import cell_faults, connection_faults, refuse
 from battbeam.plans.preprocessors import contained, positions_put_back, run, shutter_closed_after
@@ -62,7 +62,7 @@ def operando(
     stage: SampleStage | None = None,
     cell_positions: Mapping[str, tuple[float, float]] | None = None,
     parking: Mapping[str, Parking] | None = None,
-    dose: Mapping[str, DoseControl] | None = None,
+    dose: Mapping[str, DoseBudget] | None = None,
     schedule_file: Path | None = None,
     resumes: str | Earlier | None = None,
     md: Mapping[str, Any] | None = None,
@@ -94,8 +94,8 @@ def operando(
         (x, y) of the stage with the middle of each cell in the beam, mm.
     parking : dict of Parking, optional
         By cell, when it is given up by the beamline and what then happens to it.
-    dose : dict of DoseControl, optional
-        By cell, a budget of light.
+    dose : dict of DoseBudget, optional
+        By cell, a limit of light and what is done at it.
     schedule_file : Path, optional
         The running schedule as text; whoever edits it changes the schedule.
     resumes : str or Earlier, optional
@@ -116,7 +116,7 @@ def operando(
         schedule_faults(schedule, measurements, cells),
         measurement_faults(measurements),
         place_faults(cells, measurements, stage),
-        dose_faults(dose or {}, cells, stage),
+        dose_faults(dose or {}, cells, beam, stage),
         *(cell_faults(cells[name].potentiostat, one) for name, one in wanted.items()),
     )
     earlier = resumes if isinstance(resumes, Earlier) else None
@@ -137,26 +137,29 @@ def operando(
     def experiment(uid: str) -> Plan:
         yield from _started(cells, wanted, policies)
         now = clock.now()
+        start = now if earlier is None else earlier.start
         if earlier is not None:
             yield from write_gap(earlier, now)
-        anchored = anchored_like(schedule, earlier.schedule if earlier else schedule, now)
         watch = Watch(list(cells.values()), beam, clock)
         service = Service(uid, measurements, cells, beam, clock, stage=stage, dose=dose)
-        dispatcher = _dispatcher(anchored, measurements, cells, stage, parking)
+        agendas = {
+            name: _agenda(schedule.for_cell(name), cells[name], start, now)
+            for name in schedule.cells
+        }
+        dispatcher = _dispatcher(agendas, measurements, cells, stage, parking)
 
         def edit_faults(edited: Schedule) -> list[str]:
-            followed = dispatcher.agendas
-            without = [name for name in followed if name not in by_cell(edited)]
+            without = [name for name in dispatcher.agendas if name not in edited.cells]
             return schedule_faults(edited, measurements, cells) + [
                 f"cell {name!r} is left without a rule; leave one" for name in without
             ]
 
         wake, file = Wake(), ScheduleFile(schedule_file, edit_faults)
-        file.write(anchored)
-        revisions = Revisions()
-        yield from revisions.write(Revision(anchored))
+        file.write(schedule)
+        revisions = Revisions(start)
+        yield from revisions.write(Revision(schedule))
         wake.watch([cell.potentiostat for cell in cells.values()])
-        follower = Follower(anchored, dispatcher, service, watch, file, revisions, wake)
+        follower = Follower(schedule, dispatcher, service, watch, file, revisions, wake)
 
         def closed() -> Plan:
             wake.forget()
@@ -207,8 +210,17 @@ def _started(
             yield from finished(cell.potentiostat.start())
 
 
+def _agenda(schedule: Schedule, cell: CellWatch, start: float, now: float) -> Agenda:
+    """One that begins now; what was due before, of clocks that began earlier, is the gap's."""
+    agenda = Agenda(schedule.evaluator(passport=cell.passport, start=start))
+    if start < now:
+        agenda.look(now)
+        agenda.missed()
+    return agenda
+
+
 def _dispatcher(
-    schedule: Schedule,
+    agendas: Mapping[str, Agenda],
     measurements: Mapping[str, Measurement],
     cells: Mapping[str, CellWatch],
     stage: SampleStage | None,
@@ -216,10 +228,7 @@ def _dispatcher(
 ) -> Dispatcher:
     costs = {name: cost_of(measurement) for name, measurement in measurements.items()}
     return Dispatcher(
-        {
-            name: Agenda(part.evaluator(passport=cells[name].passport))
-            for name, part in by_cell(schedule).items()
-        },
+        agendas,
         durations={
             (cell, name): cost.duration
             for cell in cells

@@ -12,8 +12,9 @@ import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 
 from battbeam.devices.notes import PointNotes
+from battbeam.plans.exposure import take_point
 from battbeam.plans.measurements import Pattern
-from battbeam.plans.stubs import Plan, expose_point, prepared
+from battbeam.plans.stubs import Plan, prepared
 from battbeam.plans.xrd_series import xrd_metadata
 
 
@@ -66,11 +67,12 @@ class SeriesRun:
         if not self.uid:
             self.uid = str((yield from bps.open_run(self._said(md))))
         yield from self.get_ready()
-        point, self.n_points = self.n_points, self.n_points + 1
+        point = self.n_points
         if moves:
             yield from bps.mv(*[part for pair in moves for part in pair])
-        lost = yield from expose_point(self.pattern.exposure, self._notes, point)
-        return point, lost
+        taken = yield from take_point(self.pattern.exposure, self._notes, point)
+        self.n_points += taken.n_points
+        return point, taken.lost
 
     def _said(self, md: Mapping[str, Any]) -> dict[str, Any]:
         said = xrd_metadata(

@@ -1,7 +1,7 @@
 """This file is where what is due is measured, and where it is written down how that went."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,10 +11,11 @@ import bluesky.preprocessors as bpp
 from battbeam.devices.beam import Beam
 from battbeam.devices.notes import RuleNotes
 from battbeam.experiment.clock import Clock
+from battbeam.experiment.dose import DoseBudget
 from battbeam.experiment.schedule import Due, Rule
 from battbeam.plans.budgets import current_to_come, smear_of, smear_refusal
 from battbeam.plans.couplings import Keeper, Kept, unkeepable
-from battbeam.plans.light import DoseControl, attenuated
+from battbeam.plans.light import attenuated, decided
 from battbeam.plans.measurements import Measurement, OwnRun, Pattern, cost_of
 from battbeam.plans.preprocessors import contained, why
 from battbeam.plans.series import SeriesRun, give_up_all
@@ -61,7 +62,7 @@ class Service:
         beam: That they share.
         clock: The session's.
         stage: The sample stage, for cells whose place on it is known.
-        dose: By cell, a budget of light.
+        dose: By cell, a limit of light and what is done there; the beam's dose meter knows the rest.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Service:
         clock: Clock,
         *,
         stage: Any = None,
-        dose: Mapping[str, DoseControl] | None = None,
+        dose: Mapping[str, DoseBudget] | None = None,
     ) -> None:
         self._experiment, self._measurements, self._cells = experiment, measurements, cells
         self._beam, self._clock, self._stage = beam, clock, stage
@@ -93,13 +94,21 @@ class Service:
         if self._next is not None and not any(series.is_staged for series in self._series.values()):
             yield from self._next.get_ready()
 
-    def serve(self, due: Due) -> Plan:
-        """Measure what is due and write down how it went; a refused one is written as missed."""
+    def serve(self, due: Due, notice: Callable[[], None]) -> Plan:
+        """Measure what is due and write down how it went; a refused one is written as missed.
+
+        Args:
+            due: What is due.
+            notice: Called when the cell is kept for it.
+
+        Returns:
+            Whether the cell is not to be measured any more.
+        """
         attempt = self._judged(due)
         if attempt.refusal:
             yield from self.missed(replace(due, missed=attempt.refusal), "", attempt)
             return attempt.ends
-        keeper = Keeper(attempt.cell, due, self._clock)
+        keeper = Keeper(attempt.cell, due, self._clock, notice)
 
         def failed(error: Exception) -> Plan:
             attempt.outcome["error"] = why(error)
@@ -144,14 +153,14 @@ class Service:
         attempt.refusal = smear_refusal(due, cell.passport, current=current, seconds=seconds)
 
     def _judge_dose(self, attempt: _Attempt) -> None:
-        control, passport = self._dose.get(attempt.due.cell), attempt.cell.passport
+        budget, passport = self._dose.get(attempt.due.cell), attempt.cell.passport
         cost = cost_of(self._measurements[attempt.due.measure])
-        if control is None or passport is None:
+        if budget is None or passport is None:
             return
         if cost is None:
             attempt.refusal = "dose budget: the measurement does not say what light it costs"
             return
-        decision = control.decide(passport.sample_uid, cost, self._beam.attenuator.position)
+        decision = decided(budget, self._beam, passport.sample_uid, cost)
         attempt.dose = decision.action
         if decision.reason:
             attempt.dose += f": {decision.reason}"

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from battbeam.devices.beam import Beam
@@ -43,7 +43,6 @@ class CellWatch:
     md: Mapping[str, Any] = field(default_factory=dict)
     has_protocol: bool = False
     lost: str = ""
-    _steps_of_ours: int = 0
     _heard: float = field(default_factory=time.monotonic)
 
     @property
@@ -52,17 +51,11 @@ class CellWatch:
         return time.monotonic() - self._heard
 
     def reading(self, now: float) -> CellReading:
-        """What is known of the cell; steps that a coupling has put in between are not counted."""
+        """What is known of the cell."""
         reading = self.potentiostat.cell_reading(now)
         if reading.state:
             self._heard = time.monotonic()
-        if reading.step_count is None or not self._steps_of_ours:
-            return reading
-        return replace(reading, step_count=reading.step_count - self._steps_of_ours)
-
-    def begun_by_us(self, n_steps: int) -> None:
-        """So many steps were begun because the plan kept the cell: no edges of its protocol."""
-        self._steps_of_ours += max(n_steps, 0)
+        return reading
 
 
 class Watch:

@@ -79,15 +79,15 @@ class FollowingClock(ManualClock):
 
     def _go_on(self, cell):
         self._elapsed[cell] += self.pace
-        elapsed, begin = self._elapsed[cell], 0.0
-        for number, (kind, current, duration) in enumerate(self.cells[cell]):
-            if elapsed <= begin + duration:
-                break
-            begin += duration
-        else:
+        elapsed, begin, number = self._elapsed[cell], 0.0, 0
+        steps = self.cells[cell]
+        while number < len(steps) and elapsed > begin + steps[number][2]:
+            begin, number = begin + steps[number][2], number + 1
+        if number == len(steps):
             cell.state.sim_put("Finished")
             cell.current.sim_put(0.0)
             return
+        kind, current, duration = steps[number]
         if number != self._shown[cell]:
             self._shown[cell] = number
             cell.step_index.sim_put(number)
