@@ -12,6 +12,7 @@ from battbeam.devices.rotation_stage import RotationStage
 from battbeam.devices.sample_places import Place, SamplePlaces
 from battbeam.devices.sample_stage import SampleStage
 from battbeam.devices.shutter_keeper import ShutterKeeper
+from battbeam.devices.statistics import Statistics
 from battbeam.devices.top_up import TopUp
 from battbeam.experiment.dose import LEDGER, DoseLedger
 
@@ -78,6 +79,9 @@ def declare(connection: Connection) -> Beamline:
         monochromator=monochromator,
         beam=beam,
         dose_meter=dose_meter,
+        statistics=Statistics(
+            f"{prefix}DET1:STATS1:", name="statistics", saturation=site.saturation
+        ),
         detector=AreaDetector(
             f"{prefix}DET1:",
             name="detector",

@@ -19,6 +19,7 @@ from battbeam.devices.monochromator import Monochromator
 from battbeam.devices.potentiostat import Potentiostat
 from battbeam.devices.rotation_stage import RotationStage
 from battbeam.devices.sample_stage import SampleStage
+from battbeam.devices.statistics import Statistics
 from battbeam.errors import DeviceError
 from battbeam.experiment.clock import Clock
 
@@ -56,6 +57,7 @@ class Beamline:
         guess: Of the detector's geometry, by ruler.
         dose_meter: Puts the light of every opening of the shutter into the ledger; None where the
             flux is not known.
+        statistics: Of the detector's latest frame, for exposures by result; None where none are.
         potentiostats: Of every cell by its name; the one above, as ``cell1``, by default.
         cell_positions: (x, y) of the sample stage with the middle of each cell in the beam, mm.
     """
@@ -72,6 +74,7 @@ class Beamline:
     standard_position: tuple[float, float] = (0.0, 0.0)
     guess: DetectorGuess = DetectorGuess()
     dose_meter: DoseMeter | None = None
+    statistics: Statistics | None = None
     potentiostats: Mapping[str, Potentiostat] = field(default_factory=dict)
     cell_positions: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 

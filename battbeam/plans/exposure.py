@@ -5,13 +5,14 @@ reader adds the points of one ``measurement`` up from its last ``repeat`` 0 on. 
 files of their own that no event refers to; their light is in the ledger.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import bluesky.plan_stubs as bps
 
+from battbeam.devices.beam import Beam
 from battbeam.devices.frames import FrameTrain
 from battbeam.devices.notes import PointNotes
+from battbeam.experiment.dose import DoseBudget
 from battbeam.plans.by_result import ENOUGH, ByResult, counting_error
 from battbeam.plans.stubs import (
     SLICE,
@@ -43,16 +44,12 @@ class Taken:
     stopped: str = ""
 
 
-def exposure_faults(exposure: Exposure) -> list[str]:
-    """What is wrong with an exposure's budget and with what is decided by its result."""
+def exposure_faults(beam: Beam, budget: DoseBudget | None, by_result: ByResult | None) -> list[str]:
+    """What is wrong with a dose budget and with what is decided by the result."""
     faults = []
-    if exposure.budget is not None and exposure.beam.dose_meter is None:
-        faults.append("a dose budget needs a dose meter; the beamline declares none")
-    if exposure.by_result is not None:
-        faults += exposure.by_result.faults()
-        if not exposure.with_beam:
-            faults.append("an exposure by result needs the beam")
-    return faults
+    if budget is not None and beam.dose_meter is None:
+        faults.append("a dose budget needs a dose meter, and the beamline declares none")
+    return faults if by_result is None else faults + by_result.faults()
 
 
 def take_point(exposure: Exposure, notes: PointNotes, point: int) -> Plan:
@@ -209,8 +206,3 @@ def described(exposure: Exposure) -> dict[str, object]:
     if exposure.by_result is not None:
         said["by_result"] = exposure.by_result.said()
     return said
-
-
-def reachable_faults(exposure: Exposure, transmissions: Sequence[float]) -> list[str]:
-    """Which transmissions the attenuator cannot be set to, one sentence each."""
-    return [fault for each in transmissions for fault in exposure.beam.attenuator.faults(each)]

@@ -12,6 +12,9 @@ from battbeam.devices.detector import AreaDetector
 from battbeam.devices.frames import FrameTrain
 from battbeam.devices.notes import PointNotes
 from battbeam.experiment.clock import Clock
+from battbeam.experiment.dose import DoseBudget
+from battbeam.plans.by_result import ByResult
+from battbeam.plans.exposure import described, exposure_faults, take_point
 from battbeam.plans.preflight import refuse, xrd_faults
 from battbeam.plans.preprocessors import (
     BeamSuspender,
@@ -23,7 +26,6 @@ from battbeam.plans.stubs import (
     Exposure,
     Plan,
     also_read,
-    expose_point,
     names,
     prepared,
     wait_for_beam,
@@ -46,6 +48,7 @@ def xrd_metadata(
         "exposure": exposure.train.exposure,
         "frames_per_point": exposure.train.n_frames,
         "period": exposure.train.period,
+        **described(exposure),
         **more,
     }
     return said if reduction is None else {**said, "reduction": dict(reduction)}
@@ -93,6 +96,8 @@ def xrd_series(
     stop_when: Callable[[], bool] | None = None,
     suspend: bool = True,
     patience: float = PATIENCE,
+    budget: DoseBudget | None = None,
+    by_result: ByResult | None = None,
     md: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Diffraction patterns at one point, at absolute times.
@@ -128,6 +133,10 @@ def xrd_series(
         Suspend the plan while there is no beam.
     patience : float
         s that a point waits for beam when the plan is not suspended.
+    budget : DoseBudget, optional
+        Limit of light on each spot, and what is done at it.
+    by_result : ByResult, optional
+        Points are measured until they are good enough; each repeat counts as one of ``n_points``.
     md : dict, optional
         What else a later reader needs.
 
@@ -149,10 +158,18 @@ def xrd_series(
         ),
         [] if n_points is None or n_points > 0 else [f"n_points must be above 0, got {n_points}"],
         [] if interval >= 0 else [f"interval must not be negative, got {interval:g} s"],
+        exposure_faults(beam, budget, by_result),
     )
     train = FrameTrain(exposure=exposure, n_frames=frames_per_point, period=period)
     motors = [motor for motor, _ in positions]
-    how = Exposure(tuple(detectors), beam, train, also_read(readables, motors))
+    how = Exposure(
+        tuple(detectors),
+        beam,
+        train,
+        also_read(readables, motors),
+        budget=budget,
+        by_result=by_result,
+    )
 
     def points() -> Plan:
         for motor, position in positions:
@@ -163,9 +180,9 @@ def xrd_series(
             yield from wait_until(clock, begin + point * interval)
             if not suspend:
                 yield from wait_for_beam(beam, clock, patience=patience)
-            yield from expose_point(how, notes, point)
+            taken = yield from take_point(how, notes, point)
             passed = int((clock.now() - begin) / interval) if interval > 0 else point
-            point = max(point + 1, passed)
+            point = max(point + taken.n_points, passed)
 
     said = xrd_metadata(
         how, plan_name="xrd_series", reduction=reduction, n_points=n_points, interval=interval
