@@ -2,8 +2,9 @@
 
 It runs the list alone and knows nothing of limits that are not in it: what protects a cell is its
 guard. It controls and tests the voltage between working and counter electrode, and reads both
-against the reference electrode where the cell has one. Its times are the session's clock; durations, record intervals and elapsed times are counted
-by the cycler's own clock, which has an offset and drifts.
+against the reference electrode where the cell has one. Its times are the session's clock;
+durations, record intervals and elapsed times are counted by the cycler's own clock, which has an
+offset and drifts.
 """
 
 import copy

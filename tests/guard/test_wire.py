@@ -15,7 +15,7 @@ import pytest
 from caproto.threading.client import Context
 
 from battbeam.experiment.cell import EXAMPLE
-from battbeam.guard.config import EclabConfig, GuardConfig, HardLimits
+from battbeam.guard.config import EclabConfig, GuardConfig, HardLimits, ThermostatConfig
 from battbeam.guard.log import read_lines
 from battbeam.processes import Supervisor, free_port, server_environment, wait_for
 from battbeam.sim.run import SimulatedBeamline
@@ -67,6 +67,9 @@ class Cell:
             simulated=True,
             hard_limits=HARD,
             heartbeat_timeout=1.0,
+            thermostat=ThermostatConfig(
+                readback="SIM:ECLAB:TEMP1:RBV", setpoint="SIM:ECLAB:TEMP1:SP"
+            ),
             driver=EclabConfig(
                 prefix="SIM:ECLAB:", file_prefix=str(data / "cell1"), data_directory=data
             ),
@@ -244,6 +247,52 @@ def test_a_hold_and_what_is_left_go_over_the_wire(cell):
     samples, rows = cell.samples(first), cell.rows(first)
     assert len(samples) == len(rows)
     assert largest_charge_error(cell, samples) < 0.001 * EXAMPLE["nominal_capacity"]
+
+
+EVERY_STEP = (
+    {"step": "temperature", "temperature_degC": 27.0, "tolerance_K": 0.2, "until_time_s": 3000},
+    {"step": "constant_current", "rate_C": 2, "until_time_s": 200},
+    {"step": "current_ramp", "start_current_mA": 0, "end_current_mA": 4, "until_time_s": 200},
+    {"step": "constant_resistance", "resistance_ohm": 800, "until_time_s": 150},
+    {"step": "voltage_scan", "start_voltage_V": 3.4, "end_voltage_V": 3.5, "scan_rate_mV_per_s": 1},
+    {"step": "open_circuit_voltage", "until_time_s": 3000, "until_voltage_rate_mV_per_h": 50},
+    {
+        "step": "impedance_spectroscopy",
+        "amplitude_V": 0.005,
+        "start_frequency_Hz": 1000,
+        "end_frequency_Hz": 0.1,
+        "points_per_decade": 3,
+        "measures_per_point": 1,
+    },
+)
+
+
+def test_every_step_type_runs_over_the_wire_and_its_charge_is_the_hidden_one(cell):
+    first = cell.next_line()
+    cell.run(*EVERY_STEP)
+    cell.wait_state("Finished", timeout=60)
+    samples = cell.samples(first)
+    steps = [line["step_index"] for line in samples]
+    assert steps == sorted(steps)
+    assert set(steps) == set(range(len(EVERY_STEP)))
+    assert largest_charge_error(cell, samples) < 0.001 * EXAMPLE["nominal_capacity"]
+    by_step = {n: [line for line in samples if line["step_index"] == n] for n in set(steps)}
+    assert by_step[0][-1]["temperature"] == pytest.approx(27.0, abs=0.3)
+    assert by_step[0][-1]["elapsed"] < 1000
+    passed = [(by_step[n][-1]["charge"] - by_step[n - 1][-1]["charge"]) * 3.6 for n in (1, 2)]
+    assert passed == pytest.approx([2 * 2.9e-3 * 200, 4e-3 / 2 * 200], rel=1e-3)
+    load = [line for line in by_step[3] if line["elapsed"] > 1.0]
+    deviations = [abs(-line["current"] * 800 / line["voltage"] - 1) for line in load]
+    assert max(deviations) < 0.005
+    assert load[-1]["elapsed"] == pytest.approx(150, abs=10)
+    assert by_step[4][-1]["voltage"] == pytest.approx(3.5, abs=1e-3)
+    assert by_step[4][-1]["elapsed"] - by_step[4][0]["elapsed"] == pytest.approx(100, abs=0.1)
+    assert by_step[5][-1]["elapsed"] < 2900
+    spectrum = cell.lines("impedance", after=first)
+    frequencies = [line["frequency"] for line in spectrum]
+    assert frequencies == pytest.approx(np.geomspace(1000, 0.1, 13), rel=1e-4)
+    assert all(line["impedance_imaginary"] < 0 for line in spectrum)
+    assert {line["step_index"] for line in spectrum} == {6}
 
 
 def killed_session_leaves(cell, policy, state):
