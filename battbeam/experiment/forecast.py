@@ -6,26 +6,29 @@ and what would fit.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from battbeam.errors import PreflightError
 from battbeam.experiment.cost import Cost
-from battbeam.experiment.description import AREA_RESISTANCE, Description
-from battbeam.experiment.discrete_event import DiscreteEvent, Row, Subject
+from battbeam.experiment.description import Description
+from battbeam.experiment.discrete_event import DiscreteEvent, Row
 from battbeam.experiment.discrete_event_cell import ModelCell
-from battbeam.experiment.discrete_event_model import CellModel
 from battbeam.experiment.dispatch import Lateness
 from battbeam.experiment.fluence import FluenceMap, Light
-from battbeam.experiment.forecast_curve import curve_of
 from battbeam.experiment.forecast_light import brightest_pixel, transmission
 from battbeam.experiment.forecast_result import CellForecast, Forecast, SpotForecast, hard_faults
-from battbeam.experiment.forecast_tally import Tally
-from battbeam.experiment.protocol import CompiledProtocol, Protocol
-from battbeam.experiment.schedule import Due
+from battbeam.experiment.forecast_subject import (
+    LONGEST_FORECAST,
+    faults_of,
+    remarks_of,
+    subject_of,
+)
+from battbeam.experiment.forecast_tally import Tally, smear_fault
+from battbeam.experiment.schedule import Due, Schedule
 
-#: Simulated days after which an experiment without an end is broken off.
-LONGEST_FORECAST = 400 * 86400.0
+
+def _untold(row: Row) -> None:
+    """Nobody wants to know."""
 
 
 def forecast(
@@ -34,7 +37,7 @@ def forecast(
     start: float = 0.0,
     light: FluenceMap | None = None,
     duration: Callable[[Due, float], float] = lambda due, declared: declared,
-    sink: Callable[[Row], None] = lambda row: None,
+    sink: Callable[[Row], None] = _untold,
 ) -> Forecast:
     """What will come of an experiment on one cell or on several that share a beamline.
 
@@ -46,135 +49,121 @@ def forecast(
         sink: Given every row as it comes.
     """
     descriptions = [description] if isinstance(description, Description) else list(description)
-    faults = [fault for each in descriptions for fault in _faults(each)]
+    faults = [fault for each in descriptions for fault in faults_of(each)]
     if faults or not descriptions:
         return Forecast(faults=tuple(faults or ["nothing is described"]))
-    site = descriptions[0].site
-    fallen = FluenceMap() if light is None else light.copy()
+    fallen = FluenceMap() if light is None else light
     if len(descriptions) == 1 and descriptions[0].sequence:
-        return _sequence(descriptions[0], fallen)
-    subjects = {each.cell: _subject(each, start) for each in descriptions}
+        return _sequence(descriptions[0], fallen.copy())
+
+    def ran(cells: Sequence[Description], told: Callable[[Row], None] = _untold) -> "_Ran":
+        return _run(cells, start=start, light=fallen.copy(), duration=duration, sink=told)
+
+    ahead = ran(descriptions, sink)
+    found = _result(ahead)
+    broken = [
+        *_smear_faults(ahead, ran),
+        *(
+            f"{name}: {_ended(subject.cell, start)}"
+            for name, subject in ahead.event.subjects.items()
+            if subject.cell.trip and name not in ahead.event.dispatcher.parked
+        ),
+        *hard_faults(found),
+        *(
+            [f"the experiment would be stopped: {ahead.event.stopped}"]
+            if ahead.event.stopped
+            else []
+        ),
+    ]
+    return replace(found, faults=tuple(broken))
+
+
+@dataclass(frozen=True)
+class _Ran:
+    """An experiment that ran ahead of itself."""
+
+    descriptions: Sequence[Description]
+    event: DiscreteEvent
+    tallies: Mapping[str, Tally]
+
+
+def _run(
+    descriptions: Sequence[Description],
+    *,
+    start: float,
+    light: FluenceMap,
+    duration: Callable[[Due, float], float],
+    sink: Callable[[Row], None],
+) -> _Ran:
     tallies = {each.cell: Tally(each.costs) for each in descriptions}
 
     def keep(row: Row) -> None:
         tallies[row.due.cell].add(row)
         sink(row)
 
-    run = DiscreteEvent(subjects, site, start=start, sink=keep, duration=duration, light=fallen)
-    run.run(until=start + LONGEST_FORECAST)
-    cells = tuple(
-        _cell(each, subjects[each.cell].cell, tallies[each.cell], run) for each in descriptions
+    event = DiscreteEvent(
+        {each.cell: subject_of(each, start) for each in descriptions},
+        descriptions[0].site,
+        start=start,
+        sink=keep,
+        duration=duration,
+        light=light,
     )
-    found = Forecast(
-        duration=site.set_up + run.clock.now() - start,
-        cells=cells,
-        n_frames=sum(tally.n_frames for tally in tallies.values()),
-        n_bytes=sum(tally.n_bytes for tally in tallies.values()),
-        busy=sum(tally.busy for tally in tallies.values()) / max(run.clock.now() - start, 1e-9),
-        remarks=tuple(remark for each in descriptions for remark in _remarks(each)),
-        site=site,
-    )
-    broken = [
-        *(fault for each in descriptions for fault in tallies[each.cell].faults(each)),
-        *(f"{cell.cell}: {cell.ended}" for cell in cells if subjects[cell.cell].cell.trip),
-        *hard_faults(found),
-        *([f"the experiment would be stopped: {run.stopped}"] if run.stopped else []),
-    ]
-    return replace(found, faults=tuple(broken))
+    event.run(until=start + LONGEST_FORECAST)
+    return _Ran(descriptions, event, tallies)
 
 
-# Before it runs.
-
-
-def _faults(description: Description) -> list[str]:
-    """Why nothing can be said at all, one sentence each."""
-    cell, costs = description.cell, description.costs
-    wanted = [rule.measure for rule in getattr(description.own_schedule, "rules", ())]
-    faults = [
-        f"{cell}: nothing says what {name!r} costs; known are {', '.join(costs) or 'none'}"
-        for name in dict.fromkeys([*wanted, *description.sequence])
-        if name not in costs
-    ]
-    if description.sequence:
-        return faults
-    if description.passport is None or description.own_schedule is None:
-        return [*faults, f"{cell}: a forecast needs a passport and a schedule, or a sequence"]
-    if description.protocol is not None:
-        protocol = Protocol.read(description.protocol)
-        faults += [f"{cell}: {fault}" for fault in protocol.faults(description.passport)]
-    try:
-        description.curve or curve_of(description.passport)
-        description.own_schedule.anchored(0.0).evaluator(passport=description.passport)
-    except ValueError as error:
-        faults.append(f"{cell}: {error}")
-    return faults
-
-
-def compiled(description: Description) -> CompiledProtocol | None:
-    """The protocol as it would run; None without one."""
-    if description.protocol is None or description.passport is None:
-        return None
-    return Protocol.read(description.protocol).compile(description.passport)
-
-
-def believed(description: Description) -> CellModel:
-    """What is believed of a described cell.
-
-    Raises:
-        PreflightError: If it has no passport.
-    """
-    passport = description.passport
-    if passport is None:
-        raise PreflightError(
-            "forecast", [f"{description.cell}: no passport, no cell to believe in"]
-        )
-    resistance = description.resistance
-    return CellModel.of(
-        passport,
-        description.curve or curve_of(passport),
-        resistance=AREA_RESISTANCE / passport.electrode_area if resistance is None else resistance,
-        relaxation=description.relaxation,
+def _result(ran: _Ran) -> Forecast:
+    event, tallies = ran.event, ran.tallies.values()
+    length = event.clock.now() - event.start
+    return Forecast(
+        duration=event.site.set_up + length,
+        cells=tuple(_cell(each, ran.tallies[each.cell], event) for each in ran.descriptions),
+        n_frames=sum(tally.n_frames for tally in tallies),
+        n_bytes=sum(tally.n_bytes for tally in tallies),
+        busy=sum(tally.busy for tally in tallies) / max(length, 1e-9),
+        remarks=tuple(remark for each in ran.descriptions for remark in remarks_of(each)),
+        site=event.site,
     )
 
 
-def _subject(description: Description, start: float) -> Subject:
-    model, protocol = believed(description), compiled(description)
-    passport, schedule = description.passport, description.own_schedule
-    if passport is None or schedule is None:
-        raise PreflightError("forecast", _faults(description))
-    window = passport.window if protocol is None else protocol.window
-    steps = () if protocol is None else protocol.steps
-    return Subject(
-        cell=ModelCell(model, steps, window=window, start=start),
-        schedule=schedule.anchored(start),
-        costs=description.costs,
-        passport=passport,
-        budget=description.budget,
-        parking=description.parking,
-    )
-
-
-def _remarks(description: Description) -> list[str]:
-    passport = description.passport
-    if passport is None:
+def _smear_faults(ran: _Ran, again: Callable[[Sequence[Description]], _Ran]) -> list[str]:
+    """Rules that break their smear budget; what holding the cell would do is tried out."""
+    broken = {
+        each.cell: ran.tallies[each.cell].smear_breaks(each)
+        for each in ran.descriptions
+        if ran.tallies[each.cell].smear_breaks(each)
+    }
+    if not broken:
         return []
-    model = believed(description)
-    given = "given" if description.resistance is not None else f"{AREA_RESISTANCE:g} ohm cm2"
+    names = {(cell, rule.name) for cell, found in broken.items() for rule, _ in found}
+    held = again([_holding(each, names) for each in ran.descriptions])
     return [
-        f"{description.cell}: open-circuit curve {model.curve.source}, {model.resistance:.3g} ohm "
-        f"({given}), surface follows in {model.relaxation:g} s. Ends of steps and state of charge "
-        "hang on these: a resistance wrong by 10 ohm shifts a steep end of charge by seconds, a "
-        f"flat one by minutes; a relaxation wrong by {model.relaxation:g} s shifts each end of a "
-        "current by about as long."
+        smear_fault(cell, rule, row, held.tallies[cell].worst_smear(rule.name))
+        for cell, found in broken.items()
+        for rule, row in found
     ]
+
+
+def _holding(description: Description, names: Collection[tuple[str, str]]) -> Description:
+    """The same with rules that hold the cell, those of these (cell, name)."""
+    schedule = description.own_schedule
+    if schedule is None:
+        return description
+    rules = tuple(
+        rule.model_copy(update={"coupling": "hold_potential"})
+        if (description.cell, rule.name) in names
+        else rule
+        for rule in schedule.rules
+    )
+    return replace(description, schedule=Schedule(rules=rules))
 
 
 # After it ran.
 
 
-def _cell(
-    description: Description, cell: ModelCell, tally: Tally, run: DiscreteEvent
-) -> CellForecast:
+def _cell(description: Description, tally: Tally, run: DiscreteEvent) -> CellForecast:
+    cell = run.subjects[description.cell].cell
     passport = run.subjects[description.cell].passport
     low, high = tally.states_of_charge
     first, last = passport.initial_state_of_charge, cell.state_of_charge

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from battbeam.experiment.cost import Cost
 from battbeam.experiment.description import Description
 from battbeam.experiment.discrete_event import Row
+from battbeam.experiment.schedule import Rule
 
 
 @dataclass(frozen=True)
@@ -117,17 +118,21 @@ class Tally:
             smear_max=max(kind.smear_max, row.smear),
         )
 
-    def faults(self, description: Description) -> list[str]:
-        """Rules whose measurements break their smear budget, and what would fit."""
+    def smear_breaks(self, description: Description) -> list[tuple[Rule, Row]]:
+        """Rules whose measurements break their smear budget, with the worst of each."""
         schedule = description.own_schedule
         rules = () if schedule is None else schedule.rules
         return [
-            _smear_fault(description.cell, self._worst[rule.name], rule.smear_max)
+            (rule, self._worst[rule.name])
             for rule in rules
             if rule.smear_max is not None
             and rule.name in self._worst
             and self._worst[rule.name].smear > rule.smear_max
         ]
+
+    def worst_smear(self, rule: str) -> float:
+        """The largest of one rule; NaN when it was never served."""
+        return self._worst[rule].smear if rule in self._worst else math.nan
 
     def limits(self, description: Description) -> list[str]:
         """What the dose budget forbade, and what would fit."""
@@ -141,13 +146,26 @@ class Tally:
         ]
 
 
-def _smear_fault(cell: str, row: Row, smear_max: float) -> str:
-    seconds = row.end - row.start
+def smear_fault(cell: str, rule: Rule, row: Row, held: float) -> str:
+    """Why a rule is refused, and what would fit.
+
+    Args:
+        cell: Its cell.
+        rule: With a smear budget.
+        row: Its worst measurement.
+        held: Smear of the worst if the cell were held at its voltage; NaN is not known.
+    """
+    smear_max, seconds = rule.smear_max or 0.0, row.end - row.start
     rate = row.smear / seconds * 3600
-    hold = "" if row.due.coupling == "hold_potential" else ", or coupling hold_potential"
+    fits = [
+        f"at most {smear_max / rate * 3600:.3g} s at this rate",
+        f"at most {smear_max / seconds * 3600:.3g} 1/h for this long",
+    ]
+    if held <= smear_max:
+        fits.append(f"coupling hold_potential ({held:.2g})")
+    no = f"; held at its voltage it would still be {held:.2g}" if held > smear_max else ""
     return (
-        f"{cell}, rule {row.due.rule}: the state of charge would move by {row.smear:.3g} during one "
+        f"{cell}, rule {rule.name}: the state of charge would move by {row.smear:.3g} during one "
         f"{row.due.measure} ({seconds:.4g} s at {rate:.3g} 1/h), its smear budget is "
-        f"{smear_max:g}: what fits is at most {smear_max / rate * 3600:.3g} s at this rate, or at "
-        f"most {smear_max / seconds * 3600:.3g} 1/h for this long{hold}"
+        f"{smear_max:g}: what fits is {', or '.join(fits)}{no}"
     )
