@@ -141,7 +141,7 @@ class ChargeStep(Happening):
         return f"each time {size} has passed{origin}"
 
 
-class _Levels(Happening):
+class Levels(Happening):
     """A quantity passes one of several levels.
 
     Attributes:
@@ -182,7 +182,7 @@ class _Levels(Happening):
         return f"at {self.words}{levels} {self.dimension.unit}{way}{margin}"
 
 
-class ChargeLevels(_Levels):
+class ChargeLevels(Levels):
     """The charge passed since the cell was mounted reaches one of these levels, mAh."""
 
     kind: Literal["charge_levels"] = "charge_levels"
@@ -190,7 +190,7 @@ class ChargeLevels(_Levels):
     dimension: ClassVar[Dimension] = amounts.CHARGE
 
 
-class ArealChargeLevels(_Levels):
+class ArealChargeLevels(Levels):
     """The charge passed per electrode area reaches one of these levels, C/cm2.
 
     >>> str(ArealChargeLevels(levels=(9, 84, 296)))
@@ -202,7 +202,7 @@ class ArealChargeLevels(_Levels):
     dimension: ClassVar[Dimension] = amounts.AREAL_CHARGE
 
 
-class StateOfChargeLevels(_Levels):
+class StateOfChargeLevels(Levels):
     """The state of charge reaches one of these levels, 1."""
 
     kind: Literal["state_of_charge_levels"] = "state_of_charge_levels"
