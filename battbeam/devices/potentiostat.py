@@ -73,11 +73,21 @@ class Potentiostat(Device):  # type: ignore[misc]
     >>> potentiostat.start().wait()  # doctest: +SKIP
     """
 
-    voltage = _reading("Voltage", "V", "V, working against counter or reference electrode")
+    voltage = _reading("Voltage", "V", "V, working against counter electrode")
+    voltage_working = _reading(
+        "VoltageWorking", "V", "V, against the reference; NaN: two electrodes", "normal"
+    )
+    voltage_counter = _reading(
+        "VoltageCounter", "V", "V, against the reference; NaN: two electrodes", "normal"
+    )
     current = _reading("Current", "A", "A; > 0 charges")
     charge = _reading("Charge", "mAh", "mAh passed since the cell was mounted; > 0 charges")
     capacity = _reading("Capacity", "mAh", "mAh passed in this half cycle", "normal")
     temperature = _reading("Temperature", "degC", "degC of the cell; NaN: not measured", "normal")
+    step_elapsed = _reading("StepElapsed", "s", "s of cell time; NaN: none is under way", "normal")
+    step_remaining = _reading(
+        "StepRemaining", "s", "s of cell time at most; infinity: no longest duration", "omitted"
+    )
     sample_time = _reading("SampleTime", "s", "s since 1970, the cycler's clock", "normal")
     watermark = _reading("Watermark", "s", "the log is complete to this, session clock", "omitted")
     expected_end = _reading(
@@ -131,7 +141,9 @@ class Potentiostat(Device):  # type: ignore[misc]
         self._pending: dict[str, TimedStatus] = {}
         self._latest: dict[str, Any] = {}
         self.result.subscribe(self._answered, run=False)
-        for attribute in _WATCHED:
+        self._owner: dict[str, Any] = {}
+        self._boot_id = ""
+        for attribute in (*_WATCHED, "boot_id"):
             getattr(self, attribute).subscribe(self._keeper(attribute), run=False)
 
     # Reading.
@@ -151,14 +163,8 @@ class Potentiostat(Device):  # type: ignore[misc]
         if not self.result.connected or any(name not in self._latest for name in _WATCHED):
             return CellReading(time=time)
         latest = dict(self._latest)
-        return CellReading(
-            time=time,
-            voltage=float(latest["voltage"]),
-            charge=float(latest["charge"]),
-            step_count=int(latest["step_count"]),
-            step_type=str(latest["step_type"]),
-            state=str(latest["state"]),
-        )
+        known: dict[str, Any] = {name: kind(latest[name]) for name, kind in _WATCHED.items()}
+        return CellReading(time=time, **known)
 
     # Verbs.
 
@@ -169,9 +175,25 @@ class Potentiostat(Device):  # type: ignore[misc]
             owner: ``host``, ``pid`` and ``session``; a token of its own is made.
         """
         token = uuid.uuid4().hex
-        status = self._command(self.owner_command, "acquire", {**owner}, token=token)
+        self._owner, self._boot_id = {**owner}, str(self._latest.get("boot_id", ""))
+        status = self._command(self.owner_command, "acquire", self._owner, token=token)
         self._token = token
         return status
+
+    def _acquire_again(self) -> None:
+        """A guard that was started again has forgotten its owner, and waits some seconds for it."""
+        boot_id = str(self._latest.get("boot_id", ""))
+        if not boot_id or boot_id == self._boot_id:
+            return
+        is_known, self._boot_id = bool(self._boot_id), boot_id
+        if is_known:
+            status = self._command(self.owner_command, "acquire", self._owner, token=self._token)
+            status.add_callback(self._keep_or_forget)
+
+    def _keep_or_forget(self, status: TimedStatus) -> None:
+        """Somebody else may own the cell by now."""
+        if not status.success:
+            self.forget()
 
     def release(self) -> TimedStatus:
         """Give the cell free; it goes on with what it does."""
@@ -199,9 +221,12 @@ class Potentiostat(Device):  # type: ignore[misc]
         """Start the protocol that is loaded."""
         return self._command(self.start_command, "start", {}, timeout=LOAD_TIMEOUT)
 
-    def hold(self) -> TimedStatus:
-        """Hold the voltage of the last samples."""
-        return self._command(self.hold_command, "hold", {}, timeout=LOAD_TIMEOUT)
+    def hold(self, maximum: float | None = None) -> TimedStatus:
+        """Hold the voltage of the last samples, for so many s of cell time at most; without a
+        number, for as long as the guard allows.
+        """
+        content = {} if maximum is None else {"maximum": maximum}
+        return self._command(self.hold_command, "hold", content, timeout=LOAD_TIMEOUT)
 
     def proceed(self) -> TimedStatus:
         """Go on with what is left of the step that was interrupted."""
@@ -224,8 +249,11 @@ class Potentiostat(Device):  # type: ignore[misc]
         return self._command(self.occasion_command, "occasion", {"occasion": occasion})
 
     def beat(self, count: int) -> None:
-        """One beat of the session's heart; quick, and without an answer."""
+        """One beat of the session's heart; quick, and without an answer. A guard that was started
+        again is asked for the cell again.
+        """
         if self._token:
+            self._acquire_again()
             self.heartbeat.put(f"{self._token} {count}", wait=False)
 
     def forget(self) -> None:
@@ -302,4 +330,17 @@ class Potentiostat(Device):  # type: ignore[misc]
         )
 
 
-_WATCHED = ("voltage", "charge", "step_count", "step_type", "state")
+_WATCHED: Mapping[str, type[float] | type[int] | type[str]] = {
+    "voltage": float,
+    "voltage_working": float,
+    "voltage_counter": float,
+    "current": float,
+    "charge": float,
+    "temperature": float,
+    "step_elapsed": float,
+    "step_remaining": float,
+    "step_count": int,
+    "cycle_number": int,
+    "step_type": str,
+    "state": str,
+}

@@ -1,8 +1,9 @@
 """This file is where a guard's log becomes cell runs: what happened to one cell, mount to dismount.
 
-Three streams: ``primary``, one event a sample of the cycler; ``guard``, one event for everything
-else that the guard wrote down (protocols, states, trips, policies, commands), its line as JSON;
-``clock``, one event a comparison of the cycler's clock. The log's lines decide every uid, so the
+Four streams: ``primary``, one event a sample of the cycler; ``impedance``, one event a frequency of
+a spectrum; ``guard``, one event for everything else that the guard wrote down (protocols, states,
+trips, policies, commands), its line as JSON; ``clock``, one event a comparison of the cycler's
+clock. The log's lines decide every uid, so the
 same log gives the same documents whenever it is read. It does not come through a RunEngine, which
 may be dead.
 """
@@ -32,6 +33,18 @@ _SAMPLE = {
     "step_count": ("integer", ""),
     "cycle_number": ("integer", ""),
     "source": ("string", ""),
+    "temperature": ("number", "degC"),
+    "voltage_working": ("number", "V"),
+    "voltage_counter": ("number", "V"),
+    "log_line": ("integer", ""),
+}
+_IMPEDANCE = {
+    "frequency": ("number", "Hz"),
+    "impedance_real": ("number", "ohm"),
+    "impedance_imaginary": ("number", "ohm"),
+    "step_index": ("integer", ""),
+    "step_count": ("integer", ""),
+    "cycle_number": ("integer", ""),
     "log_line": ("integer", ""),
 }
 _GUARD = {"kind": ("string", ""), "text": ("string", ""), "log_line": ("integer", "")}
@@ -41,7 +54,9 @@ _CLOCK = {
     "uncertainty": ("number", "s"),
     "log_line": ("integer", ""),
 }
-_STREAMS = {"primary": _SAMPLE, "guard": _GUARD, "clock": _CLOCK}
+_STREAMS = {"primary": _SAMPLE, "impedance": _IMPEDANCE, "guard": _GUARD, "clock": _CLOCK}
+#: Lines of the log that are events of a stream of their own, by kind.
+_STREAM_OF = {"sample": "primary", "impedance": "impedance", "clock": "clock"}
 
 Named = tuple[str, dict[str, Any]]
 
@@ -86,10 +101,9 @@ class CellRun:
             return self._closed(entry, "abort", "another cell was mounted without a dismount")
         if kind == "dismount":
             return [self._noted(entry), *self._closed(entry, "success", "")]
-        if kind == "sample":
-            return [self._event("primary", entry, {key: entry.get(key) for key in _SAMPLE})]
-        if kind == "clock":
-            return [self._event("clock", entry, {key: entry.get(key) for key in _CLOCK})]
+        if kind in _STREAM_OF:
+            stream = _STREAM_OF[kind]
+            return [self._event(stream, entry, {key: entry.get(key) for key in _STREAMS[stream]})]
         return [] if kind in _PASSED_OVER else [self._noted(entry)]
 
     def _opened(self, entry: Mapping[str, Any]) -> list[Named]:

@@ -6,6 +6,7 @@ import pytest
 from battbeam.devices.fakes import fake, ready_potentiostat
 from battbeam.devices.potentiostat import Potentiostat
 from battbeam.errors import GuardError
+from battbeam.processes import wait_for
 
 
 @pytest.fixture
@@ -74,6 +75,43 @@ def test_a_guard_that_is_not_heard_knows_nothing_of_the_cell(potentiostat):
     assert potentiostat.cell_reading(5.0).voltage == 3.7
     potentiostat.result._metadata["connected"] = False
     assert math.isnan(potentiostat.cell_reading(5.0).voltage)
+
+
+def test_a_reading_of_the_cell_holds_all_that_rules_may_ask_for(potentiostat):
+    potentiostat.voltage_working.sim_put(3.8)
+    potentiostat.voltage_counter.sim_put(0.1)
+    potentiostat.step_remaining.sim_put(math.inf)
+    potentiostat.cycle_number.sim_put(3)
+    potentiostat.temperature.sim_put(30.0)
+    reading = potentiostat.cell_reading(5.0)
+    assert (reading.voltage_working, reading.voltage_counter) == (3.8, 0.1)
+    assert (reading.step_remaining, reading.cycle_number) == (math.inf, 3)
+    assert (reading.temperature, reading.step_elapsed) == (30.0, 0.0)
+
+
+def test_a_hold_may_have_a_maximum(potentiostat):
+    sent = []
+    potentiostat.hold_command.sim_set_putter(lambda text, **_: sent.append(json.loads(text)))
+    for status in (potentiostat.hold(), potentiostat.hold(maximum=30.0)):
+        status.finish()
+    assert [command.get("maximum") for command in sent] == [None, 30.0]
+
+
+def test_a_guard_that_was_started_again_is_asked_for_the_cell_again(potentiostat):
+    potentiostat.boot_id.sim_put("first")
+    potentiostat.acquire({"session": "s"}).wait(timeout=1)
+    sent = []
+    potentiostat.owner_command.sim_set_putter(lambda text, **_: sent.append(json.loads(text)))
+    potentiostat.beat(1)
+    assert sent == []
+    potentiostat.boot_id.sim_put("second")
+    potentiostat.beat(2)
+    potentiostat.beat(3)
+    assert [command["session"] for command in sent] == ["s"]
+    assert potentiostat.heartbeat.get() == f"{sent[0]['token']} 3"
+    answer = {"id": sent[0]["id"], "verb": "Owner", "ok": False, "error": "owned by another"}
+    potentiostat.result.sim_put(json.dumps(answer))
+    wait_for(lambda: not potentiostat.is_owned, timeout=5, what="the refusal to be taken")
 
 
 def test_a_disconnected_reading_is_not_a_number(potentiostat):

@@ -25,6 +25,8 @@ def entries(uid=UID):
         {"n": 5, "kind": "live", "time": 12.5, "voltage": 3.4},
         {"n": 6, "kind": "watermark", "time": 13.0, "complete_to": 12.25},
         {"n": 7, "kind": "trip", "time": 14.0, "reason": "voltage"},
+        {"n": 10, "kind": "impedance", "time": 14.5, "frequency": 10.0, "impedance_real": 12.0,
+         "impedance_imaginary": -3.0, "step_index": 1, "step_count": 2, "cycle_number": 1},
         {"n": 8, "kind": "dismount", "time": 20.0},
         {"n": 9, "kind": "sample", "time": 30.0, "sequence": 2, "voltage": 3.4},
     ]  # fmt: skip
@@ -48,6 +50,14 @@ def test_every_sample_between_mount_and_dismount_is_one_event_at_the_instruments
     assert samples[0]["data"]["log_line"] == 4
 
 
+def test_a_spectrum_is_one_event_a_frequency():
+    found = documents()
+    streams = {doc["uid"]: doc["name"] for name, doc in found if name == "descriptor"}
+    points = [d for n, d in found if n == "event" and streams[d["descriptor"]] == "impedance"]
+    assert [(d["time"], d["data"]["frequency"]) for d in points] == [(14.5, 10.0)]
+    assert points[0]["data"]["impedance_imaginary"] == -3.0
+
+
 def test_what_else_happened_to_the_cell_is_kept_as_the_guard_wrote_it():
     found = documents()
     streams = {doc["uid"]: doc["name"] for name, doc in found if name == "descriptor"}
@@ -63,7 +73,7 @@ def test_the_run_has_the_guards_uid_and_ends_with_the_dismount():
     name, stop = found[-1]
     assert name == "stop"
     assert (stop["exit_status"], stop["time"]) == ("success", 20.0)
-    assert stop["num_events"] == {"primary": 1, "guard": 2, "clock": 1}
+    assert stop["num_events"] == {"primary": 1, "impedance": 1, "guard": 2, "clock": 1}
 
 
 def test_the_same_log_gives_the_same_documents():
@@ -97,9 +107,9 @@ def test_the_log_is_followed_while_it_grows(tmp_path):
     ((uid, offset),) = mounts.read()
     assert uid == UID
     cell = CellRunTail(log, offset)
-    assert [name for name, _ in cell.read()] == ["start", *["descriptor"] * 3, "event"]
+    assert [name for name, _ in cell.read()] == ["start", *["descriptor"] * 4, "event"]
     write(log, entries())
-    assert [name for name, _ in cell.read()] == ["event", "event", "event", "stop"]
+    assert [name for name, _ in cell.read()] == [*["event"] * 4, "stop"]
     assert cell.is_complete
     assert list(mounts.read()) == []
 
