@@ -58,6 +58,12 @@ class Markers:
         self._position = 0
         self._pulses: list[Pulse] = []
 
+    @property
+    def pulses(self) -> tuple[Pulse, ...]:
+        """Every pulse that was announced, the first one first."""
+        self._read()
+        return tuple(self._pulses)
+
     def level(self, time: float) -> float:
         """V on the line at ``time``, s since the Unix epoch on the session's clock."""
         self._read()

@@ -20,6 +20,7 @@ def test_the_line_is_high_from_the_rising_to_the_falling_edge(tmp_path):
     writer.add(Pulse(START + 60.0, START + 90.0))
     assert markers.level(START + 60.0) == HIGH
     assert markers.level(START + 20.0) == HIGH
+    assert [pulse.rise - START for pulse in markers.pulses] == [10.0, 60.0]
 
 
 def test_half_an_announcement_is_left_until_it_is_whole(tmp_path):

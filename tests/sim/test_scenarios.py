@@ -1,7 +1,9 @@
+import re
 from pathlib import Path
 
 import pytest
 
+from battbeam.sim import scenario
 from battbeam.sim.cell import HalfCell
 from battbeam.sim.lithium import full_capacity
 from battbeam.sim.run import hard_limits
@@ -52,3 +54,20 @@ def test_a_scenarios_cell_can_be_cycled_within_its_hard_limits(path):
 def test_the_default_scenario_is_the_lfp_coin_cell():
     written = Scenario.read(Path(__file__).parents[2] / "sim" / "lfp_coin_cell.toml")
     assert written.model_copy(update={"name": "coin_cell"}) == Scenario()
+
+
+def test_every_field_of_a_scenario_has_its_line_in_the_documentation():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "scenarios.md").read_text()
+    documented = set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE))
+    parts = [
+        Scenario,
+        *(getattr(scenario, name) for name in scenario.__all__ if name[0].isupper()),
+    ]
+    fields = {
+        name
+        for part in parts
+        if isinstance(part, type)
+        for name in getattr(part, "model_fields", ())
+    }
+    assert len(fields) > 60
+    assert fields <= documented
