@@ -237,6 +237,57 @@ def _beamline(directory: Path | None) -> Iterator[Path]:
 
 
 @app.command()
+def cells(
+    sheet: Annotated[Path, typer.Argument(help="A .csv, .yaml or .json file of cell passports.")],
+) -> None:
+    """Check the passports of a sheet of cells, every fault at once."""
+    from battbeam.experiment.cell_sheet import read_cells
+
+    for passport in read_cells(sheet).values():
+        typer.echo(
+            f"{passport.cell}: {passport.chemistry}, {passport.active_mass:g} mg,"
+            f" {passport.electrode_area:g} cm2, {passport.nominal_capacity:g} mAh,"
+            f" {passport.limits.voltage_min:g} to {passport.limits.voltage_max:g} V"
+        )
+
+
+@app.command()
+def protocol(
+    file: Annotated[Path, typer.Argument(help="A protocol, .json or .yaml.")],
+    passport: Annotated[Path, typer.Option(help="Of the cell: a passport, or a sheet of cells.")],
+    cell: Annotated[str | None, typer.Option(help="Which cell of the sheet.")] = None,
+    format: Annotated[
+        str | None, typer.Option(help="biologic, neware, tomato, pybamm or battinfo.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write instead of the terminal.")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="No staircases for ramps.")] = False,
+) -> None:
+    """Check a protocol for a cell and say what will run, or write it for another program."""
+    from battbeam.experiment.cell_sheet import read_cell
+    from battbeam.experiment.protocol import Protocol
+    from battbeam.experiment.protocol_export import ExportFormat, export_protocol
+    from battbeam.experiment.protocol_summary import protocol_summary
+
+    asked, believed = Protocol.read(file), read_cell(passport, cell)
+    remarks: tuple[str, ...] = ()
+    if format is None:
+        text = protocol_summary(asked, believed)
+    elif format not in list(ExportFormat):
+        raise typer.BadParameter(
+            f"must be one of {', '.join(ExportFormat)}, got {format!r}", param_hint="--format"
+        )
+    else:
+        written = export_protocol(asked, believed, format=format, approximate=not exact)
+        text, remarks = written.text, written.remarks
+    for remark in remarks:
+        typer.echo(remark, err=True)
+    if out is None:
+        typer.echo(text)
+    else:
+        out.write_text(text)
+
+
+@app.command()
 def status(directory: Directory = DEFAULT_DIRECTORY) -> None:
     """What each cell does, which runs are open, and how far the catalogue is."""
     from battbeam.session import status_text

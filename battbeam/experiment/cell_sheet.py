@@ -57,6 +57,29 @@ def read_cells(path: Path | str) -> dict[str, CellPassport]:
     return {passport.cell: passport for passport in passports}
 
 
+def read_cell(path: Path | str, name: str | None = None) -> CellPassport:
+    """The passport in a file of its own, or the one of that name in a sheet.
+
+    Raises:
+        PreflightError: With every fault, or if there is no such cell in the sheet.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".csv":
+        values = read_values(path, "cell passport")
+        if isinstance(values, Mapping) and "cell" in values:
+            passport = CellPassport.read(values)
+            return _chosen({passport.cell: passport}, name or passport.cell, path)
+    cells = read_cells(path)
+    return _chosen(cells, name or (next(iter(cells)) if len(cells) == 1 else ""), path)
+
+
+def _chosen(cells: Mapping[str, CellPassport], name: str, path: Path) -> CellPassport:
+    if name in cells:
+        return cells[name]
+    fault = f"cell {name!r} is not in {path}" if name else f"{path} holds several cells: name one"
+    raise PreflightError(_SUBJECT, [f"{fault}; cells: {', '.join(cells)}"])
+
+
 def _column(name: str, sentence: str) -> str:
     return f"column {name}: {sentence.removeprefix(f'{name}: ')}" if name else sentence
 
