@@ -1,0 +1,159 @@
+import math
+
+import numpy as np
+import pytest
+
+from battbeam.experiment.sentinel import SpotRow, comparisons, damage_alarm, spot_rows
+
+#: Fluence of one exposure, photons/mm2; two cycles have some 240 of them.
+EACH = 1e10
+#: A tenth of the material within a hundred exposures is worth an alarm.
+OF_INTEREST = 0.1 / (100 * EACH)
+
+
+class Grains:
+    """A spot as a thousand grains, each alive or stopped for good; written apart from the sentinel."""
+
+    def __init__(self, rng, *, rate, n=2000):
+        self.rate, self.rng = rate, rng
+        self.stopped_at = np.full(n, np.nan)
+        # How this spot of a fresh cell differs from the mean: contact, inactive share, gradient.
+        self.shift, self.inactive, self.bow = rng.normal(0, 0.007, 3)
+        self.fluence = 0.0
+
+    def expose(self, state, light):
+        alive = np.isnan(self.stopped_at)
+        hit = alive & (self.rng.random(len(alive)) < -math.expm1(-self.rate * light))
+        self.stopped_at[hit] = state
+        self.fluence += light
+
+    def state(self, state):
+        mean = float(np.where(np.isnan(self.stopped_at), state, self.stopped_at).mean())
+        return mean * (1 + self.inactive) + self.shift + self.bow * 4 * state * (1 - state)
+
+
+def series(seed, rate, *, quoted=0.01, control_every=12):
+    """Two cycles at C/5, an exposure each 5 minutes, the control each hour."""
+    rng = np.random.default_rng(seed)
+    exposed, control = Grains(rng, rate=rate), Grains(rng, rate=rate)
+    # Errors are quoted wrong by some 15 %, and one in twenty is three times as large.
+    true = quoted * rng.lognormal(0, 0.15)
+    rows = []
+    for number in range(241):
+        time = 300.0 * number
+        phase = time / 18000 % 2
+        for spot, is_control in ((exposed, False), (control, True)):
+            if is_control and number % control_every:
+                continue
+            moment = time + 60 * is_control
+            state = float(np.clip(phase if phase < 1 else 2 - phase, 0, 1))
+            state = min(max(state + (60 / 18000 if phase < 1 else -60 / 18000) * is_control, 0), 1)
+            spot.expose(state, EACH)
+            noise = true * rng.normal() * (3 if rng.random() < 0.05 else 1)
+            # The state of charge of the cell is known to a thousandth.
+            known = state + rng.normal(0, 0.001)
+            rows.append(
+                SpotRow(is_control, moment, known, spot.state(state) + noise, quoted, spot.fluence)
+            )
+    return rows
+
+
+def test_a_retarded_spot_is_found_in_most_of_two_hundred_cases():
+    rates = np.exp(np.random.default_rng(7).uniform(np.log(0.6), np.log(3.0), 200)) * OF_INTEREST
+    found = [
+        damage_alarm(series(seed, rate), rate_of_interest=OF_INTEREST).is_found
+        for seed, rate in enumerate(rates)
+    ]
+    assert np.mean(found) >= 0.95
+
+
+def test_an_undamaged_cell_raises_no_alarm_in_most_of_two_hundred_cases():
+    verdicts = [
+        damage_alarm(series(1000 + seed, 0.0), rate_of_interest=OF_INTEREST) for seed in range(200)
+    ]
+    assert np.mean([each.is_found for each in verdicts]) <= 0.05
+    pulls = np.array([each.rate / each.rate_error for each in verdicts])
+    assert np.mean(np.abs(pulls) < 2) >= 0.93
+    assert abs(np.median(pulls)) < 0.3
+
+
+def test_the_damage_rate_is_that_of_the_truth():
+    rate = 2 * OF_INTEREST
+    verdicts = [
+        damage_alarm(series(2000 + seed, rate), rate_of_interest=OF_INTEREST) for seed in range(40)
+    ]
+    rates, errors = (np.array([getattr(v, n) for v in verdicts]) for n in ("rate", "rate_error"))
+    assert np.median(rates) == pytest.approx(rate, rel=0.05)
+    assert np.mean(np.abs(rates / rate - 1) < 0.15) >= 0.8
+    # The quoted error is that which is found.
+    assert 0.7 < np.std(rates) / np.median(errors) < 1.5
+
+
+def test_the_alarm_says_when_it_was_raised_and_stays():
+    rows = series(3, 3 * OF_INTEREST)
+    late = damage_alarm(rows, rate_of_interest=OF_INTEREST)
+    until = [row for row in rows if row.time <= late.time + 600]
+    early = damage_alarm(until, rate_of_interest=OF_INTEREST)
+    assert early.is_found
+    assert early.time == late.time < rows[-1].time
+    assert late.reason.startswith("the exposed spot lags behind the control: evidence ")
+
+
+def test_a_value_that_drifts_with_the_light_is_found_in_either_direction():
+    rng = np.random.default_rng(5)
+    for sign in (-1, 1):
+        rows = [
+            SpotRow(
+                bool(number % 2),
+                60.0 * number,
+                0.5,
+                (0 if number % 2 else sign * 1e-3 * number) + rng.normal(0, 0.01),
+                0.01,
+                0.0 if number % 2 else 1e9 * number,
+            )
+            for number in range(120)
+        ]
+        found = damage_alarm(rows, rate_of_interest=1e-12, effect="drift")
+        assert found.is_found
+        assert found.rate == pytest.approx(sign * 1e-12, rel=0.15)
+
+
+def test_spots_are_compared_only_at_the_same_state_of_the_cell():
+    far = [SpotRow(False, 0.0, 0.1, 0.1, 0.01, 1e9), SpotRow(False, 20.0, 0.5, 0.5, 0.01, 2e9)]
+    control = SpotRow(True, 10.0, 0.3, 0.28, 0.01, 0.0)
+    assert comparisons([far[0], control, far[1]]) == []
+    near = SpotRow(False, 20.0, 0.34, 0.34, 0.01, 2e9)
+    (one,) = comparisons([SpotRow(False, 0.0, 0.26, 0.26, 0.01, 1e9), control, near])
+    assert one.difference == pytest.approx(0.02)
+    assert one.error == pytest.approx(math.hypot(0.01, math.hypot(0.005, 0.005)))
+
+
+def test_two_comparisons_decide_nothing():
+    verdict = damage_alarm(series(1, 0.0)[:20], rate_of_interest=OF_INTEREST)
+    assert not verdict.is_found
+    assert math.isnan(verdict.rate)
+    assert verdict.reason == "2 comparison(s) with the control, 3 are needed"
+
+
+def test_parameters_that_make_no_sense_are_refused_together():
+    with pytest.raises(ValueError, match=r"rate_of_interest must be greater than 0, got 0; false"):
+        damage_alarm([], rate_of_interest=0, false_alarms=2)
+
+
+def test_rows_of_the_two_spots_are_picked_by_their_place():
+    columns = {
+        name: np.array(values)
+        for name, values in {
+            "time": [3.0, 1.0, 2.0],
+            "x": [0.0, 1.0, 7.0],
+            "y": [0.0, 0.0, 0.0],
+            "state_of_charge": [0.3, 0.1, 0.2],
+            "value": [0.31, 0.11, 0.2],
+            "error": [0.01, 0.01, 0.01],
+            "fluence": [1e9, 2e9, 0.0],
+        }.items()
+    }
+    rows = spot_rows(**columns, exposed=(0, 0), control=(1, 0))
+    assert [(row.is_control, row.time) for row in rows] == [(True, 1.0), (False, 3.0)]
+    with pytest.raises(ValueError, match=r"must be more than 0.1 mm apart, are 0"):
+        spot_rows(**columns, exposed=(0, 0), control=(0, 0))
