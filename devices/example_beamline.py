@@ -9,6 +9,7 @@ from pathlib import Path
 from battbeam.connection import Connection
 from battbeam.devices.beam import Beam
 from battbeam.devices.beamline import Beamline, DetectorGuess
+from battbeam.devices.clock_watch import ClockWatch
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.monochromator import Monochromator
 from battbeam.devices.potentiostat import Potentiostat
@@ -22,6 +23,7 @@ FRAMES = Path("/data/frames")
 
 def declare(connection: Connection) -> Beamline:
     """The beamline at the end of these prefixes."""
+    clock = WallClock()
     return Beamline(
         potentiostat=Potentiostat(connection.guards["cell1"].prefix, name="potentiostat"),
         sample_stage=SampleStage("BL99:SAMPLE:", name="sample_stage"),
@@ -41,9 +43,10 @@ def declare(connection: Connection) -> Beamline:
             directory=FRAMES,
             boot_id_pv="BL99:DET1:IOC:STARTTOD",
             readout_delay=0.003,
+            clock_watch=ClockWatch("BL99:DET1:IOC:UPTIME", name="detector_clock", clock=clock),
             labels=("detectors",),
         ),
-        clock=WallClock(),
+        clock=clock,
         calibration=connection.calibration,
         standard="LaB6",
         standard_position=(12.0, 0.0),

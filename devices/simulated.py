@@ -4,6 +4,7 @@ from battbeam.connection import Connection, SiteNotes
 from battbeam.devices.beam import Beam
 from battbeam.devices.beamline import Beamline, DetectorGuess
 from battbeam.devices.clock import SimulatedClock
+from battbeam.devices.clock_watch import ClockWatch
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.dose_meter import DoseMeter
 from battbeam.devices.monochromator import Monochromator
@@ -88,6 +89,7 @@ def declare(connection: Connection) -> Beamline:
             directory=connection.frames,
             boot_id_pv=f"{prefix}BOOT_ID",
             readout_delay=site.readout_delay,
+            clock_watch=ClockWatch(f"{prefix}DET1:HEARTBEAT", name="detector_clock", clock=clock),
             labels=("detectors",),
         ),
         clock=clock,

@@ -1,7 +1,7 @@
 """This file is where the events of a raw run become frames: where, when, under what beam."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from battbeam.callbacks.frames import EPICS_EPOCH, FrameFile
 from battbeam.callbacks.xrd_row import FrameContext
 from battbeam.experiment.clock_relation import (
     IDENTITY,
+    WINDOW,
     ClockRelation,
     clock_relation,
     middle_of_exposure,
@@ -31,6 +32,7 @@ class RawFrame:
         event: Its event document.
         position: Within the event.
         n_frames: Of the event.
+        clock: Of the detector, as known when the event was written.
     """
 
     file: FrameFile | None
@@ -38,6 +40,7 @@ class RawFrame:
     event: Mapping[str, Any]
     position: int
     n_frames: int
+    clock: ClockRelation = IDENTITY
 
 
 class RawRun:
@@ -45,8 +48,8 @@ class RawRun:
 
     Args:
         start: The start document. ``clocks.detector`` may hold comparisons of the detector's clock
-            with the session's, each (device_time, session_time, uncertainty) in s; without any the
-            two are one.
+            with the session's, each (device_time, session_time, uncertainty) in s; every event may
+            bring one more (``<detector>_clock_device_time`` and so on). Without any the two are one.
     """
 
     def __init__(self, start: Mapping[str, Any]) -> None:
@@ -58,7 +61,9 @@ class RawRun:
         self._descriptor_uids: set[str] = set()
         self._resources: dict[str, FrameFile] = {}
         self._file: FrameFile | None = None
-        self._clock = _detector_clock(start)
+        self._comparisons = [
+            tuple(map(float, each)) for each in start.get("clocks", {}).get("detector", [])
+        ]
 
     def descriptor(self, doc: Mapping[str, Any]) -> None:
         """Take note of a stream that holds frames; others are passed over."""
@@ -93,11 +98,20 @@ class RawRun:
         data = doc["data"]
         first = int(data.get(f"{self.detector}_frame", -1))
         n_frames = int(data.get(f"{self.detector}_n_frames", 1))
+        clock = self._clock_with(data)
         # An event whose exposure failed has no frame; it has its row all the same.
         return [
-            RawFrame(file if first >= 0 else None, first + k, doc, k, max(n_frames, 1))
+            RawFrame(file if first >= 0 else None, first + k, doc, k, max(n_frames, 1), clock)
             for k in range(max(n_frames, 1))
         ]
+
+    def _clock_with(self, data: Mapping[str, Any]) -> ClockRelation:
+        """The detector's clock, with the comparison that an event brings."""
+        names = ("device_time", "session_time", "uncertainty")
+        found = tuple(_number(data.get(f"{self.detector}_clock_{name}")) for name in names)
+        if all(map(math.isfinite, found)):
+            self._comparisons = [*self._comparisons[-WINDOW:], found]
+        return _detector_clock(self._comparisons)
 
     def close(self) -> None:
         """Close every file."""
@@ -117,6 +131,8 @@ class RawRun:
         faults = [*self._beam_faults(data, i0, ring, shutter, exposure, minimum_i0), *moved]
         if math.isnan(middle):
             faults.append("no time stamp")
+        if raw.clock.fault:
+            faults.append(f"detector's {raw.clock.fault}")
         return FrameContext(
             point=int(data.get("point", raw.event["seq_num"] - 1)),
             seq_num=int(raw.event["seq_num"]),
@@ -159,7 +175,7 @@ class RawRun:
             stamp = noted + EPICS_EPOCH
         delay = _known(self._configuration.get(f"{self.detector}_readout_delay"), 0.0)
         on_detector = middle_of_exposure(stamp=stamp, readout_delay=delay, exposure=exposure)
-        return self._clock.session_time(on_detector) if math.isfinite(on_detector) else math.nan
+        return raw.clock.session_time(on_detector) if math.isfinite(on_detector) else math.nan
 
     def _beam_faults(
         self,
@@ -201,8 +217,7 @@ def _is_image(key: str, column: Mapping[str, Any]) -> bool:
     return column.get("external") == "STREAM:" and key.endswith("_image")
 
 
-def _detector_clock(start: Mapping[str, Any]) -> ClockRelation:
-    comparisons = start.get("clocks", {}).get("detector", [])
+def _detector_clock(comparisons: Sequence[tuple[float, ...]]) -> ClockRelation:
     if not comparisons:
         return IDENTITY
     device, session, uncertainty = zip(*comparisons, strict=True)

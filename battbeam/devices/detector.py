@@ -16,6 +16,7 @@ from ophyd import Component as Cpt
 from ophyd import Device
 from ophyd import FormattedComponent as FCpt
 
+from battbeam.devices.clock_watch import ClockWatch
 from battbeam.devices.frame_writer import FrameFile, FrameWriter, adjust
 from battbeam.devices.frames import FrameTrain, train_faults
 from battbeam.devices.signals import Note, Readback, Setting
@@ -86,6 +87,7 @@ class AreaDetector(Device):  # type: ignore[misc]
         readout_delay: From the end of an exposure to its stamp, s; a calibrated value.
         exposure_limits: Shortest and longest exposure, s.
         dtype_numpy: Of a pixel in the file.
+        clock_watch: Compares the clock that stamps its frames; none where that is the session's.
 
     >>> RE(xrd_series([detector], beam=beam, exposure=10.0, n_points=1))  # doctest: +SKIP
     """
@@ -110,9 +112,11 @@ class AreaDetector(Device):  # type: ignore[misc]
         readout_delay: float = 0.0,
         exposure_limits: tuple[float, float] = (1e-3, 3600.0),
         dtype_numpy: str = "<u4",
+        clock_watch: ClockWatch | None = None,
         **kwargs: Any,
     ) -> None:
         self._boot_id_pv = boot_id_pv
+        self.clock_watch = clock_watch
         super().__init__(prefix, name=name, **kwargs)
         self.directory, self.exposure_limits, self.dtype_numpy = (
             directory,
@@ -335,9 +339,16 @@ class AreaDetector(Device):  # type: ignore[misc]
         """Name of the frames in the descriptor."""
         return f"{self.name}_image"
 
+    def read(self) -> dict[str, Any]:
+        """What stands in an event, a comparison of its clock included."""
+        found: dict[str, Any] = dict(super().read())
+        return found if self.clock_watch is None else found | self.clock_watch.read()
+
     def describe(self) -> dict[str, Any]:
         """What an event holds; the frames are outside it."""
         described = dict(super().describe())
+        if self.clock_watch is not None:
+            described |= self.clock_watch.describe()
         shape = [int(self.cam.n_rows.value_now()), int(self.cam.n_columns.value_now())]
         n = int(self.cam.n_images.value_now())
         described[self.image_key] = {
