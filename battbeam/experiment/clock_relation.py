@@ -144,6 +144,57 @@ def clock_relation(
     )
 
 
+@dataclass(frozen=True)
+class MarkerCheck:
+    """What markers that both sides saw say of a relation that did not use them.
+
+    Attributes:
+        residual: Largest distance of a marker from the relation, s; NaN without markers.
+        allowed: What the relation's and that marker's uncertainty allow, s.
+        n: Markers.
+    """
+
+    residual: float
+    allowed: float
+    n: int
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether every marker is where the relation says; not without markers."""
+        return self.n > 0 and abs(self.residual) <= self.allowed
+
+
+def marker_check(
+    relation: ClockRelation,
+    *,
+    device_time: FloatArray | Sequence[float],
+    session_time: FloatArray | Sequence[float],
+    uncertainty: FloatArray | Sequence[float],
+) -> MarkerCheck:
+    """Hold moments that both clocks saw against a relation.
+
+    Args:
+        relation: Made without these markers.
+        device_time: s since the Unix epoch, shape (n,).
+        session_time: The same moments on the session's clock, shape (n,).
+        uncertainty: Of each marker, s, one standard deviation, shape (n,).
+
+    >>> relation = clock_relation(device_time=[105.0], session_time=[100.0], uncertainty=[0.1])
+    >>> marker_check(relation, device_time=[106], session_time=[100], uncertainty=[0.1]).residual
+    1.0
+    """
+    worst = MarkerCheck(math.nan, 0.0, len(session_time))
+    excess = -math.inf
+    for device, session, sigma in zip(device_time, session_time, uncertainty, strict=True):
+        residual = float(device) - relation.device_time(float(session))
+        known = math.hypot(relation.uncertainty(float(session)), float(sigma))
+        allowed = SIGMAS * max(known, SMALLEST_UNCERTAINTY)
+        if abs(residual) / allowed > excess:
+            excess = abs(residual) / allowed
+            worst = MarkerCheck(residual, allowed, len(session_time))
+    return worst
+
+
 def middle_of_exposure(*, stamp: float, readout_delay: float, exposure: float) -> float:
     """When half of an exposure was over, from the stamp that the detector gave at readout; all s.
 
