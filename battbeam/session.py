@@ -18,11 +18,12 @@ from types import FrameType
 from typing import Any
 
 import battbeam
-from battbeam.connection import Connection
+from battbeam.connection import SITE_FILE_NAME, Connection, SiteNotes
 from battbeam.devices.beamline import Beamline, load_beamline
 from battbeam.devices.cells import acquire_all, beat_of, cells_text, owned, release_all
 from battbeam.devices.heartbeat import Heartbeat
 from battbeam.errors import BattbeamError, DeviceError, PreflightError
+from battbeam.experiment.provenance import installed_sha256, time_zone, versions
 from battbeam.storage.spool import Spool
 
 _log = logging.getLogger(__name__)
@@ -108,22 +109,23 @@ class Session:
     # Opening.
 
     def _metadata(self) -> dict[str, Any]:
-        from importlib.metadata import PackageNotFoundError, version
-
-        def found(package: str) -> str:
-            try:
-                return version(package)
-            except PackageNotFoundError:
-                return "not installed"
-
         owner = {"uid": self.uid, "pid": os.getpid(), "host": socket.gethostname()}
-        packages = ("battbeam", "caproto", "numpy", "pyFAI")
         return {
-            "versions": {package: found(package) for package in packages},
+            "versions": versions(),
+            "installed_sha256": installed_sha256(),
             "session": {**owner, "user": getpass.getuser()},
             "operator": getpass.getuser(),
+            "time_zone": time_zone(),
             "simulated": self.connection.simulated,
+            **self._beam_metadata(),
         }
+
+    def _beam_metadata(self) -> dict[str, Any]:
+        """Beam size and flux calibration, where the staff have written them down."""
+        if not (self.connection.directory / SITE_FILE_NAME).exists():
+            return {}
+        flux = SiteNotes.read(self.connection.directory).flux
+        return {} if flux is None else {"flux_calibration": flux.model_dump(mode="json")}
 
     def _next_scan_id(self, _: dict[str, Any]) -> int:
         """Counts the runs in the spool, so that it goes on where the last session ended."""

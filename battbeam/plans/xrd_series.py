@@ -13,6 +13,7 @@ from battbeam.devices.frames import FrameTrain
 from battbeam.devices.notes import PointNotes
 from battbeam.experiment.clock import Clock
 from battbeam.experiment.dose import DoseBudget
+from battbeam.experiment.provenance import calibration_record
 from battbeam.plans.by_result import ByResult
 from battbeam.plans.exposure import described, exposure_faults, take_point
 from battbeam.plans.preflight import refuse, xrd_faults
@@ -51,7 +52,9 @@ def xrd_metadata(
         **described(exposure),
         **more,
     }
-    return said if reduction is None else {**said, "reduction": dict(reduction)}
+    if reduction is None:
+        return said
+    return {**said, "reduction": dict(reduction), "calibration": calibration_record(reduction)}
 
 
 def xrd_reduction(
