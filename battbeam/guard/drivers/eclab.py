@@ -21,7 +21,7 @@ from battbeam.errors import GuardError
 from battbeam.experiment.protocol import Step
 from battbeam.guard.config import EclabConfig
 from battbeam.guard.driver import Comparison, Impedance, Live, Readings, Record, Segment
-from battbeam.guard.drivers import eclab_compile
+from battbeam.guard.drivers import eclab_compile, eclab_listing
 from battbeam.guard.drivers.eclab_files import SegmentFiles
 
 _MONITORED = ("STARTED", "ECE", "EWE", "I", "TIME", "STATE", "FILENAME")
@@ -155,7 +155,7 @@ class EclabDriver:
 
     def lengths(self, steps: Sequence[Step]) -> list[int]:
         """Into how many steps each the instrument's lists divide these steps, in order."""
-        return eclab_compile.lengths(steps)
+        return eclab_listing.lengths(steps)
 
     def is_partial(self, segment: Segment) -> bool:
         """Whether a segment of one step ends before its step does and is to be followed."""
@@ -201,7 +201,7 @@ class EclabDriver:
         directory = self._config.data_directory
         if directory is not None:
             prefix = f"{self._config.file_prefix}_{segment.name}".replace("\\", "/").rsplit("/")[-1]
-            held = eclab_compile.techniques(segment.steps)
+            held = eclab_listing.listing(segment.steps)
             self._files = SegmentFiles(directory, prefix, held, keys)
 
     def poll(self) -> Readings:

@@ -13,30 +13,17 @@ duration that is over always goes to the next step.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from battbeam.experiment.protocol import Step, StepType
 from battbeam.guard.driver import Segment
+from battbeam.guard.drivers.eclab_listing import N_STEPS, listing
 from battbeam.guard.drivers.staircase import N_STAIRS, Rung, ladder, stairs
 from battbeam.guard.endings import BACKSTOP, is_watched
 
 Value = float | int | list[float] | list[int]
 
-TECHNIQUE_OF: Mapping[StepType, str] = {
-    StepType.REST: "OCV",
-    StepType.TEMPERATURE: "OCV",
-    StepType.CONSTANT_CURRENT: "CPLIMIT",
-    StepType.CONSTANT_RESISTANCE: "CPLIMIT",
-    StepType.CURRENT_RAMP: "CPLIMIT",
-    StepType.CONSTANT_VOLTAGE: "CALIMIT",
-    StepType.VOLTAGE_SCAN: "CV",
-    StepType.IMPEDANCE: "PEIS",
-}
-#: How often each may stand in a list, and how many steps each may hold; of CV, ways.
-N_INSTANCES: Mapping[str, int] = {"OCV": 2, "CPLIMIT": 1, "CALIMIT": 1, "CV": 1, "PEIS": 1}
-N_STEPS: Mapping[str, int] = {"OCV": 1, "CPLIMIT": N_STAIRS, "CALIMIT": 20, "CV": 4, "PEIS": 1}
 #: s of a step that ends by voltage or current alone: 115 days, and whole in single precision.
 NO_DURATION = 1e7
 #: Changes that never make a record, V and A: 0 would make one at every time base.
@@ -54,62 +41,6 @@ _ACTIVE, _AND, _ABOVE, _CURRENT = 1, 2, 4, 3 << 5
 _NEXT_STEP, _NEXT_TECHNIQUE, _STOP = 0, 1, 2
 _NO_TEST = (0, 0.0)
 Test = tuple[int, float]
-
-
-@dataclass(frozen=True)
-class Technique:
-    """One technique of a list.
-
-    Attributes:
-        name: In capitals, as in the PV names.
-        instance: How many of the same name stand before it.
-        first: Position of its first step in the segment.
-        steps: Its steps.
-    """
-
-    name: str
-    instance: int
-    first: int
-    steps: tuple[Step, ...]
-
-    def position(self, number: int) -> int:
-        """Position in the segment of the step to which the instrument's step belongs."""
-        return self.first + min(number, len(self.steps) - 1)
-
-
-def techniques(steps: Sequence[Step]) -> tuple[Technique, ...]:
-    """The longest technique list that begins with these steps and fits the instrument.
-
-    >>> rest = Step(0, StepType.REST, duration=60.0)
-    >>> [technique.instance for technique in techniques([rest, rest, rest])]
-    [0, 1]
-    """
-    found: list[Technique] = []
-    for position, step in enumerate(steps):
-        name = TECHNIQUE_OF[step.type]
-        last = found[-1] if found else None
-        if last is not None and last.name == name and _joins(last, step):
-            found[-1] = Technique(name, last.instance, last.first, (*last.steps, step))
-            continue
-        instance = sum(technique.name == name for technique in found)
-        # A spectrum is taken about the voltage at its start, which under current is none to keep.
-        is_late = name == "PEIS" and last is not None and last.name != "OCV"
-        if instance >= N_INSTANCES[name] or is_late:
-            break
-        found.append(Technique(name, instance, position, (step,)))
-    return tuple(found)
-
-
-def _joins(technique: Technique, step: Step) -> bool:
-    """Whether a step can follow in the same technique."""
-    if sum(_n_slots(each) for each in (*technique.steps, step)) > N_STEPS[technique.name]:
-        return False
-    return technique.name != "CV" or technique.steps[-1].voltage_end == step.voltage
-
-
-def _n_slots(step: Step) -> int:
-    fills = step.type in (StepType.CONSTANT_RESISTANCE, StepType.CURRENT_RAMP)
-    return N_STAIRS if fills else 1
 
 
 def faults(steps: Sequence[Step]) -> list[str]:
@@ -146,24 +77,20 @@ def _step_faults(step: Step) -> list[str]:
     return found
 
 
-def lengths(steps: Sequence[Step]) -> list[int]:
-    """Into how many steps each the instrument's lists divide these steps."""
-    edges = [0]
-    while edges[-1] < len(steps):
-        held = techniques(steps[edges[-1] :])
-        edges.append(edges[-1] + sum(len(technique.steps) for technique in held))
-    return [end - start for start, end in pairwise(edges)]
-
-
 def technique_names(segment: Segment) -> str:
     """What LOADTECH takes."""
-    return ",".join(technique.name.lower() for technique in techniques(segment.steps))
+    held = listing(segment.steps)
+    names = [technique.name.lower() for technique in held.techniques]
+    return ",".join(names + ["loop"] * (held.n_blocks > 1))
 
 
 def parameters(segment: Segment) -> dict[str, Value]:
     """Values by what follows ``C<channel>:T:`` in the PV's name, without ``:SP``."""
     values: dict[str, Value] = {}
-    for technique in techniques(segment.steps):
+    held = listing(segment.steps)
+    if held.n_blocks > 1:
+        values |= {"LOOP:0:NLOOP": held.n_blocks - 1, "LOOP:0:PROT": 0}
+    for technique in held.techniques:
         made = {
             "OCV": _rest_parameters,
             "CPLIMIT": _current_parameters,

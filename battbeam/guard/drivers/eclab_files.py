@@ -11,14 +11,14 @@ Ewe`` and ``Mod I`` in V and A, ``Phase Zwe`` in rad. ``Ece`` is used where it i
 import cmath
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from battbeam.experiment.protocol import StepType
 from battbeam.guard.driver import Impedance, Record
-from battbeam.guard.drivers.eclab_compile import Technique
+from battbeam.guard.drivers.eclab_listing import Listing, Technique
 
 _NAME = re.compile(r"_T(?P<technique>\d+)_[A-Z]+_(?P<number>\d+)(?:_[01])?\.csv$")
 
@@ -34,6 +34,7 @@ class _File:
     started: float = math.nan
     step: int = 0
     first: float = math.nan
+    is_done: bool = False
 
 
 class SegmentFiles:
@@ -47,13 +48,13 @@ class SegmentFiles:
         self,
         directory: Path,
         prefix: str,
-        techniques: Sequence[Technique],
+        listing: Listing,
         keys: Collection[str] = (),
     ) -> None:
         """Files whose names begin with ``prefix``; records in ``keys`` are passed over."""
         self._directory = directory
         self._prefix = prefix
-        self._techniques = techniques
+        self._listing = listing
         self._known = frozenset(keys)
         self._files: list[_File] = []
         self.started = math.nan
@@ -75,8 +76,14 @@ class SegmentFiles:
     def read(self) -> list[Record | Impedance]:
         """Records and impedances that are new."""
         records: list[Record | Impedance] = []
+        newest = max((file.number for file in self._files if file.rows), default=-1)
         for file in self._files:
-            for line in self._lines(file):
+            if file.is_done:
+                continue
+            lines = self._lines(file)
+            # A technique whose successor has written a record writes nothing more.
+            file.is_done = not lines and file.number < newest
+            for line in lines:
                 record = self._record(file, line)
                 if record is not None and record.key not in self._known:
                     records.append(record)
@@ -132,14 +139,16 @@ class SegmentFiles:
     ) -> int:
         """Position of a record's step in the segment."""
         index = int(_number(values.get("technique", str(file.technique))))
-        technique = self._techniques[min(index, len(self._techniques) - 1)]
+        held = self._listing.techniques
+        technique = held[min(index, len(held) - 1)]
         if "step" in values:
             file.step = int(_number(values["step"]))
         elif technique.name == "CV":
             file.step = way_of_scan(technique, elapsed - file.first)
         else:
             file.step = likeliest_step(technique, file.step, voltage=voltage, current=current)
-        return technique.position(file.step)
+        loop = _number(values.get("loop", "0"))
+        return self._listing.position(index, file.step, 0 if math.isnan(loop) else int(loop))
 
 
 def likeliest_step(technique: Technique, at_least: int, *, voltage: float, current: float) -> int:
