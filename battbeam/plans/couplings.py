@@ -75,7 +75,7 @@ class Keeper:
     def __init__(self, cell: CellWatch, due: Due, clock: Clock, notice: Callable[[], None]) -> None:
         self.kept = Kept()
         self._cell, self._due, self._clock, self._notice = cell, due, clock, notice
-        self._own_openings = self._openings = 0
+        self._own_openings, self._openings = 0, set[str]()
 
     def around(self, plan: Plan) -> Plan:
         """Keep the cell, run a plan, and let the cell go however that ends."""
@@ -102,7 +102,7 @@ class Keeper:
             reason = f"rule {self._due.rule}: kept at rest until it is measured"
             yield from finished(potentiostat.open_circuit(reason))
             return
-        yield from finished(potentiostat.hold())
+        yield from finished(potentiostat.hold(self._due.hold_maximum))
         if not (yield from self._until(GuardState.HOLDING, after=reading.step_count or 0)):
             self.kept.remarks.append(f"the hold had not begun after {CHANGE_TIMEOUT:g} s")
 
@@ -123,7 +123,7 @@ class Keeper:
         if state == GuardState.RUNNING:
             self.kept.remarks.append("it had proceeded before")
             return
-        if self._openings > self._own_openings:
+        if len(self._openings) > self._own_openings:
             self.kept.remarks.append("the circuit was opened meanwhile; not proceeded")
             return
         if state not in (GuardState.HOLDING, GuardState.OPEN_CIRCUIT):
@@ -151,10 +151,13 @@ class Keeper:
         return False
 
     def _answered(self, value: Any = None, **_: Any) -> None:
-        """Count who opened the circuit: what somebody else has opened is not closed again."""
+        """Count who opened the circuit: what somebody else has opened is not closed again.
+
+        One answer may come twice: it is known by its id.
+        """
         try:
             answer = json.loads(str(value or "{}"))
         except json.JSONDecodeError:
             return
         if answer.get("ok") and str(answer.get("verb")) == "OpenCircuit":
-            self._openings += 1
+            self._openings.add(str(answer.get("id")))

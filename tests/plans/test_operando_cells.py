@@ -166,7 +166,9 @@ def test_when_all_cells_are_lost_the_experiment_fails_and_names_them(four, engin
                 cell.state.sim_put("Tripped")
 
     four.clock.hook = trip
-    with pytest.raises(GuardError, match=r"potentiostat: .*potentiostat_cell4: the cell is Tripped"):
+    with pytest.raises(
+        GuardError, match=r"potentiostat: .*potentiostat_cell4: the cell is Tripped"
+    ):
         engine(experiment(four, every(50.0)))
 
 

@@ -1,7 +1,9 @@
 import json
 import math
 
+import bluesky.plan_stubs as bps
 import pytest
+from bluesky.utils import RunEngineInterrupted
 
 from battbeam.devices.frames import FrameTrain
 from battbeam.errors import DeviceError, PreflightError
@@ -112,16 +114,32 @@ def test_a_cell_proceeds_when_its_measurement_fails(cycling, verbs, engine, docu
     assert not math.isnan(rows(documents, "held")[0]["kept_to"])
 
 
-def test_a_cell_proceeds_when_the_experiment_is_aborted_in_the_middle(cycling, verbs, engine):
-    def stopping(md):
-        yield from ()
-        engine.loop.call_soon_threadsafe(lambda: None)
-        raise KeyboardInterrupt
+def pausing(md):
+    yield from bps.checkpoint()
+    yield from bps.pause()
+    return "uid"
 
+
+def test_a_cell_proceeds_when_the_experiment_is_aborted_in_the_middle(cycling, verbs, engine):
     cycling.clock.cycle(cycling.potentiostat, (CURRENT, ONE_C, 300.0))
-    with pytest.raises(BaseException):  # noqa: B017, PT011 - whatever the engine makes of it
-        engine(experiment(cycling, held(), measurements={"pattern": OwnRun(stopping)}))
+    with pytest.raises(RunEngineInterrupted):
+        engine(experiment(cycling, held(), measurements={"pattern": OwnRun(pausing)}))
+    assert [verb for verb, _ in verbs] == ["hold"]
+    engine.abort()
     assert [verb for verb, _ in verbs] == ["hold", "proceed"]
+
+
+def test_a_pause_and_a_resume_neither_hold_twice_nor_forget_to_proceed(
+    cycling, verbs, engine, documents
+):
+    cycling.clock.cycle(cycling.potentiostat, (CURRENT, ONE_C, 300.0))
+    rule = held().model_copy(update={"when": AbsoluteClock(period=100.0, n=1)})
+    with pytest.raises(RunEngineInterrupted):
+        engine(experiment(cycling, rule, measurements={"pattern": OwnRun(pausing)}))
+    engine.resume()
+    assert [verb for verb, _ in verbs] == ["hold", "proceed"]
+    assert rows(documents, "held")[0]["error"] == ""
+    assert documents.of("stop")[-1]["exit_status"] == "success"
 
 
 def test_a_circuit_that_somebody_else_opened_is_not_closed_again(cycling, verbs, engine, documents):
