@@ -8,8 +8,10 @@ from battbeam.guard.core import Guard
 from battbeam.guard.drivers.eclab import EclabDriver
 from battbeam.guard.drivers.observe import ObserveDriver
 from battbeam.guard.log import Log
-from battbeam.guard.observed import ObservedGuard, restore_observed
+from battbeam.guard.observed import ObservedGuard
+from battbeam.guard.observed_past import ObservedPast
 from battbeam.guard.restore import Past, restore
+from battbeam.guard.standing import GuardState
 from battbeam.guard.thermostat import EpicsThermostat
 
 
@@ -27,7 +29,8 @@ def make_guard(
 
 def restore_guard(guard: Guard, path: Path, *, wall: float) -> None:
     """Put a new guard where an earlier one was, as its log has it."""
+    past = Past.read(path)
+    restore(guard, past, wall=wall)
     if isinstance(guard, ObservedGuard):
-        restore_observed(guard, path, wall=wall)
-    else:
-        restore(guard, Past.read(path), wall=wall)
+        was_running = past.state is GuardState.RUNNING and bool(past.cell_run)
+        guard.take_over(ObservedPast.read(path), was_running=was_running)

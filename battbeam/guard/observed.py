@@ -5,24 +5,23 @@ limit that is passed is latched and told; the circuit cannot be opened from here
 """
 
 import math
-from pathlib import Path
 from typing import Any, NoReturn
 
 from battbeam.errors import GuardError
 from battbeam.experiment.cell import CellPassport
 from battbeam.experiment.clock import Clock
-from battbeam.experiment.cycler_log import LogRow, key_parts
+from battbeam.experiment.cycler_log import LogRow
 from battbeam.experiment.protocol import Step
 from battbeam.guard.config import GuardConfig
 from battbeam.guard.core import Guard
 from battbeam.guard.driver import Live, Record
 from battbeam.guard.drivers.observe import OBSERVED_ONLY, Observed, ObserveDriver
 from battbeam.guard.drivers.observe_config import ObserveConfig
-from battbeam.guard.log import Log, read_lines
+from battbeam.guard.log import Log
+from battbeam.guard.observed_past import ObservedPast
 from battbeam.guard.observed_steps import StepFollower
 from battbeam.guard.observed_writer import ObservedWriter
 from battbeam.guard.policy import Occasion, Policy
-from battbeam.guard.restore import Past, restore
 from battbeam.guard.runner import Runner
 from battbeam.guard.standing import GuardState
 
@@ -114,6 +113,17 @@ class ObservedGuard(Guard):
     def _begin_again(self) -> None:
         """Charge counts from the mounting on, in the middle of an acquisition too."""
         self._acquisition, self._base = "", math.nan
+
+    def take_over(self, past: ObservedPast, *, was_running: bool) -> None:
+        """Go on where an earlier guard was."""
+        self.trip, self._mounted_at = past.trip, past.mounted_at
+        self._acquisition, self._base = past.acquisition, past.base
+        self.steps.step_count = self.runner.step_count
+        self.observer.resume(past.positions)
+        self.observer.clock_of_log.remember(past.comparisons)
+        if was_running:
+            self._last_life = self.clock.now()
+            self.standing.enter(GuardState.RUNNING, "guard started again")
 
     # What happens by itself.
 
@@ -238,29 +248,3 @@ class ObservedGuard(Guard):
             return seen.complete_to
         silent = self.clock.now() - self._settings.end_after
         return silent if math.isnan(seen.complete_to) else max(silent, seen.complete_to)
-
-
-def restore_observed(guard: ObservedGuard, path: Path, *, wall: float) -> None:
-    """Put a new guard where an earlier one was, and read on where it had come to."""
-    past = Past.read(path)
-    restore(guard, past, wall=wall)
-    positions: dict[str, int] = {}
-    for line in read_lines(path):
-        kind = line["kind"]
-        if kind == "observed":
-            positions.update(line["positions"])
-        elif kind == "sample" and "key" in line:
-            file, number = key_parts(line["key"])
-            positions[file] = max(positions.get(file, 0), number)
-        elif kind == "acquisition":
-            guard._acquisition, guard._base = line["acquisition"], line["base"]
-        elif kind in ("mount", "dismount"):
-            guard.trip, guard._mounted_at = {}, line["time"]
-            guard._begin_again()
-        elif kind == "trip":
-            guard.trip = {name: line[name] for name in ("reason", "time", "voltage", "current")}
-    guard.steps.step_count = past.step_count
-    guard.observer.resume(positions)
-    if past.state is GuardState.RUNNING and past.cell_run:
-        guard._last_life = guard.clock.now()
-        guard.standing.enter(GuardState.RUNNING, "guard started again")

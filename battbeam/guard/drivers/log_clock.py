@@ -61,6 +61,7 @@ class LogClock:
         self.relation: ClockRelation | None = None
         self.bias = math.nan
         self._reach, self._has_marker = reach, has_marker
+        self._known: deque[Comparison] = deque(maxlen=MOST)
         self._arrivals: deque[Comparison] = deque(maxlen=MOST)
         self._markers: deque[Comparison] = deque(maxlen=MOST)
         self._seen: deque[Edge] = deque(maxlen=MOST)
@@ -84,6 +85,12 @@ class LogClock:
         self._arrivals.append(raw)
         self._relate()
         return self._corrected(raw)
+
+    def remember(self, comparisons: Iterable[Comparison]) -> None:
+        """Take over what a guard before this one has compared."""
+        self._known.extend(comparisons)
+        if self._known:
+            self._relate()
 
     def read_to(self, device_time: float) -> None:
         """Rows are read up to here, log's clock."""
@@ -154,7 +161,8 @@ class LogClock:
         )
 
     def _relate(self) -> None:
-        known = [self._corrected(each) for each in self._arrivals] + list(self._markers)
+        arrivals = [self._corrected(each) for each in self._arrivals]
+        known = [*self._known, *arrivals, *self._markers]
         known.sort(key=lambda each: each.session_time)
         self.relation = _relation(known)
 

@@ -1,0 +1,176 @@
+"""An observing guard through the wire: the same experiment gives the same rows without control."""
+
+import math
+import threading
+
+import numpy as np
+import pytest
+
+from battbeam.experiment.cell import EXAMPLE
+from battbeam.experiment.cell_log import CellLog
+from battbeam.experiment.nearest_neighbour import matched
+from battbeam.experiment.protocol import Step, StepType
+from battbeam.experiment.timeline import CellTimeline
+from battbeam.processes import wait_for
+from battbeam.sim.history import History, history_path
+from battbeam.sim.run import SimulatedBeamline
+from battbeam.sim.scenario import Cycler, Scenario
+from tests.guard.observing import Client, ForeignSoftware, Observing
+
+pytestmark = pytest.mark.ioc
+
+CAPACITY = EXAMPLE["nominal_capacity"]
+OFFSET, DRIFT = 120.0, 50e-6
+PROTOCOL = {
+    "record": {"time_s": 10},
+    "method": [
+        {"step": "open_circuit_voltage", "until_time_s": 30},
+        {"step": "constant_current", "rate_C": 1, "until_time_s": 150, "until_voltage_V": 3.8},
+        {"step": "constant_voltage", "voltage_V": 3.45, "until_time_s": 60},
+        {"step": "constant_current", "rate_C": -1, "until_time_s": 120, "until_voltage_V": 2.6},
+    ],
+}
+
+
+def read(path) -> CellLog:
+    log = CellLog(path)
+    log.refresh()
+    return log
+
+
+def test_a_guard_that_only_watches_gives_the_rows_of_the_guard_in_control(tmp_path, monkeypatch):
+    cycler = Cycler(clock_offset=OFFSET, clock_drift=DRIFT)
+    scenario = Scenario(name="observed", rate=60.0, cycler=cycler)
+    with SimulatedBeamline(scenario, tmp_path, with_beamline=False) as simulated:
+        connection = simulated.start()
+        for name, value in connection.environment().items():
+            monkeypatch.setenv(name, value)
+        with (
+            Observing(connection, tmp_path, prefix="cell1") as observing,
+            Client("WATCHED:") as watching,
+            Client("SIM:CELL1:") as controlling,
+        ):
+            assert int(watching.pvs["Controls"].read().data[0]) == 0
+            assert int(controlling.pvs["Controls"].read().data[0]) == 1
+            watching.say("Hold", until=("LastError", "observed only"))
+            controlling.say("Load", until=("State", "Loaded"), protocol=PROTOCOL)
+            controlling.say("Start", until=("State", "Running"))
+            wait_for(lambda: watching.text("State") == "Running", timeout=20, what="rows")
+            wait_for(lambda: "Finished" in controlling.text("State"), timeout=60, what="end")
+            known = read(connection.guards["cell1"].log).complete_to
+            wait_for(lambda: read(observing.log).complete_to > known, timeout=20, what="its mark")
+    control, watched = read(connection.guards["cell1"].log), read(observing.log)
+    n_records = int((control.samples["is_live"] == 0).sum())
+    assert int((watched.samples["is_live"] == 0).sum()) == n_records
+    start, end = control.samples["time"][0] - OFFSET, control.samples["time"][-1] - OFFSET
+    compare(CellTimeline(control), CellTimeline(watched), start, min(end, known))
+
+
+def compare(control: CellTimeline, watched: CellTimeline, start: float, end: float) -> None:
+    """State of charge and voltage within what the watching guard knew of the log's clock then."""
+    errors = []
+    for middle in np.linspace(start + 15.0, end - 15.0, 40):
+        for length in (2.0, 20.0):
+            exposure = (middle - length / 2, middle + length / 2)
+            one, other = control.at(*exposure), watched.at(*exposure)
+            assert not other.fault
+            state, seen = one.middle, other.middle
+            blur = 3 * other.clock.uncertainty(middle)
+            allowed = 2e-4 + 2 * blur / 3600
+            errors.append((blur, abs(state.state_of_charge - seen.state_of_charge)))
+            assert seen.state_of_charge == pytest.approx(state.state_of_charge, abs=allowed)
+            assert other.smear == pytest.approx(one.smear, abs=allowed)
+            volts, amperes = ranges(control, middle, length + 2 * blur)
+            # Live lines are a tenth of a wall second apart: six of the cell's.
+            volts += 0.015 * other.is_live
+            assert seen.voltage == pytest.approx(state.voltage, abs=0.003 + volts)
+            assert other.voltage == pytest.approx(one.voltage, abs=0.003 + volts)
+            assert seen.current == pytest.approx(state.current, abs=5e-5 + amperes)
+    tied = [error for blur, error in errors if blur < 1.0]
+    print(f"{len(tied)} of {len(errors)} rows after a marker, error {max(tied):.1e}")
+    assert len(tied) > 0.5 * len(errors)
+    assert max(tied) < 2e-4
+
+
+def ranges(control: CellTimeline, middle: float, length: float) -> tuple[float, float]:
+    """By how much voltage and current change around a time."""
+    around = control.at(middle - length / 2 - 1.0, middle + length / 2 + 1.0)
+    states = (around.start, around.middle, around.end)
+    found = [np.ptp([s.voltage for s in states]), np.ptp([s.current for s in states])]
+    # Before the first record nobody knows: then nothing is asked either.
+    volts, amperes = (1.0 if math.isnan(each) else float(each) for each in found)
+    return volts, amperes
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("milliseconds", [True, False])
+def test_somebody_elses_software_cycles_and_the_state_of_charge_is_the_hidden_one(
+    tmp_path, monkeypatch, milliseconds
+):
+    """An hour at 10x; beside it the nearest row of the log, as groups match it afterwards today."""
+    cycler = Cycler(clock_offset=OFFSET, clock_drift=DRIFT, clock_jitter=0.05)
+    scenario = Scenario(name="foreign", rate=10.0, cycler=cycler)
+    rest = Step(index=0, type=StepType.REST, duration=120.0)
+    charge = Step(index=1, type=StepType.CONSTANT_CURRENT, current=CAPACITY * 1e-3, duration=1500.0)
+    discharge = Step(
+        index=3, type=StepType.CONSTANT_CURRENT, current=-CAPACITY * 1e-3, duration=1500.0
+    )
+    with SimulatedBeamline(scenario, tmp_path, with_beamline=False, with_guard=False) as simulated:
+        connection = simulated.start()
+        for name, value in connection.environment().items():
+            monkeypatch.setenv(name, value)
+        # The software's clock has nothing to do with the cycler's channel here: both are the log's.
+        with (
+            Observing(
+                connection, tmp_path, prefix="foreign", end_after=100.0, milliseconds=milliseconds
+            ) as observing,
+            Client("WATCHED:") as watching,
+        ):
+            software = ForeignSoftware(tmp_path)
+            steps = [rest, charge, rest, discharge, rest]
+            running = threading.Thread(
+                target=software.run,
+                args=(steps,),
+                kwargs={"record_interval": 10.0, "timeout": 600},
+                daemon=True,
+            )
+            running.start()
+            running.join()
+            software.close()
+            wait_for(lambda: "Finished" in watching.text("State"), timeout=60, what="the end")
+    log, history = read(observing.log), History(history_path(tmp_path, 1))
+    errors, naive, relation = against_truth(log, history)
+    print(
+        f"clock error {relation:.3f} s; state of charge: timeline {errors:.1e},"
+        f" nearest row {naive:.1e}, expected {OFFSET / 3600:.1e}"
+    )
+    assert relation < 0.05
+    assert errors < 1e-3
+    assert naive == pytest.approx(OFFSET / 3600, rel=0.2)
+
+
+def against_truth(log: CellLog, history: History) -> tuple[float, float, float]:
+    """Largest errors: state of charge by the timeline, by the nearest row; the clock's, s."""
+    timeline, (mounting,) = CellTimeline(log), [m for m in log.mountings if m.cell_run]
+    mounted = history.at(np.array([mounting.time])).charge[0]
+    samples, last = log.samples, len(log.samples) - 1
+    clock = timeline.clock_at(10**9)
+    begin = clock.session_time(float(samples["time"][0]))
+    end = clock.session_time(float(samples["time"][last]))
+    errors, naive = [0.0], [0.0]
+    for middle in np.linspace(begin + 130.0, end - 130.0, 200):
+        truth = (history.at(np.array([middle])).charge[0] - mounted) / CAPACITY
+        found = timeline.at(middle - 5.0, middle + 5.0).middle.state_of_charge
+        errors.append(abs(found - truth))
+        row = matched(samples["time"], np.array([middle]))[0]
+        naive.append(abs(samples["charge"][row] / CAPACITY - truth))
+    session = scenario_session(begin, end)
+    truth_clock = session + OFFSET + DRIFT * (session - 1_750_000_000.0)
+    error = max(
+        abs(clock.device_time(t) - true) for t, true in zip(session, truth_clock, strict=True)
+    )
+    return max(errors), max(naive), float(error)
+
+
+def scenario_session(begin: float, end: float) -> np.ndarray:
+    return np.linspace(begin, end, 20)
