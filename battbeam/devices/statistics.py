@@ -40,11 +40,14 @@ class Statistics(Device):  # type: ignore[misc]
     def faults(self) -> list[str]:
         """Why nothing can be decided by it, one sentence each; before anything moves."""
         if not self.connected:
-            return [f"{self.name} is not connected: no answer from {self.brightest.pvname}"]
-        wanted = ((self.enabled, "Enable"), (self.computes, "Yes"))
+            return [f"{self.name} is not connected: no answer from {self.prefix}"]
+        wanted = (
+            ("EnableCallbacks", self.enabled, "Enable"),
+            ("ComputeStatistics", self.computes, "Yes"),
+        )
         return [
-            f"{signal.pvname} must be {value!r}, is {signal.value_now()!r}; set it on the detector"
-            for signal, value in wanted
+            f"{self.prefix}{record} must be {value!r}, is {signal.value_now()!r}; set it"
+            for record, signal, value in wanted
             if signal.value_now() != value
         ]
 
