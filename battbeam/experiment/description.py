@@ -100,7 +100,8 @@ class SiteFacts:
             event.
         move: s from one cell to another.
         set_up: s from the start of the experiment until the cell's first step begins.
-        reading_interval: s between two looks at a cell: a rule is seen that late, at the most.
+        reading_interval: s between two looks at a cell: a rule is seen that late, at the most; None
+            is as close together as is quick.
         free_bytes: On the disk that frames go to; None is not known.
         name: Where these are from.
     """
@@ -110,7 +111,7 @@ class SiteFacts:
     overhead: float = 0.3
     move: float = 5.0
     set_up: float = 0.0
-    reading_interval: float = 10.0
+    reading_interval: float | None = None
     free_bytes: float | None = None
     name: str = "defaults"
 

@@ -81,6 +81,7 @@ class DiscreteEvent:
     Args:
         subjects: By the cell's name.
         site: The beamline.
+        reading_interval: s between two looks at the cells, while the beamline is idle.
         start: s since the Unix epoch.
         sink: Given every row as it comes, in the order of time.
         duration: How long a measurement really takes, from what is due and its declared duration;
@@ -94,6 +95,7 @@ class DiscreteEvent:
         site: SiteFacts,
         *,
         start: float,
+        reading_interval: float,
         sink: Callable[[Row], None] = lambda row: None,
         duration: Callable[[Due, float], float] = lambda due, declared: declared,
         light: FluenceMap | None = None,
@@ -103,7 +105,7 @@ class DiscreteEvent:
         self.light = FluenceMap() if light is None else light
         self.parked: list[Parked] = []
         self.stopped = ""
-        self._sink, self._duration = sink, duration
+        self._sink, self._duration, self._interval = sink, duration, reading_interval
         self._here = ""
         self.dispatcher = Dispatcher(
             {
@@ -147,10 +149,10 @@ class DiscreteEvent:
     def _next(self, now: float) -> float:
         """When there is something to look at again."""
         clock = self.dispatcher.next_time()
-        following = min(clock, now + self.site.reading_interval) if self._needs_readings else clock
+        following = min(clock, now + self._interval) if self._needs_readings else clock
         if math.isinf(following) or not self._needs_readings:
             # Without rules on the cells only the end of their protocols is waited for.
-            following = min(following, now + max(60.0, self.site.reading_interval))
+            following = min(following, now + max(60.0, self._interval))
         return max(following, now + _LEAST_STEP)
 
     def _told(self) -> None:

@@ -34,10 +34,17 @@ class ModelCell:
         steps: In the order in which they run.
         window: Outside it the guard trips.
         start: When the first step begins, s since the Unix epoch.
+        charge_max: Largest magnitude of charge in one direction, mAh; beyond it the guard trips.
     """
 
     def __init__(
-        self, model: CellModel, steps: Sequence[Step], *, window: Window, start: float
+        self,
+        model: CellModel,
+        steps: Sequence[Step],
+        *,
+        window: Window,
+        start: float,
+        charge_max: float = math.inf,
     ) -> None:
         self.model, self.steps, self.window, self.time = model, tuple(steps), window, start
         self._from_temperature = model.temperature
@@ -48,6 +55,7 @@ class ModelCell:
         self._kept_until = -math.inf
         self._held: Step | None = None
         self._held_until = -math.inf
+        self._charge_max, self._sign, self._turned_at = charge_max, 0.0, 0.0
         self._next_step()
 
     @property
@@ -152,15 +160,26 @@ class ModelCell:
             self._next_step()
 
     def _accept(self, after: CellState, duration: float) -> None:
+        reason = self._beyond(self.state, after)
         self.state = after
         self.time += duration
         self._elapsed += duration
-        low, high = self.window.voltage_min, self.window.voltage_max
-        if not low - WINDOW_TOLERANCE <= after.voltage <= high + WINDOW_TOLERANCE and not self.trip:
-            self.trip = f"voltage {after.voltage:.3f} V outside {low:g} to {high:g} V"
-            self._position = len(self.steps)
-            self.ended_at = self.time
+        if reason and not self.trip:
+            self.trip, self._position, self.ended_at = reason, len(self.steps), self.time
             self.state = replace(after, current=0.0)
+
+    def _beyond(self, before: CellState, after: CellState) -> str:
+        """Why the guard would trip; empty if it would not."""
+        low, high = self.window.voltage_min, self.window.voltage_max
+        if not low - WINDOW_TOLERANCE <= after.voltage <= high + WINDOW_TOLERANCE:
+            return f"voltage {after.voltage:.3f} V outside {low:g} to {high:g} V"
+        sign = math.copysign(1.0, after.current) if after.current else self._sign
+        if sign != self._sign:
+            self._sign, self._turned_at = sign, before.charge
+        passed = abs(after.charge - self._turned_at)
+        if passed > self._charge_max:
+            return f"charge {passed:.3f} mAh in one direction, beyond {self._charge_max:g} mAh"
+        return ""
 
     def _move(self, step: Step, duration: float, elapsed: float) -> None:
         self.state = self.model.after(self.state, step, duration, elapsed)

@@ -20,6 +20,7 @@ from battbeam.experiment.forecast_result import CellForecast, Forecast, SpotFore
 from battbeam.experiment.forecast_subject import (
     LONGEST_FORECAST,
     faults_of,
+    reading_interval_of,
     remarks_of,
     subject_of,
 )
@@ -105,6 +106,7 @@ def _run(
         {each.cell: subject_of(each, start) for each in descriptions},
         descriptions[0].site,
         start=start,
+        reading_interval=reading_interval_of(descriptions),
         sink=keep,
         duration=duration,
         light=light,

@@ -1,5 +1,7 @@
 """This file is where a description becomes a cell that can run ahead, or is refused."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from battbeam.errors import PreflightError
@@ -12,6 +14,9 @@ from battbeam.experiment.protocol import CompiledProtocol, Protocol
 
 #: s after which an experiment without an end is broken off in a forecast: a bit over a year.
 LONGEST_FORECAST = 400 * 86400.0
+#: Readings of all cells in one forecast, about; some 30 microseconds each. Between 1 s and this
+#: interval, s, they are so far apart: a rule is seen that late, at the most.
+MOST_READINGS, LONGEST_INTERVAL = 60_000, 10.0
 
 
 def faults_of(description: Description) -> list[str]:
@@ -77,14 +82,24 @@ def subject_of(description: Description, start: float) -> Subject:
         raise PreflightError("forecast", faults_of(description))
     window = passport.window if protocol is None else protocol.window
     steps = () if protocol is None else protocol.steps
+    charge_max = math.inf if protocol is None else protocol.charge_max or math.inf
     return Subject(
-        cell=ModelCell(model, steps, window=window, start=start),
+        cell=ModelCell(model, steps, window=window, start=start, charge_max=charge_max),
         schedule=schedule.anchored(start),
         costs=description.costs,
         passport=passport,
         budget=description.budget,
         parking=description.parking,
     )
+
+
+def reading_interval_of(descriptions: Sequence[Description]) -> float:
+    """s between two looks at the cells: the site's, or as close together as is still quick."""
+    asked = descriptions[0].site.reading_interval
+    if asked is not None:
+        return asked
+    longest = max(_alone(each, 1.0)[0] for each in descriptions)
+    return min(max(longest * len(descriptions) / MOST_READINGS, 1.0), LONGEST_INTERVAL)
 
 
 def remarks_of(description: Description) -> list[str]:
@@ -101,19 +116,25 @@ def remarks_of(description: Description) -> list[str]:
 
 def _spread(description: Description) -> str:
     """How long the protocol alone takes if resistance and relaxation are wrong by half."""
-    protocol, found = compiled(description), []
-    if protocol is None or description.passport is None:
+    if description.protocol is None:
         return "no protocol, nothing to be wrong about"
-    model = believed(description)
-    for share in (0.5, 1.5):
-        wrong = replace(
-            model, resistance=model.resistance * share, relaxation=model.relaxation * share
-        )
-        cell = ModelCell(wrong, protocol.steps, window=protocol.window, start=0.0)
-        cell.advance(LONGEST_FORECAST)
-        found.append((cell.ended_at, cell.state_of_charge))
-    times, states = zip(*sorted(found), strict=True)
+    times, states = zip(*(_alone(description, share) for share in (0.5, 1.5)), strict=True)
     return (
-        f"with half and one and a half of both the protocol takes {times[0]:.0f} to {times[1]:.0f} s "
-        f"and ends at a state of charge of {min(states):.3f} to {max(states):.3f}"
+        f"with half and one and a half of both the protocol takes {min(times):.0f} to "
+        f"{max(times):.0f} s and ends at a state of charge of {min(states):.3f} to "
+        f"{max(states):.3f}"
     )
+
+
+def _alone(description: Description, share: float) -> tuple[float, float]:
+    """How long the protocol takes without any measurement and where it ends, with a share of
+    resistance and relaxation.
+    """
+    protocol = compiled(description)
+    if protocol is None:
+        return 0.0, math.nan
+    model = believed(description)
+    wrong = replace(model, resistance=model.resistance * share, relaxation=model.relaxation * share)
+    cell = ModelCell(wrong, protocol.steps, window=protocol.window, start=0.0)
+    cell.advance(LONGEST_FORECAST)
+    return cell.ended_at, cell.state_of_charge

@@ -140,6 +140,17 @@ def test_outside_its_window_the_guard_trips():
     assert one.reading().state == "Tripped"
 
 
+def test_beyond_its_charge_in_one_direction_the_guard_trips():
+    steps = [
+        Step(k, StepType.CONSTANT_CURRENT, current=amperes, duration=1500.0, direction=1)
+        for k, amperes in enumerate((1e-3, -1e-3, 1e-3, 1e-3))
+    ]
+    one = ModelCell(model(), steps, window=WINDOW, start=0.0, charge_max=0.5)
+    one.advance(1e5)
+    assert "mAh in one direction, beyond 0.5 mAh" in one.trip
+    assert one.ended_at == pytest.approx(3000.0 + 1800.0, abs=37.0)
+
+
 def test_how_often_it_is_looked_at_changes_nothing():
     steps = (
         current(1e-3, until_voltage=3.6),
@@ -216,7 +227,7 @@ PROTOCOL = {
 
 
 def run(*rules, exposure=20.0, overhead=4.0, budget=None, reading_interval=5.0):
-    site = SiteFacts(overhead=overhead, reading_interval=reading_interval)
+    site = SiteFacts(overhead=overhead)
     compiled = Protocol.read(PROTOCOL).compile(PASSPORT)
     believed = CellModel.of(PASSPORT, curve_of(PASSPORT), resistance=20.0, relaxation=60.0)
     one = ModelCell(believed, compiled.steps, window=compiled.window, start=0.0)
@@ -228,7 +239,9 @@ def run(*rules, exposure=20.0, overhead=4.0, budget=None, reading_interval=5.0):
         budget,
     )
     rows = []
-    event = DiscreteEvent({"cell1": subject}, site, start=0.0, sink=rows.append)
+    event = DiscreteEvent(
+        {"cell1": subject}, site, start=0.0, reading_interval=reading_interval, sink=rows.append
+    )
     event.run()
     return rows, event, one
 

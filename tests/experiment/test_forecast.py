@@ -9,7 +9,13 @@ import pytest
 
 from battbeam.errors import PreflightError
 from battbeam.experiment.cell import EXAMPLE, CellPassport
-from battbeam.experiment.conditions import AbsoluteClock, ChargeStep, EndOfProtocol, StepEdge
+from battbeam.experiment.conditions import (
+    AbsoluteClock,
+    ChargeStep,
+    EndOfProtocol,
+    StepEdge,
+    VoltageCrossing,
+)
 from battbeam.experiment.description import (
     BeamFacts,
     Description,
@@ -27,7 +33,7 @@ from battbeam.experiment.schedule import Rule, Schedule
 
 PASSPORT = CellPassport.read(EXAMPLE)
 LFP = MassModel(name="LiFePO4", formula={"Li": 1, "Fe": 1, "P": 1, "O": 4})
-SITE = SiteFacts(overhead=4.0, move=8.0)
+SITE = SiteFacts(overhead=4.0, move=8.0, reading_interval=10.0)
 
 
 def cycle(rate, *, n=1, rest=300):
@@ -76,6 +82,16 @@ def test_light_and_bytes_are_those_of_the_exposures():
     assert spot.fluence == pytest.approx(kind.photons / 0.09)
     assert spot.dose == pytest.approx(LFP.dose(fluence=spot.fluence, energy=22163.0))
     assert found.n_bytes == found.n_frames * 512 * 512 * 4
+
+
+def test_short_experiments_are_looked_at_more_closely_than_long_ones():
+    close = dataclasses.replace(SITE, reading_interval=None)
+    slope = rule(VoltageCrossing(level=3.5))
+    seen = [
+        forecast(described(slope, site=close, protocol=cycle(1, n=n))).cells[0].lateness
+        for n in (1, 10)
+    ]
+    assert 0 < seen[0].maximum <= 1.0 < seen[1].maximum <= 10.0
 
 
 def test_a_decaying_ring_gives_less_light():
@@ -246,15 +262,18 @@ def photons_of(found):
     return [sum(spot.photons for spot in cell.spots) for cell in found.cells]
 
 
-def test_four_cells_at_different_rates_share_a_beamline_for_a_simulated_day():
-    foreseen = forecast(four_cells(1.0)).refuse()
+@pytest.mark.parametrize(
+    "days", [0.2, pytest.param(1.0, marks=pytest.mark.acceptance)], ids=["morning", "day"]
+)
+def test_four_cells_at_different_rates_share_a_beamline_for_a_simulated_day(days):
+    foreseen = forecast(four_cells(days)).refuse()
     # What then happens: measurements are longer and shorter, and cells looked at more often.
     chance = random.Random(3)
     truth = forecast(
-        four_cells(1.0, site=dataclasses.replace(SITE, reading_interval=3.0)),
+        four_cells(days, site=dataclasses.replace(SITE, reading_interval=3.0)),
         duration=lambda due, declared: declared * chance.uniform(0.97, 1.05) + chance.uniform(0, 1),
     )
-    assert truth.n_frames == foreseen.n_frames > 1000
+    assert truth.n_frames == foreseen.n_frames > 1000 * days
     assert truth.duration == pytest.approx(foreseen.duration, rel=0.05)
     assert photons_of(truth) == pytest.approx(photons_of(foreseen), rel=0.02)
     for before, after in zip(foreseen.cells, truth.cells, strict=True):
@@ -264,6 +283,7 @@ def test_four_cells_at_different_rates_share_a_beamline_for_a_simulated_day():
         assert before.limits == after.limits == ()
 
 
+@pytest.mark.acceptance
 def test_cells_that_are_not_as_believed_take_as_long_and_as_much_light_within_a_few_percent():
     foreseen, truth = (
         forecast(four_cells(1.0, resistance=resistance, relaxation=relaxation))

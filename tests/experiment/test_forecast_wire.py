@@ -1,0 +1,98 @@
+"""What was forecast of a recipe, and what then happened on the simulated beamline."""
+
+import dataclasses
+import json
+import runpy
+
+import pytest
+
+from battbeam.connection import SiteNotes
+from battbeam.experiment.description import SiteFacts
+from battbeam.experiment.forecast import forecast
+from battbeam.plans.preflight import PONI_KEYS
+from battbeam.session import Session, example_path
+from battbeam.sim.run import SimulatedBeamline
+from battbeam.sim.scenario import Detector, Scenario
+from battbeam.storage.tail import documents
+
+pytestmark = [pytest.mark.ioc, pytest.mark.acceptance]
+
+#: s of session clock between two looks of the plan at the cell.
+LOOK = 6.0
+SMALL = Detector(n_rows=128, n_columns=128, pixel_size=0.688, centre_row=62.8, centre_column=65.7)
+
+
+def facts(session):
+    """What is known of the beamline, its ring as full as it is now."""
+    known = SiteFacts.of(SiteNotes.read(session.connection.directory))
+    notes = SiteNotes.read(session.connection.directory)
+    current = float(session.beamline.beam.ring_current.value_now())
+    flux = notes.flux.photons_per_milliampere * current
+    return dataclasses.replace(known, beam=dataclasses.replace(known.beam, flux=flux))
+
+
+def pretend_calibrated(connection):
+    connection.calibration.mkdir(parents=True, exist_ok=True)
+    lines = "".join(f"{key}: 1e-10\n" for key in PONI_KEYS)
+    (connection.calibration / "detector.poni").write_text("poni_version: 2.1\n" + lines)
+    (connection.calibration / "detector.json").write_text("{}")
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """Forecast and reality of the LiFePO4 recipe, a whole cycle at 1C."""
+    recipe = example_path("plans/lfp_xrd_series.py")
+    scenario = Scenario(name="forecast", rate=60.0, detector=SMALL)
+    with SimulatedBeamline(scenario, tmp_path_factory.mktemp("forecast")) as beamline:
+        connection = beamline.start()
+        pretend_calibrated(connection)
+        with Session(connection) as session:
+            foreseen = forecast(runpy.run_path(str(recipe))["describe"](facts(session))).refuse()
+            begin = session.beamline.clock.now()
+            uids = session.run_recipe(recipe)
+            length = session.beamline.clock.now() - begin
+        lines = [documents(connection.spool / f"{uid}.jsonl") for uid in uids]
+        truth = (connection.directory / "sim" / "truth.jsonl").read_text().splitlines()
+        yield foreseen, length, lines, [json.loads(line) for line in truth]
+
+
+def rules(runs):
+    """Rows of what was due."""
+    return [
+        line.doc["data"]
+        for lines in runs
+        for line in lines
+        if line.name == "event" and "rules_rule" in line.doc["data"]
+    ]
+
+
+def test_duration_is_within_five_percent(both):
+    foreseen, length, _, _ = both
+    assert length == pytest.approx(foreseen.duration, rel=0.05)
+
+
+def test_frames_are_exact(both):
+    foreseen, _, runs, truth = both
+    served = [row for row in rules(runs) if not row["rules_missed"]]
+    assert foreseen.n_frames == len(served) == len(truth)
+
+
+def test_light_on_the_sample_is_within_two_percent(both):
+    foreseen, _, _, truth = both
+    photons = sum(line["photons"] for line in truth)
+    assert sum(spot.photons for spot in foreseen.cells[0].spots) == pytest.approx(photons, rel=0.02)
+
+
+def test_lateness_is_within_the_forecast(both):
+    foreseen, _, runs, _ = both
+    late = [row["rules_lateness"] for row in rules(runs) if not row["rules_missed"]]
+    cell = foreseen.cells[0]
+    assert sum(late) / len(late) <= cell.lateness.mean + LOOK
+    assert max(late) <= cell.lateness.maximum + foreseen.site.overhead + LOOK
+
+
+def test_the_state_of_charge_is_reached(both):
+    foreseen, _, _, truth = both
+    charge = max(line["charge_end"] for line in truth)
+    top = foreseen.cells[0].state_of_charge[2]
+    assert charge / 2.85 == pytest.approx(top, abs=0.02)
