@@ -24,7 +24,9 @@ from battbeam.devices.cells import acquire_all, beat_of, cells_text, owned, rele
 from battbeam.devices.heartbeat import Heartbeat
 from battbeam.errors import BattbeamError, DeviceError, PreflightError
 from battbeam.experiment.provenance import installed_sha256, time_zone, versions
+from battbeam.plans.gap import Earlier, earlier_from
 from battbeam.storage.spool import Spool
+from battbeam.storage.tail import documents
 
 _log = logging.getLogger(__name__)
 
@@ -191,6 +193,22 @@ class Session:
         if not callable(make):
             raise PreflightError(f"recipe {path}", ["it has no function plan(beamline, ...)"])
         return self.run(make(self.beamline, **parameters), recipe=path.name)
+
+    def earlier(self, uid: str) -> Earlier:
+        """An operando run of this beamline, to be resumed: ``operando(..., resumes=earlier)``.
+
+        Raises:
+            ValueError: If it is none.
+        """
+        path = self.connection.spool / f"{uid}.jsonl"
+        if not path.exists():
+            raise ValueError(f"run {uid} is not in {self.connection.spool}")
+
+        def log_of(log: str) -> list[str]:
+            file = Path(log)
+            return file.read_text(errors="replace").splitlines() if file.is_file() else []
+
+        return earlier_from(((line.name, line.doc) for line in documents(path)), log_of)
 
     # Pausing and ending.
 

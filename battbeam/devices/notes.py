@@ -100,6 +100,7 @@ class ClockNotes(Notes):
 
     device = _text("whose clock")
     cell = _text("name of the guard's cell, of a cycler's clock")
+    time = _number("s", "when they were compared, session clock")
     device_time = _number("s", "what it showed, s since 1970")
     session_time = _number("s", "what the session's clock showed, s since 1970")
     uncertainty = _number("s", "of the comparison")
@@ -120,6 +121,8 @@ class ScheduleNotes(Notes):
     """One revision of the schedule."""
 
     revision = _integer("counts from 0")
+    time = _number("s", "when it was taken or refused, session clock")
+    start = _number("s", "of the experiment, where open clocks begin, session clock")
     json = _text("the schedule")
     sentence = _text("the schedule as a person says it")
     text = _text("the schedule as it is written, a line a rule")

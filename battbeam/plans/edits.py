@@ -117,7 +117,7 @@ class Revisions:
         self._notes = ScheduleNotes("", name="schedule")
         self._number = -1
 
-    def write(self, revision: Revision) -> Plan:
+    def write(self, revision: Revision, now: float) -> Plan:
         """One revision, or one edit that was refused: that keeps the number."""
         if not revision.refused:
             self._number += 1
@@ -125,6 +125,8 @@ class Revisions:
             self._notes,
             "schedule",
             revision=self._number,
+            time=now,
+            start=self._start,
             json=revision.schedule.anchored(self._start).model_dump_json(),
             sentence=str(revision.schedule),
             text=revision.schedule.text(),

@@ -191,7 +191,7 @@ class Follower:
             _log.error("the edited schedule is not taken: %s", fault)
         if not revision.refused:
             self._revise(revision)
-        yield from self.revisions.write(revision)
+        yield from self.revisions.write(revision, self._clock.now())
 
     def _revise(self, revision: Revision) -> None:
         now, self.schedule = self._clock.now(), revision.schedule

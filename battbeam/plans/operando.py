@@ -157,7 +157,7 @@ def operando(
         wake, file = Wake(), ScheduleFile(schedule_file, edit_faults)
         file.write(schedule)
         revisions = Revisions(start)
-        yield from revisions.write(Revision(schedule))
+        yield from revisions.write(Revision(schedule), now)
         wake.watch([cell.potentiostat for cell in cells.values()])
         follower = Follower(schedule, dispatcher, service, watch, file, revisions, wake)
 

@@ -129,6 +129,7 @@ class Watch:
             "clocks",
             device="cycler",
             cell=cell.name,
+            time=self.clock.now(),
             device_time=device_time,
             session_time=float(stamp),
             uncertainty=max(self.clock.rate, 1.0) * 0.05,

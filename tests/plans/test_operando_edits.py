@@ -7,7 +7,7 @@ from battbeam.experiment.conditions import AbsoluteClock, ChargeStep
 from battbeam.experiment.protocol import StepType
 from battbeam.experiment.schedule import Rule, Schedule
 from battbeam.plans.edits import ScheduleFile
-from battbeam.plans.gap import Earlier, due_meanwhile
+from battbeam.plans.gap import Earlier, due_meanwhile, earlier_from, readings_of
 from battbeam.plans.measurements import OwnRun
 from battbeam.plans.operando import operando
 
@@ -179,3 +179,34 @@ def test_a_condition_that_needs_a_passport_is_refused_without_one(cycling, engin
     rule = Rule(name="charge", when=ChargeStep(fraction=0.05), measure="pattern")
     with pytest.raises(PreflightError, match=r"rule 'charge': .*passport"):
         run(cycling, engine, tmp_path, rule)
+
+
+def test_what_a_run_left_behind_is_enough_to_resume_it(cycling, edit, engine, documents, tmp_path):
+    edit[1250.0] = Schedule(rules=(FAST, SLOW)).text()
+    run(cycling, engine, tmp_path, SLOW)
+    broken_off = [each for each in documents if each[0] != "stop"]
+    earlier = earlier_from(broken_off)
+    first, second = events(documents, "schedule")
+    assert (earlier.start, first["revision"]) == (first["start"], 0)
+    assert earlier.schedule == Schedule.model_validate_json(second["json"])
+    last = max(row["met"] for row in events(documents, "rules"))
+    assert last <= earlier.end <= cycling.clock.time
+    assert earlier.passports["cell1"].cell == "LFP-007"
+    with pytest.raises(ValueError, match="no operando run, nothing to resume"):
+        earlier_from([("start", {"uid": "map", "kind": "measurement"})])
+
+
+def test_a_guards_log_is_read_as_rules_would_have_read_the_cell():
+    lines = [
+        '{"kind": "state", "time": 990.0, "state": "Running"}',
+        '{"kind": "live", "time": 1.0, "session_time": 995.0, "charge": 0.1}',
+        '{"kind": "live", "time": 11.0, "session_time": 1005.0, "charge": 0.2, "voltage": 3.4, '
+        '"step_count": 3, "step_type": "constant_current", "current": null}',
+        '{"kind": "state", "time": 1010.0, "state": "Finished"}',
+        '{"kind": "live", "time": 11.0, "sess',
+    ]
+    live, state = readings_of(lines, 1000.0)
+    assert (live.time, live.charge, live.state) == (1005.0, 0.2, "Running")
+    assert (live.step_count, live.step_type) == (3, "constant_current")
+    assert live.current != live.current
+    assert (state.time, state.state) == (1010.0, "Finished")
