@@ -151,10 +151,8 @@ class HalfCell:
     @property
     def heat(self) -> float:
         """W that current and overpotentials give off."""
-        surface = self.lithium_content
-        rest = self._curve.voltage(surface) - self._counter.rest_potential(
-            self.charge - self.counter_side_charge
-        )
+        stored = self.charge - self.counter_side_charge
+        rest = self._curve.voltage(self.lithium_content) - self._counter.rest_potential(stored)
         return max(self.current * (self.voltage - rest), 0.0)
 
     def impedance(self, frequency: float) -> complex:

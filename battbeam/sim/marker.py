@@ -9,6 +9,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from battbeam.sim.device_clock import DeviceClock
+
 #: Wall seconds between the announcement of a pulse and its rising edge.
 LEAD = 0.5
 #: V that the line shows while a pulse lasts, and otherwise.
@@ -63,6 +65,10 @@ class Markers:
         """Every pulse that was announced, the first one first."""
         self._read()
         return tuple(self._pulses)
+
+    def pulses_on(self, clock: DeviceClock) -> list[tuple[float, float]]:
+        """Both edges of every pulse by a device's own clock, s since the Unix epoch."""
+        return [(clock.at(pulse.rise), clock.at(pulse.fall)) for pulse in self.pulses]
 
     def level(self, time: float) -> float:
         """V on the line at ``time``, s since the Unix epoch on the session's clock."""

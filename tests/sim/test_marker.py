@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from battbeam.sim.device_clock import DeviceClock
 from battbeam.sim.marker import HIGH, LOW, Markers, MarkerWriter, Pulse, marker_path
 
 START = 1_750_000_000.0
@@ -21,6 +22,13 @@ def test_the_line_is_high_from_the_rising_to_the_falling_edge(tmp_path):
     assert markers.level(START + 60.0) == HIGH
     assert markers.level(START + 20.0) == HIGH
     assert [pulse.rise - START for pulse in markers.pulses] == [10.0, 60.0]
+
+
+def test_a_device_sees_the_edges_by_its_own_clock(tmp_path):
+    path = marker_path(tmp_path)
+    MarkerWriter(path).add(Pulse(START + 100.0, START + 130.0))
+    ((rise, fall),) = Markers(path).pulses_on(DeviceClock(START, offset=120.0, drift=0.01))
+    assert (rise - START, fall - START) == pytest.approx((221.0, 251.3))
 
 
 def test_half_an_announcement_is_left_until_it_is_whole(tmp_path):
