@@ -5,10 +5,10 @@ of one state. The sample stage is put back at the end.
 """
 
 from battbeam.devices.beamline import Beamline
-from battbeam.experiment.description import Description, SiteFacts, map_cost
+from battbeam.experiment.description import Description, SiteFacts
 from battbeam.plans.operando import identity
 from battbeam.plans.stubs import Plan
-from battbeam.plans.xrd_map import axes_of, grid, xrd_map
+from battbeam.plans.xrd_map import xrd_map, xrd_map_cost
 from battbeam.plans.xrd_series import xrd_reduction
 
 #: Everything crystalline in the beam.
@@ -37,7 +37,6 @@ def describe(
     site: SiteFacts, exposure: float = 20.0, half_width: float = 1.2, n_points: int = 5
 ) -> Description:
     """The same, for ``battbeam forecast``."""
-    side = (None, -half_width, half_width, n_points)
-    positions = [(x, y) for y, x in grid(axes_of((*side, *side)))]
-    cost = map_cost(site, exposure, positions)
+    side = (-half_width, half_width, n_points)
+    cost = xrd_map_cost(site, "y", *side, "x", *side, exposure=exposure)
     return Description(site=site, costs={"map": cost}, sequence=("map",))

@@ -1,15 +1,22 @@
 import ast
+import inspect
+import json
 import runpy
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from battbeam.cli import app
 from battbeam.devices.fakes import fake_beamline
+from battbeam.errors import PreflightError
 from battbeam.experiment.cell import CellPassport
 from battbeam.experiment.protocol import Protocol
 
 TOP = Path(__file__).parents[1]
 RECIPES = sorted((TOP / "plans").glob("*.py"))
+NAMES = ("plan", "describe")
+STRICT = 'ChargeStep(fraction=0.05), measure="pattern", smear_max=0.001'
 PLANS = [*RECIPES, *sorted((TOP / "battbeam" / "plans").glob("*.py"))]
 
 
@@ -46,3 +53,54 @@ def test_a_recipe_makes_a_plan_without_touching_anything(path, tmp_path):
     assert hasattr(plan, "send")
     assert held.beam.shutter.position == 0
     plan.close()
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_describes_itself_with_the_parameters_of_its_plan(path):
+    recipe = runpy.run_path(str(path))
+    asked = [list(inspect.signature(recipe[name]).parameters.values()) for name in NAMES]
+    assert asked[0][1:] == asked[1][1:]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_is_forecast_by_the_command(path):
+    answer = CliRunner().invoke(app, ["forecast", str(path), "--json"])
+    found = json.loads(answer.stdout)
+    assert (answer.exit_code, found["faults"]) == (0, [])
+    assert found["duration"] > 60
+    assert found["n_frames"] > 0
+
+
+def test_parameters_reach_the_recipe_and_what_cannot_fit_ends_with_status_1(tmp_path):
+    path = TOP / "plans" / "lfp_xrd_series.py"
+    asked = ["--parameters", "exposure=60,interval=600", "--json"]
+    found = json.loads(CliRunner().invoke(app, ["forecast", str(path), *asked]).stdout)
+    (kind,) = found["cells"][0]["measurements"]
+    assert kind["exposure"] == 60.0 * kind["n_served"]
+    strict = path.read_text().replace('ChargeStep(fraction=0.05), measure="pattern"', STRICT)
+    (tmp_path / "strict.py").write_text(strict)
+    answer = CliRunner().invoke(app, ["forecast", str(tmp_path / "strict.py")])
+    assert answer.exit_code == 1
+    assert "its smear budget is 0.001: what fits is" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters", "told"),
+    [
+        (None, "", "the file is missing"),
+        ("plan = 1", "", r"no function describe\(site, ...\)"),
+        (
+            "def describe(site, exposure=1.0): ...",
+            "speed=3",
+            "no parameter 'speed'; it has exposure",
+        ),
+    ],
+)
+def test_what_is_no_description_is_refused(tmp_path, text, parameters, told):
+    path = tmp_path / "recipe.py"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(PreflightError, match=told):
+        CliRunner().invoke(
+            app, ["forecast", str(path), "--parameters", parameters], catch_exceptions=False
+        )

@@ -163,15 +163,25 @@ def point_cost(
 
 
 def map_cost(
-    site: SiteFacts, exposure: float, positions: Iterable[tuple[float, float]], *, move: float = 0.0
+    site: SiteFacts,
+    exposure: float,
+    positions: Iterable[tuple[float, float]],
+    *,
+    n_frames: int = 1,
+    move: float = 0.0,
 ) -> Cost:
-    """What a map costs: a point at each position, ``move`` s from one to the next."""
-    spots = tuple(Spot(x, y, exposure=exposure) for x, y in positions)
+    """What a map costs: ``n_frames`` at each position, ``move`` s from one to the next.
+
+    >>> map_cost(SiteFacts(overhead=0.5), 2.0, [(0.0, 0.0), (0.1, 0.0)]).duration
+    5.0
+    """
+    spots = tuple(Spot(x, y, exposure=exposure * n_frames) for x, y in positions)
+    n = len(spots) * n_frames
     return Cost(
-        duration=len(spots) * (exposure + site.overhead + move),
+        duration=len(spots) * (exposure * n_frames + site.overhead + move),
         spots=spots,
-        n_frames=len(spots),
-        n_bytes=len(spots) * site.detector.frame_bytes,
+        n_frames=n,
+        n_bytes=n * site.detector.frame_bytes,
     )
 
 

@@ -14,6 +14,8 @@ from battbeam.devices.detector import AreaDetector
 from battbeam.devices.frames import FrameTrain
 from battbeam.devices.notes import PointNotes
 from battbeam.experiment.clock import Clock
+from battbeam.experiment.cost import Cost
+from battbeam.experiment.description import SiteFacts, map_cost
 from battbeam.plans.preflight import refuse, xrd_faults
 from battbeam.plans.preprocessors import (
     BeamSuspender,
@@ -83,6 +85,25 @@ def axes_of(args: Sequence[Any]) -> list[Axis]:
         if axis.n_points < 1:
             raise ValueError(f"{axis.motor.name}: n_points must be at least 1, got {axis.n_points}")
     return axes
+
+
+def xrd_map_cost(site: SiteFacts, *args: Any, exposure: float, frames_per_point: int = 1) -> Cost:
+    """What such a map costs.
+
+    Args:
+        site: Of the beamline.
+        *args: As of `xrd_map`; instead of a motor its name is enough, ``x`` or ``y`` of the stage.
+        exposure: Of one frame, s.
+        frames_per_point: Frames in one train.
+
+    >>> xrd_map_cost(SiteFacts(overhead=1.0), "y", 0, 1, 2, "x", 0, 1, 3, exposure=4.0).duration
+    30.0
+    """
+    axes = axes_of(args)
+    names = [getattr(axis.motor, "attr_name", axis.motor) for axis in axes]
+    places = [dict(zip(names, place, strict=True)) for place in grid(axes)]
+    positions = [(place.get("x", 0.0), place.get("y", 0.0)) for place in places]
+    return map_cost(site, exposure, positions, n_frames=frames_per_point)
 
 
 def xrd_map(

@@ -4,9 +4,13 @@ import dataclasses
 import json
 import runpy
 
+import h5py
+import hdf5plugin  # noqa: F401
+import numpy as np
 import pytest
 
 from battbeam.connection import SiteNotes
+from battbeam.devices.frame_writer import DATASET
 from battbeam.experiment.description import SiteFacts
 from battbeam.experiment.forecast import forecast
 from battbeam.plans.preflight import PONI_KEYS
@@ -96,3 +100,19 @@ def test_the_state_of_charge_is_reached(both):
     charge = max(line["charge_end"] for line in truth)
     top = foreseen.cells[0].state_of_charge[2]
     assert charge / 2.85 == pytest.approx(top, abs=0.02)
+
+
+def test_transmission_and_counts_are_those_of_the_frames(both):
+    foreseen, _, _, truth = both
+    cell = foreseen.cells[0]
+    assert cell.transmission[0] == pytest.approx(truth[0]["transmission"], rel=0.02)
+    assert cell.brightest_pixel / brightest(truth) == pytest.approx(1.0, abs=0.5)
+
+
+def brightest(truth):
+    """Median over frames of the largest count."""
+    found = []
+    for file in {line["file"] for line in truth}:
+        with h5py.File(file) as opened:
+            found += [int(frame.max()) for frame in opened[DATASET]]
+    return float(np.median(found))
