@@ -94,26 +94,24 @@ class AfterWatcher:
         self._number = 0
 
     def update(self, reading: CellReading) -> list[Met]:
-        """Nothing but what was missed: the clock meets the rest."""
-        return self._delayed(self._part.update(reading))
+        """Nothing: the clock meets what the cell has begun."""
+        self._note(self._part.update(reading))
+        return []
 
     def due(self, now: float) -> list[Met]:
-        """What happened long enough ago."""
-        found = self._delayed(self._part.due(now))
+        """What happened, or was missed, long enough ago."""
+        self._note(self._part.due(now))
+        found = []
         while self._ahead and self._ahead[0][0] <= now:
             found.append(heapq.heappop(self._ahead)[2])
         return found
 
-    def _delayed(self, mets: list[Met]) -> list[Met]:
-        later = [
-            replace(met, due=met.due + self._delay, expires=met.expires + self._delay)
-            for met in mets
-        ]
-        for met in later:
-            if not met.missed:
-                heapq.heappush(self._ahead, (met.due, self._number, met))
-                self._number += 1
-        return [met for met in later if met.missed]
+    def _note(self, mets: list[Met]) -> None:
+        for met in mets:
+            due, expires = met.due + self._delay, met.expires + self._delay
+            later = replace(met, due=due, expires=expires)
+            heapq.heappush(self._ahead, (due, self._number, later))
+            self._number += 1
 
     def next_time(self) -> float:
         """Of what has happened, or of its part."""

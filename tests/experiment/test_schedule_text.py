@@ -17,6 +17,14 @@ def rule(text: str) -> Rule:
     return Schedule.parse(text).rules[0]
 
 
+def faults_of(text: str) -> tuple[str, ...]:
+    try:
+        Schedule.parse(text)
+    except PreflightError as error:
+        return error.faults
+    return ()
+
+
 @EXAMPLES
 @given(schedules)
 def test_what_a_schedule_says_in_text_or_json_is_read_back_as_the_same_schedule(schedule):
@@ -31,10 +39,7 @@ def test_any_text_is_read_or_refused_with_its_place(noise, condition):
     said = condition.sentence()
     cut = len(noise) * 7 % (len(said) + 1)
     line = f"a: {said[:cut]}{noise}{said[cut:]}, measure pattern"
-    try:
-        Schedule.parse(line)
-    except PreflightError as error:
-        assert all(fault.startswith("line ") for fault in error.faults)
+    assert all(fault.startswith("line ") for fault in faults_of(line))
 
 
 def test_units_become_those_that_values_are_kept_in():
