@@ -14,12 +14,21 @@ from typing import Any
 import numpy as np
 
 from battbeam.errors import StorageError
-from battbeam.units import FloatArray
+from battbeam.experiment.log_parts import read_block
+from battbeam.units import AnyArray
 
 #: Bytes read at once, so that memory does not grow with the length of the log.
 BLOCK = 1 << 20
 #: A full table gets this many times its rows, and some more.
-GROWTH, SPARE_ROWS = 1.25, 64
+GROWTH, SPARE_ROWS = 1.1, 64
+#: Columns that need fewer bytes than a double: a week has millions of rows.
+NARROW = {
+    "step_index": np.int32,
+    "step_count": np.int32,
+    "cycle_number": np.int32,
+    "is_live": np.bool_,
+    "is_idle": np.bool_,
+}
 #: States of the guard in which no current flows.
 IDLE_STATES = frozenset({"Unmounted", "OpenCircuit", "Loaded", "Tripped", "Finished"})
 #: Currents below this are none, A: ten times the offset of a good potentiostat's lowest range.
@@ -39,10 +48,12 @@ _SAMPLE = (
 
 
 class Table:
-    """Columns of floats that grow at the end; reading a column copies nothing."""
+    """Columns of numbers that grow at the end; reading a column copies nothing."""
 
     def __init__(self, columns: Sequence[str]) -> None:
-        self._columns = {name: np.empty(SPARE_ROWS) for name in columns}
+        self._columns: dict[str, AnyArray] = {
+            name: np.empty(SPARE_ROWS, NARROW.get(name, np.float64)) for name in columns
+        }
         self._n = 0
 
     def __len__(self) -> int:
@@ -53,14 +64,14 @@ class Table:
         if self._n == len(next(iter(self._columns.values()))):
             # One column after the other: a week of samples must not need room twice.
             for name, column in self._columns.items():
-                room = np.empty(int(GROWTH * self._n) + SPARE_ROWS)
+                room = np.empty(int(GROWTH * self._n) + SPARE_ROWS, column.dtype)
                 room[: self._n] = column
                 self._columns[name] = room
         for column, value in zip(self._columns.values(), values, strict=True):
             column[self._n] = value
         self._n += 1
 
-    def __getitem__(self, column: str) -> FloatArray:
+    def __getitem__(self, column: str) -> AnyArray:
         """One column, shape (n,)."""
         return self._columns[column][: self._n]
 
@@ -126,27 +137,20 @@ class CellLog:
             return 0
         n_lines = 0
         try:
-            with self.path.open("rb") as file:
-                if file.seek(0, 2) < self._offset:
-                    raise StorageError(
-                        f"{self.path} became shorter: {self._offset} bytes had been read"
-                    )
-                file.seek(self._offset)
-                while block := self._block(file.read(BLOCK), file.readline):
-                    for line in block.splitlines():
-                        self.add(line)
-                        n_lines += 1
-                    self._offset += len(block)
-                    file.seek(self._offset)
+            while block := self._block():
+                for line in block.splitlines():
+                    self.add(line)
+                    n_lines += 1
+                self._offset += len(block)
+        except ValueError as error:
+            raise StorageError(str(error)) from error
         except OSError as error:
             raise StorageError(f"{self.path} cannot be read: {error}") from error
         return n_lines
 
-    @staticmethod
-    def _block(block: bytes, rest: Any) -> bytes:
-        """Whole lines of what was read; empty when there is none yet."""
-        if block and b"\n" not in block:
-            block += rest()
+    def _block(self) -> bytes:
+        """Whole lines that were not read before; empty when there is none yet."""
+        block = read_block(self.path, self._offset, BLOCK)
         return block[: block.rfind(b"\n") + 1]
 
     def add(self, line: bytes | str) -> None:
@@ -193,9 +197,9 @@ class CellLog:
             time,
             _number(entry, "voltage"),
             current,
-            _number(entry, "step_index"),
-            _number(entry, "step_count"),
-            _number(entry, "cycle_number"),
+            _count(entry, "step_index"),
+            _count(entry, "step_count"),
+            _count(entry, "cycle_number"),
             entry.get("source") == "live",
             charge,
         )
@@ -216,8 +220,9 @@ class CellLog:
 
     def _watermark(self, entry: Mapping[str, Any]) -> None:
         complete_to = float(entry["complete_to"])
-        if math.isfinite(complete_to):
-            self.watermarks.append(self._line, max(complete_to, self.complete_to))
+        # Only the first mark that reaches further is ever asked for.
+        if math.isfinite(complete_to) and complete_to > self.complete_to:
+            self.watermarks.append(self._line, complete_to)
 
     def _comparison(self, entry: Mapping[str, Any]) -> None:
         values = [float(entry[name]) for name in ("device_time", "session_time", "uncertainty")]
@@ -253,6 +258,12 @@ def _number(entry: Mapping[str, Any], name: str) -> float:
     """A number that may be missing; NaN then."""
     value = entry.get(name)
     return math.nan if value is None else float(value)
+
+
+def _count(entry: Mapping[str, Any], name: str) -> int:
+    """A whole number that may be missing; -1 then."""
+    value = entry.get(name)
+    return -1 if value is None else int(value)
 
 
 def charge_from(current: float, duration: float) -> float:

@@ -177,8 +177,7 @@ class CellTimeline:
         if last < mounting.sample:
             return -1, -1, -1
         names = ("step_index", "step_count", "cycle_number")
-        values = [float(samples[name][last]) for name in names]
-        index, count, cycle = (-1 if math.isnan(value) else int(value) for value in values)
+        index, count, cycle = (int(samples[name][last]) for name in names)
         return index, count, cycle
 
 

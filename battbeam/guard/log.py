@@ -15,27 +15,31 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from battbeam.errors import GuardError
+from battbeam.experiment.log_parts import part, parts
 
 #: Wall s between syncs; what a power cut can take.
 SYNC_INTERVAL = 0.1
+#: Bytes after which a log goes on in another file: about two days of a cell under current.
+PART_SIZE = 256 << 20
 
 
 class Log:
     """Writes one guard's log.
 
     Attributes:
-        path: Of the file.
+        path: Of its first part.
         n: Number of the next line.
         fault: Why lines are not on disk yet; empty when they are.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        mend(path)
         self.path = path
+        self._number = max(len(parts(path)) - 1, 0)
+        mend(part(path, self._number))
         self.n = _last_number(path) + 1
         self.fault = ""
-        self._file = path.open("ab", buffering=0)
+        self._file = part(path, self._number).open("ab", buffering=0)
         self._pending = bytearray()
         self._dirty = threading.Event()
         self._is_open = True
@@ -60,8 +64,18 @@ class Log:
             while self._pending:
                 del self._pending[: os.write(self._file.fileno(), self._pending)]
             self.fault = ""
+            if self._file.tell() >= PART_SIZE:
+                self._begin_part()
         except OSError as error:
             self.fault = f"{self.path} cannot be written: {error}; lines wait in memory"
+
+    def _begin_part(self) -> None:
+        """Go on in another file; a reader counts bytes through both."""
+        full = self._file
+        os.fsync(full.fileno())
+        self._file = part(self.path, self._number + 1).open("ab", buffering=0)
+        self._number += 1
+        full.close()
 
     def close(self) -> None:
         """Sync and close."""
@@ -75,7 +89,8 @@ class Log:
         while self._is_open:
             self._dirty.wait()
             self._dirty.clear()
-            with contextlib.suppress(OSError):
+            # Another part may have begun just now; the full one was synced then.
+            with contextlib.suppress(OSError, ValueError):
                 os.fsync(self._file.fileno())
             pause.wait(SYNC_INTERVAL if self._is_open else 0)
 
@@ -86,16 +101,15 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         GuardError: If a line before the last is no JSON object: the file was damaged.
     """
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for number, raw in enumerate(file):
-            if not raw.endswith(b"\n"):
-                return
-            try:
-                yield json.loads(raw)
-            except ValueError as error:
-                raise GuardError(f"{path}: line {number} is damaged: {error}") from error
+    for each in parts(path):
+        with each.open("rb") as file:
+            for number, raw in enumerate(file):
+                if not raw.endswith(b"\n"):
+                    return
+                try:
+                    yield json.loads(raw)
+                except ValueError as error:
+                    raise GuardError(f"{each}: line {number} is damaged: {error}") from error
 
 
 def mend(path: Path) -> Path | None:
@@ -137,13 +151,15 @@ def _is_object(raw: bytes) -> bool:
 
 
 def _last_number(path: Path) -> int:
-    if not path.exists() or not path.stat().st_size:
-        return -1
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(_start_of_last_line(file, size))
-        number: int = json.loads(file.read())["n"]
-        return number
+    """Of the last line of the last part that has one; -1 if there is none."""
+    for each in reversed(parts(path)):
+        with each.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            if size:
+                file.seek(_start_of_last_line(file, size))
+                number: int = json.loads(file.read())["n"]
+                return number
+    return -1
 
 
 def _finite(value: Any) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from battbeam.errors import StorageError
+from battbeam.experiment.log_parts import read_block
 
 #: Wall seconds between two looks at a directory; far below what a person notices.
 POLL_INTERVAL = 0.05
@@ -21,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class LineTail:
-    """The complete lines of one growing file, each once.
+    """The complete lines of one growing file, or of a log in parts, each once.
 
     Attributes:
         offset: Byte at which the next line starts.
@@ -42,11 +43,9 @@ class LineTail:
             StorageError: If the file cannot be read.
         """
         try:
-            with self.path.open("rb") as file:
-                file.seek(self.offset)
-                block = file.read(BLOCK)
-                if block and b"\n" not in block:
-                    block += file.readline()
+            block = read_block(self.path, self.offset, BLOCK)
+        except ValueError:
+            block = b""
         except OSError as error:
             raise StorageError(f"{self.path} cannot be read: {error}") from error
         lines: list[tuple[int, bytes]] = []

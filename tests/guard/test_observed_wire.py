@@ -108,18 +108,18 @@ def test_somebody_elses_software_cycles_and_the_state_of_charge_is_the_hidden_on
     tmp_path, monkeypatch, milliseconds
 ):
     """An hour at 10x; beside it the nearest row of the log, as groups match it afterwards today."""
-    cycler = Cycler(clock_offset=OFFSET, clock_drift=DRIFT, clock_jitter=0.05)
+    cycler = Cycler(clock_offset=OFFSET, clock_drift=DRIFT, clock_jitter=0.05, live_interval=0.2)
     scenario = Scenario(name="foreign", rate=10.0, cycler=cycler)
-    rest = Step(index=0, type=StepType.REST, duration=120.0)
-    charge = Step(index=1, type=StepType.CONSTANT_CURRENT, current=CAPACITY * 1e-3, duration=1500.0)
-    discharge = Step(
-        index=3, type=StepType.CONSTANT_CURRENT, current=-CAPACITY * 1e-3, duration=1500.0
-    )
+    steps = [Step(index=0, type=StepType.CONSTANT_CURRENT, current=0.0, duration=120.0)]
+    for number in range(8):
+        sign = 1.0 if number < 4 else -1.0
+        for current, duration in ((sign * CAPACITY * 1e-3, 400.0), (0.0, 20.0)):
+            kind = StepType.CONSTANT_CURRENT
+            steps.append(Step(index=len(steps), type=kind, current=current, duration=duration))
     with SimulatedBeamline(scenario, tmp_path, with_beamline=False, with_guard=False) as simulated:
         connection = simulated.start()
         for name, value in connection.environment().items():
             monkeypatch.setenv(name, value)
-        # The software's clock has nothing to do with the cycler's channel here: both are the log's.
         with (
             Observing(
                 connection, tmp_path, prefix="foreign", end_after=100.0, milliseconds=milliseconds
@@ -127,7 +127,6 @@ def test_somebody_elses_software_cycles_and_the_state_of_charge_is_the_hidden_on
             Client("WATCHED:") as watching,
         ):
             software = ForeignSoftware(tmp_path)
-            steps = [rest, charge, rest, discharge, rest]
             running = threading.Thread(
                 target=software.run,
                 args=(steps,),

@@ -52,6 +52,8 @@ class AnalogInputs:
         self._readings: list[Reading] = []
         self._edges: list[Edge] = []
         self._before: Reading | None = None
+        self._newest: Reading | None = None
+        self._edge_after = math.nan
         self._level: bool | None = None
         self.is_answering = False
         self._is_closed = threading.Event()
@@ -147,14 +149,20 @@ class AnalogInputs:
         return found
 
     def _look_for_edge(self, reading: Reading) -> None:
-        before, self._before = self._before, reading
-        if self._marker is None or self._marker.pv or before is None:
+        """Between two refreshes; voltage and current of one may come as two readings."""
+        if self._marker is None or self._marker.pv:
+            return
+        if self._newest is None or reading.time > self._newest.time + SAME_STAMP:
+            self._before = self._newest
+        self._newest, before = reading, self._before
+        if before is None or self._edge_after == before.time:
             return
         change = reading.current - before.current
         gap = reading.time - before.time
         # A simulated clock that runs fast is refreshed as often as a wall's.
         longest = LONGEST_EDGE * max(1.0, self._clock.rate / RATE)
-        if abs(change) >= self._marker.current_step and 0 <= gap <= longest:
+        if abs(change) >= self._marker.current_step and gap <= longest:
+            self._edge_after = before.time
             own = self._marker.uncertainty
             self._edges.append(edge_between(before.time, reading.time, change, own))
 
