@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from battbeam.devices.beam import Beam
+from battbeam.experiment.conditions import EndOfRest
 from battbeam.experiment.dose import DoseBudget
 from battbeam.experiment.schedule import Rule, Schedule
 from battbeam.plans.budgets import smear_fault
@@ -40,8 +41,19 @@ def _condition_faults(rule: Rule, cell: CellWatch) -> list[str]:
     return []
 
 
+def _coupling_faults(rule: Rule) -> list[str]:
+    """Whether a rest could still be kept when its end is met."""
+    when = rule.when
+    if rule.coupling != "step_then_measure" or not isinstance(when, EndOfRest) or when.lead > 0:
+        return []
+    return [
+        f"rule {rule.name!r}: at the end of the rest nothing is left to be kept; give a lead, "
+        "such as 'at the end of each rest, 30 s before'"
+    ]
+
+
 def _rule_faults(rule: Rule, measurement: Measurement, cell: CellWatch) -> list[str]:
-    cost, faults = cost_of(measurement), _condition_faults(rule, cell)
+    cost, faults = cost_of(measurement), _condition_faults(rule, cell) + _coupling_faults(rule)
     what = f"rule {rule.name!r}: "
     if rule.smear_max is not None and cell.passport is None:
         faults.append(f"{what}a smear budget needs a cell passport")
