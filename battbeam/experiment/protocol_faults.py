@@ -143,7 +143,18 @@ def _loop_faults(steps: Sequence[Any]) -> list[str]:
                 f"step {index} (loop): goes nowhere; it must go back over at least one step,"
                 f" got loop_to {step.loop_to!r}"
             )
-    return faults
+    return faults + _crossing_loops(targets)
+
+
+def _crossing_loops(targets: Mapping[int, int]) -> list[str]:
+    """Loops of which neither lies in the other: no cycler can run them."""
+    return [
+        f"step {second} (loop): crosses the loop of step {first}: it must go back to before step"
+        f" {targets[first]} or to after step {first}, got step {targets[second]}"
+        for second in targets
+        for first in targets
+        if targets[first] < targets[second] <= first < second
+    ]
 
 
 def _header_faults(model: Any, passport: CellPassport) -> list[str]:

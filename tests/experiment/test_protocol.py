@@ -104,6 +104,14 @@ def test_a_loop_over_nothing_goes_nowhere():
     assert "stands 2 times" in faults(TAG, TAG, REST)[0]
 
 
+def test_loops_that_cross_are_refused():
+    inner = {"step": "tag", "tag": "inner"}
+    method = [TAG, REST, inner, CHARGE, loop("start", 2), DISCHARGE, loop("inner", 2)]
+    (found,) = faults(*method)
+    assert found.startswith("step 6 (loop): crosses the loop of step 4")
+    assert faults(TAG, REST, inner, CHARGE, loop("inner", 2), loop("start", 2)) == []
+
+
 def test_a_protocol_without_a_step_does_nothing():
     assert "does anything" in faults(TAG)[0]
     assert "method is missing" in Protocol.read({"record": {"time_s": 1}}).faults(PASSPORT)[0]

@@ -200,22 +200,20 @@ def test_what_a_format_has_no_place_for_is_said():
     assert "PyBaMM ends a step after 24 h" in exported("pybamm", slow).remarks[-1]
 
 
-def test_what_unicycler_refuses_is_refused():
-    method = [
-        {"step": "tag", "tag": "a"},
-        REST,
-        {"step": "tag", "tag": "b"},
-        CHARGE,
-        {"step": "loop", "loop_to": "a", "cycle_count": 2},
-        DISCHARGE,
-        {"step": "loop", "loop_to": "b", "cycle_count": 2},
-    ]
-    with pytest.raises(PreflightError, match="intersecting loops"):
-        exported("neware", *method)
+def test_what_cannot_run_is_not_written():
     with pytest.raises(PreflightError, match="current 29 mA is beyond"):
         exported("neware", {**CHARGE, "rate_C": 10})
     with pytest.raises(ValueError, match="'arbin' is not a valid ExportFormat"):
         exported("arbin", CHARGE)
+
+
+def test_what_unicycler_refuses_is_refused():
+    # EC-Lab has no current range above 1 A.
+    limits = {**EXAMPLE["limits"], "current_max": 10.0}
+    strong = CellPassport.read({**EXAMPLE, "limits": limits})
+    ampere = protocol({**CHARGE, "rate_C": None, "current_mA": 5000})
+    with pytest.raises(PreflightError, match="I range not supported for 5000"):
+        export_protocol(ampere, strong, format="biologic")
 
 
 def test_a_plain_method_runs_as_the_one_it_was_made_of():
