@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from battbeam.sim.scenario import Beam
 from battbeam.units import FloatArray
@@ -21,8 +22,9 @@ SAME_PLACE = 0.01
 #: Lithium contents in which ceased material is kept; between them linear, so means are kept.
 N_CONTENTS = 101
 _CONTENTS = np.linspace(0.0, 1.0, N_CONTENTS)
-#: Points along each edge of a footprint at which its largest fluence is looked for.
-_LOOKS = 15
+#: Most edges of other footprints between which a footprint's largest fluence is looked for exactly;
+#: beyond, at so many points evenly along either side.
+_MOST_EDGES = 60
 
 
 @dataclass(frozen=True)
@@ -79,24 +81,36 @@ class FluenceMap:
 
     def fluence(self, x: FloatArray, y: FloatArray) -> FloatArray:
         """Photons per mm2 so far at points, shape (n,)."""
-        return self._sums(np.asarray(x), np.asarray(y))[0]
+        x, y = np.asarray(x), np.asarray(y)
+        total = np.zeros(len(x))
+        for spot in self._near(x, y):
+            total[self._covers(spot, x, y)] += spot.fluence
+        return total
 
     def largest(self, x: float, y: float) -> float:
         """The largest fluence within the footprint centred at (x, y), photons per mm2."""
-        inside = (np.arange(_LOOKS) + 0.5) / _LOOKS * 2 - 1
-        grid = np.meshgrid(x + inside * self._half[0], y + inside * self._half[1])
-        return float(self.fluence(grid[0].ravel(), grid[1].ravel()).max())
+        near = self._near(np.array([x]), np.array([y]))
+        columns = _between_edges(x, self._half[0], [spot.x for spot in near])
+        rows = _between_edges(y, self._half[1], [spot.y for spot in near])
+        grid_x, grid_y = np.meshgrid(columns, rows)
+        return float(self.fluence(grid_x.ravel(), grid_y.ravel()).max())
 
     def damage(self, x: FloatArray, y: FloatArray) -> Damage | None:
         """At points, shape (n,); None where nothing is damaged."""
         if self._rate == 0:
             return None
-        fluence, ceased = self._sums(np.asarray(x), np.asarray(y))
+        x, y = np.asarray(x), np.asarray(y)
+        fluence = self.fluence(x, y)
         if not fluence.any():
             return None
+        ceased = np.zeros((len(x), N_CONTENTS))
+        for spot in self._near(x, y):
+            total = spot.ceased.sum()
+            if total > 0:
+                ceased[self._covers(spot, x, y)] += spot.fluence / total * spot.ceased
         alive = np.exp(-self._rate * fluence)
-        total = ceased.sum(axis=1)
-        scale = np.divide(1 - alive, total, out=np.zeros_like(total), where=total > 0)
+        weight = ceased.sum(axis=1)
+        scale = np.divide(1 - alive, weight, out=np.zeros_like(weight), where=weight > 0)
         used = ceased.any(axis=0)
         return Damage(alive, _CONTENTS[used], (ceased * scale[:, None])[:, used])
 
@@ -111,24 +125,28 @@ class FluenceMap:
     def _tile(self, x: float, y: float) -> tuple[int, int]:
         return math.floor(x / (2 * self._half[0])), math.floor(y / (2 * self._half[1]))
 
-    def _sums(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Fluence at points, shape (n,), and what ceased of them, weighted by fluence."""
-        fluence, ceased = np.zeros(len(x)), np.zeros((len(x), N_CONTENTS))
-        for spot in self._near(x, y):
-            covers = (np.abs(x - spot.x) <= self._half[0]) & (np.abs(y - spot.y) <= self._half[1])
-            fluence[covers] += spot.fluence
-            total = spot.ceased.sum()
-            if total > 0:
-                ceased[covers] += spot.fluence / total * spot.ceased
-        return fluence, ceased
+    def _covers(self, spot: _Footprint, x: FloatArray, y: FloatArray) -> npt.NDArray[np.bool_]:
+        inside = np.abs(x - spot.x) <= self._half[0]
+        return np.asarray(inside & (np.abs(y - spot.y) <= self._half[1]))
 
     def _near(self, x: FloatArray, y: FloatArray) -> list[_Footprint]:
-        """Every footprint that may cover one of the points."""
-        first = self._tile(float(x.min()) - self._half[0], float(y.min()) - self._half[1])
-        last = self._tile(float(x.max()) + self._half[0], float(y.max()) + self._half[1])
+        """Every footprint that may cover one of the points, or meet a footprint centred there."""
+        reach_x, reach_y = 2 * self._half[0], 2 * self._half[1]
+        first = self._tile(float(x.min()) - reach_x, float(y.min()) - reach_y)
+        last = self._tile(float(x.max()) + reach_x, float(y.max()) + reach_y)
         return [
             spot
             for column in range(first[0], last[0] + 1)
             for row in range(first[1], last[1] + 1)
             for spot in self._tiles.get((column, row), ())
         ]
+
+
+def _between_edges(middle: float, half: float, others: list[float]) -> FloatArray:
+    """Points along a side of a footprint, one in each piece that the others' edges cut it into."""
+    low, high = middle - half, middle + half
+    edges = {low, high, *(other + sign * half for other in others for sign in (-1, 1))}
+    inside = sorted(edge for edge in edges if low <= edge <= high)
+    if len(inside) > _MOST_EDGES:
+        inside = np.linspace(low, high, _MOST_EDGES + 1).tolist()
+    return np.asarray((np.array(inside[:-1]) + np.array(inside[1:])) / 2)

@@ -39,6 +39,9 @@ def test_where_footprints_overlap_their_fluences_add():
     assert at == pytest.approx(np.array([6e9, 8e9, 2e9]) / AREA)
     assert fluences.largest(0.2, 0.0) == pytest.approx(8e9 / AREA)
     assert fluences.largest(0.36, 0.0) == pytest.approx(2e9 / AREA)
+    # However narrow the strip that both cover.
+    fluences.add(0.2999, 0.1999, 5e9, lithium_content=0.9)
+    assert fluences.largest(0.0, 0.0) == pytest.approx(13e9 / AREA)
 
 
 def test_a_map_of_many_spots_is_counted_right():
