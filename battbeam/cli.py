@@ -33,17 +33,28 @@ Directory = Annotated[Path, typer.Argument(help="Directory of the beamline.")]
 
 @app.command()
 def demo(
-    chemistry: Annotated[str, typer.Option(help="lfp or nmc811.")] = "lfp",
+    name: Annotated[
+        str, typer.Argument(help="xrd: one cell, patterns and maps; schedule: two cells, one beam.")
+    ] = "xrd",
+    chemistry: Annotated[str, typer.Option(help="lfp or nmc811 (xrd).")] = "lfp",
     solid_solution: Annotated[
-        bool, typer.Option("--solid-solution", help="LiFePO4 as one phase.")
+        bool, typer.Option("--solid-solution", help="LiFePO4 as one phase (xrd).")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the hidden truth.")] = 1,
-    frame_size: Annotated[int, typer.Option(help="Pixels along each side of the detector.")] = 512,
-    distance: Annotated[float, typer.Option(help="From cell to detector, mm.")] = 130.0,
+    frame_size: Annotated[int, typer.Option(help="Pixels along each side (xrd).")] = 512,
+    distance: Annotated[float, typer.Option(help="From cell to detector, mm (xrd).")] = 130.0,
     speed: Annotated[float, typer.Option(help="Seconds of cell time per second.")] = 60.0,
     out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("demo-output"),
 ) -> None:
-    """Cycle a simulated cell, measure in step with it, and compare what is recovered with the hidden truth."""
+    """Cycle simulated cells, measure in step with them, and compare the results with the hidden truth."""
+    if name == "schedule":
+        from battbeam.demo.two_cells import ScheduleOptions
+        from battbeam.demo.two_cells_run import run_schedule_demo
+
+        asked = ScheduleOptions(seed=seed, speed=speed, out=out.resolve())
+        raise typer.Exit(0 if run_schedule_demo(asked) else 1)
+    if name != "xrd":
+        raise typer.BadParameter(f"must be xrd or schedule, got {name!r}", param_hint="NAME")
     from battbeam.demo.options import DemoOptions
     from battbeam.demo.run import run_demo
 

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -49,17 +50,21 @@ def progress(beamline: Beamline, screen: Console) -> Iterator[None]:
 
 
 def progress_line(beamline: Beamline) -> str:
-    """Cell step, voltage and when the protocol will be over, in one line."""
-    now = beamline.clock.now()
-    reading: CellReading = beamline.potentiostat.cell_reading(now)
-    if not reading.step_type:
+    """Each cell's step and voltage, and when the protocols will be over, in one line."""
+    now, ends, lines = beamline.clock.now(), [], []
+    for name, potentiostat in beamline.potentiostats.items():
+        reading: CellReading = potentiostat.cell_reading(now)
+        if reading.step_type:
+            step = _STEPS.get(str(reading.step_type), str(reading.step_type))
+            lines.append(f"{name}: {step}, {reading.voltage:.3f} V, {reading.charge:+.3f} mAh")
+            ends.append(float(potentiostat.expected_end.value_now()) - now)
+    left = max(ends, default=np.nan)
+    if not lines:
         return "calibrating: dark, standard, open beam"
-    step = _STEPS.get(str(reading.step_type), str(reading.step_type))
-    line = f"cell: {step}, {reading.voltage:.3f} V, {reading.charge:+.3f} mAh"
-    left = float(beamline.potentiostat.expected_end.value_now()) - now
+    line = "; ".join(lines)
     if np.isfinite(left) and left > 0 and beamline.clock.rate > 0:
         finish = time.localtime(time.time() + left / beamline.clock.rate)
-        line += f", {left / 60:.0f} min of cell time left, done about {time.strftime('%H:%M:%S', finish)}"
+        line += f"; {left / 60:.0f} min of cell time left, done about {time.strftime('%H:%M:%S', finish)}"
     return line
 
 
@@ -88,7 +93,7 @@ def _short(value: float) -> str:
 
 
 def closing(
-    options: DemoOptions,
+    out: Path,
     operando: str,
     picture: object,
     seconds: float,
@@ -97,7 +102,6 @@ def closing(
 ) -> None:
     """The verdict and the commands that look further."""
     verdict = "[green]every check holds[/]" if passed else "[bold red]not every check holds[/]"
-    out = options.out
     screen.print(f"{verdict}; {seconds:.0f} s; picture {picture}; numbers {out / 'result.json'}")
     screen.print("look further:")
     screen.print(

@@ -11,9 +11,9 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
-from battbeam.callbacks.live_xrd import LiveXrd
 from battbeam.connection import FILE_NAME, Connection
 from battbeam.demo import report
+from battbeam.demo.bookkeeping import bookkeeping
 from battbeam.demo.checks import Check, all_passed
 from battbeam.demo.experiment import OPEN_BEAM, Seen, experiment, exposure_for, look, prepare
 from battbeam.demo.options import C_RATE, NAMES, DemoOptions, hidden_truth, passport, protocol
@@ -46,6 +46,11 @@ class Outcome:
     cell: xr.Dataset
     operando: str
 
+    @property
+    def n_rows(self) -> int:
+        """Reduced, of all runs."""
+        return sum(len(part) for part in (self.series, *self.maps))
+
 
 def run_demo(options: DemoOptions, console: Console | None = None) -> bool:
     """Run the demo and say whether every check holds.
@@ -56,7 +61,7 @@ def run_demo(options: DemoOptions, console: Console | None = None) -> bool:
     options.check()
     screen = console or Console(stderr=True)
     began = time.monotonic()
-    _prepare_directory(options.out)
+    prepare_directory(options.out)
     scenario = hidden_truth(options)
     believed = passport(options, scenario)
     screen.print(
@@ -73,12 +78,12 @@ def run_demo(options: DemoOptions, console: Console | None = None) -> bool:
             services.wait_published(timeout=PUBLISH_TIMEOUT)
             outcome = read(connection, operando)
     found = verdict(outcome.series, outcome.maps, options=options, passport=believed)
-    found += bookkeeping(connection, outcome)
+    found += bookkeeping(connection, outcome.series.truth, outcome.n_rows, [outcome.cell])
     _leave(options, outcome, found, screen, time.monotonic() - began)
     return all_passed(found)
 
 
-def _prepare_directory(out: Path) -> None:
+def prepare_directory(out: Path) -> None:
     """An empty directory; an older demo's is emptied, anything else is left alone.
 
     Raises:
@@ -99,14 +104,14 @@ def _measure(session: Session, options: DemoOptions, believed: dict[str, Any]) -
     session.run(prepare(beamline))
     (free,) = session.run(look(beamline, OPEN_BEAM))
     (probe,) = session.run(look(beamline, 0.0))
-    before, behind, _ = _looked(session.connection, free)
-    *_, counts = _looked(session.connection, probe)
+    before, behind, _ = looked(session.connection, free)
+    *_, counts = looked(session.connection, probe)
     seen = Seen(transmission_reference=behind / before, exposure=exposure_for(counts))
     plan = experiment(beamline, options, seen, passport=believed, protocol=protocol(options))
     return session.run(plan)[0]
 
 
-def _looked(connection: Connection, uid: str) -> tuple[float, float, float]:
+def looked(connection: Connection, uid: str) -> tuple[float, float, float]:
     """Counts before and behind the cell and on the detector, of a look."""
     from battbeam.callbacks.frames import FrameFile
 
@@ -146,46 +151,6 @@ def read(connection: Connection, operando: str) -> Outcome:
     )
 
 
-def bookkeeping(connection: Connection, outcome: Outcome) -> list[Check]:
-    """Nothing lost, nothing twice: frames and samples of the cycler."""
-    n_asked, n_reducible = _frames_in_documents(connection)
-    n_made = len(outcome.series.truth)
-    n_rows = sum(len(part) for part in (outcome.series, *outcome.maps))
-    recorded = _samples_of_the_cycler(connection)
-    kept = outcome.cell["sequence"].to_numpy().astype(int).tolist()
-    n_twice = len(kept) - len(set(kept))
-    return [
-        Check("frames in the documents, of those the detector took", n_asked, n_made, 0.0, n_made),
-        Check("reduced rows, of frames measured", n_rows, n_reducible, 0.0, n_reducible),
-        Check("samples in the cell run, of those recorded", len(kept), recorded, 0.0, recorded),
-        Check("samples in the cell run that are there twice", n_twice, 0.0, 0.0, len(kept)),
-    ]
-
-
-def _frames_in_documents(connection: Connection) -> tuple[int, int]:
-    """Frames that events speak of: of all runs, and of those that ask for a reduction."""
-    n_all = n_reducible = 0
-    for path in connection.spool.glob("*.jsonl"):
-        lines = documents(path)
-        n_frames = sum(
-            int(line.doc["data"].get("detector_n_frames", 1))
-            for line in lines
-            if line.name == "event" and line.doc["data"].get("detector_frame", -1) >= 0
-        )
-        n_all += n_frames
-        n_reducible += n_frames if LiveXrd.wants(lines[0].doc) else 0
-    return n_all, n_reducible
-
-
-def _samples_of_the_cycler(connection: Connection) -> int:
-    """Rows of the cycler's own data files, below the comments and the line of column names."""
-    files = (connection.directory / "sim" / "eclab").glob("*.csv")
-    return sum(
-        sum(not line.startswith("#") for line in path.read_text().splitlines()) - 1
-        for path in files
-    )
-
-
 def _leave(
     options: DemoOptions, outcome: Outcome, found: list[Check], screen: Console, seconds: float
 ) -> None:
@@ -208,4 +173,4 @@ def _leave(
         truth=report.truth_lines(outcome.series, options),
     )
     report.table(found, screen)
-    report.closing(options, outcome.operando, picture, seconds, all_passed(found), screen)
+    report.closing(options.out, outcome.operando, picture, seconds, all_passed(found), screen)

@@ -81,30 +81,32 @@ def verdict(
     """
     z = checks.z_for(N_COMPARISONS)
     patterns, everything = series.valid, [series, *maps]
-    found = [_valid_frames(everything)]
+    found = [valid_frames(everything)]
     if options.phases == ("LiFePO4", "FePO4"):
-        found += _fractions([part.valid for part in everything], z)
+        found += fractions([part.valid for part in everything], z)
     if options.chemistry == "lfp":
         found += _angles(patterns, options.phases, z)
     else:
-        found += _lattice(patterns, z)
+        found += lattice(patterns, z)
     found.append(_active_amount(patterns, z))
     found += _residual(series, z)
-    found.append(_state_of_charge(everything, passport))
+    found.append(state_of_charge(everything, passport))
     found.append(_smeared(patterns))
     if maps and options.phases == ("LiFePO4", "FePO4"):
         found += _map(maps[-1].valid, z)
     return found
 
 
-def _valid_frames(parts: Sequence[Measured]) -> Check:
+def valid_frames(parts: Sequence[Measured]) -> Check:
+    """Every frame with beam is said to be good."""
     n = sum(len(part) for part in parts)
     n_beam = sum(int(part.true("beam").sum()) for part in parts)
     n_valid = sum(len(part.valid) for part in parts)
     return Check("valid frames, of those with beam", n_valid, n_beam, 0.0, n)
 
 
-def _fractions(parts: Sequence[Measured], z: float) -> list[Check]:
+def fractions(parts: Sequence[Measured], z: float) -> list[Check]:
+    """The fraction of FePO4, in each frame and in the mean, and its errors."""
     name = "phase_fraction_FePO4"
     values = {
         "recovered": np.concatenate([part.of(name) for part in parts]),
@@ -139,7 +141,8 @@ def _angles(patterns: Measured, phases: Sequence[str], z: float) -> list[Check]:
     return found
 
 
-def _lattice(patterns: Measured, z: float) -> list[Check]:
+def lattice(patterns: Measured, z: float) -> list[Check]:
+    """The edges of NMC811 and their errors."""
     found: list[Check] = []
     for edge, promised in checks.EDGE.items():
         column = f"lattice_NMC811_{edge}"
@@ -175,7 +178,8 @@ def _residual(series: Measured, z: float) -> list[Check]:
     ]
 
 
-def _state_of_charge(parts: Sequence[Measured], passport: Mapping[str, float]) -> Check:
+def state_of_charge(parts: Sequence[Measured], passport: Mapping[str, float]) -> Check:
+    """Of one cell, in the middle of each exposure."""
     recovered = np.concatenate([part.valid.of("state_of_charge") for part in parts])
     charge = np.concatenate([part.valid.true("charge_middle") for part in parts])
     truth = passport["initial_state_of_charge"] + charge / passport["nominal_capacity"]
