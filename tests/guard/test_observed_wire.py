@@ -24,10 +24,10 @@ OFFSET, DRIFT = 120.0, 50e-6
 PROTOCOL = {
     "record": {"time_s": 10},
     "method": [
-        {"step": "open_circuit_voltage", "until_time_s": 30},
-        {"step": "constant_current", "rate_C": 1, "until_time_s": 150, "until_voltage_V": 3.8},
-        {"step": "constant_voltage", "voltage_V": 3.45, "until_time_s": 60},
-        {"step": "constant_current", "rate_C": -1, "until_time_s": 120, "until_voltage_V": 2.6},
+        {"step": "open_circuit_voltage", "until_time_s": 20},
+        {"step": "constant_current", "rate_C": 1, "until_time_s": 100, "until_voltage_V": 3.8},
+        {"step": "constant_voltage", "voltage_V": 3.45, "until_time_s": 40},
+        {"step": "constant_current", "rate_C": -1, "until_time_s": 80, "until_voltage_V": 2.6},
     ],
 }
 
@@ -40,7 +40,7 @@ def read(path) -> CellLog:
 
 def test_a_guard_that_only_watches_gives_the_rows_of_the_guard_in_control(tmp_path, monkeypatch):
     cycler = Cycler(clock_offset=OFFSET, clock_drift=DRIFT)
-    scenario = Scenario(name="observed", rate=60.0, cycler=cycler)
+    scenario = Scenario(name="observed", rate=30.0, cycler=cycler)
     with SimulatedBeamline(scenario, tmp_path, with_beamline=False) as simulated:
         connection = simulated.start()
         for name, value in connection.environment().items():
@@ -80,9 +80,8 @@ def compare(control: CellTimeline, watched: CellTimeline, start: float, end: flo
             errors.append((blur, abs(state.state_of_charge - seen.state_of_charge)))
             assert seen.state_of_charge == pytest.approx(state.state_of_charge, abs=allowed)
             assert other.smear == pytest.approx(one.smear, abs=allowed)
-            volts, amperes = ranges(control, middle, length + 2 * blur)
-            # Live lines are a tenth of a wall second apart: six of the cell's.
-            volts += 0.015 * other.is_live
+            # Live values of a busy machine may be some of the cell's seconds apart.
+            volts, amperes = ranges(control, middle, length + 2 * blur + 20.0 * other.is_live)
             assert seen.voltage == pytest.approx(state.voltage, abs=0.003 + volts)
             assert other.voltage == pytest.approx(one.voltage, abs=0.003 + volts)
             assert seen.current == pytest.approx(state.current, abs=5e-5 + amperes)

@@ -19,6 +19,8 @@ from battbeam.guard.drivers.observe_config import AnalogConfig, MarkerConfig
 
 #: Wall s between readings.
 PROBE_INTERVAL = 1.0
+#: Wall s without a new value after which one that is read again is said to hold still.
+HOLD_AFTER = 2.0
 #: Severity with which a server marks a value that it does not know.
 INVALID_ALARM = 3
 #: Stamps within this are of one refresh, s.
@@ -54,6 +56,7 @@ class AnalogInputs:
         self._before: Reading | None = None
         self._newest: Reading | None = None
         self._edge_after = math.nan
+        self._last_stamp = -math.inf
         self._level: bool | None = None
         self.is_answering = False
         self._is_closed = threading.Event()
@@ -95,6 +98,7 @@ class AnalogInputs:
 
     def _add(self, stamp: float) -> None:
         """A reading of both; two stamps of one refresh are one reading."""
+        self._last_stamp = max(self._last_stamp, stamp)
         reading = Reading(stamp, self._values["voltage"], self._values["current"])
         if self._readings and stamp <= self._readings[-1].time + SAME_STAMP:
             reading = Reading(self._readings.pop().time, reading.voltage, reading.current)
@@ -128,8 +132,8 @@ class AnalogInputs:
             with self._lock:
                 for name, answer in answers.items():
                     self._values[name] = self._scaled(name, answer)
-                newest = self._readings[-1].time if self._readings else -math.inf
-                if answers and asked > newest + SAME_STAMP:
+                newest = self._last_stamp
+                if answers and asked > newest + HOLD_AFTER * max(self._clock.rate, 1.0):
                     self._add(asked)
 
     def wait(self, timeout: float) -> bool:
