@@ -8,6 +8,7 @@ What it does not imitate: damage that spreads or heals; where footprints overlap
 shared out by fluence.
 """
 
+import itertools
 import math
 from dataclasses import dataclass, field
 
@@ -25,6 +26,8 @@ _CONTENTS = np.linspace(0.0, 1.0, N_CONTENTS)
 #: Most edges of other footprints between which a footprint's largest fluence is looked for exactly;
 #: beyond, at so many points evenly along either side.
 _MOST_EDGES = 60
+#: Share of a footprint's half width that two edges may differ by and still be one.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -149,4 +152,6 @@ def _between_edges(middle: float, half: float, others: list[float]) -> FloatArra
     inside = sorted(edge for edge in edges if low <= edge <= high)
     if len(inside) > _MOST_EDGES:
         inside = np.linspace(low, high, _MOST_EDGES + 1).tolist()
-    return np.asarray((np.array(inside[:-1]) + np.array(inside[1:])) / 2)
+    # Footprints side by side share an edge but for rounding; nothing lies between.
+    pieces = [pair for pair in itertools.pairwise(inside) if pair[1] - pair[0] > _ROUNDING * half]
+    return np.array([(first + last) / 2 for first, last in pieces])

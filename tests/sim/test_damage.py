@@ -44,6 +44,15 @@ def test_where_footprints_overlap_their_fluences_add():
     assert fluences.largest(0.0, 0.0) == pytest.approx(13e9 / AREA)
 
 
+def test_footprints_side_by_side_do_not_overlap():
+    fluences = spots()
+    for column in range(-5, 6):
+        for row in range(-5, 6):
+            fluences.add(column * 0.3, row * 0.2, 1e9, lithium_content=0.5)
+    for column in range(-4, 5):
+        assert fluences.largest(column * 0.3, 0.2 * column) == pytest.approx(1e9 / AREA)
+
+
 def test_a_map_of_many_spots_is_counted_right():
     rng = np.random.default_rng(1)
     fluences = spots()
