@@ -193,7 +193,7 @@ class Description:
         site: Where it is.
         costs: Of each measurement, by name.
         passport: Of the cell; None where no cell is asked for.
-        protocol: That it follows, as a document; None leaves it at rest.
+        protocol: That it follows, as a document; a schedule needs one.
         schedule: When it is measured; rules of other cells are left out.
         sequence: Measurements one after the other, where nothing is scheduled.
         cell: Name of the guard's cell.
@@ -202,7 +202,7 @@ class Description:
         resistance: ohm; None is `AREA_RESISTANCE` over the electrode's area.
         relaxation: s with which the electrode's surface follows its mean.
         budget: Of light on every spot.
-        material: In which dose is counted; None is the budget's, or none.
+        material: In which dose is counted; None is the budget's, or the active material.
         parking: When the cell is given up.
     """
 

@@ -61,7 +61,8 @@ class ModelCell:
     @property
     def step(self) -> Step | None:
         """Under way; None once the protocol has ended."""
-        return self.steps[self._position] if self._position < len(self.steps) else None
+        position = self._position
+        return self.steps[position] if 0 <= position < len(self.steps) else None
 
     @property
     def is_over(self) -> bool:

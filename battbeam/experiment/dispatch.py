@@ -288,6 +288,8 @@ class Dispatcher:
     def _take_over(self, cell: str) -> None:
         """Take note of what a cell has missed."""
         found = [replace(due, cell=cell) for due in self.agendas[cell].missed()]
+        if not found:
+            return
         self._missed += found
         self._lateness[cell] = self._lateness[cell].missed(len(found))
         self._in_a_row[cell] += sum(self._others_were_served(cell, due) for due in found)

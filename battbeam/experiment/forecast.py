@@ -15,13 +15,15 @@ from battbeam.experiment.discrete_event import DiscreteEvent, Row
 from battbeam.experiment.discrete_event_cell import ModelCell
 from battbeam.experiment.dispatch import Lateness
 from battbeam.experiment.fluence import FluenceMap, Light
-from battbeam.experiment.forecast_light import brightest_pixel, transmission
+from battbeam.experiment.forecast_light import active_material, brightest_pixel, transmission
 from battbeam.experiment.forecast_result import CellForecast, Forecast, SpotForecast, hard_faults
 from battbeam.experiment.forecast_subject import (
     LONGEST_FORECAST,
     faults_of,
+    first_time,
     reading_interval_of,
     remarks_of,
+    strangers,
     subject_of,
 )
 from battbeam.experiment.forecast_tally import Tally, smear_fault
@@ -35,7 +37,7 @@ def _untold(row: Row) -> None:
 def forecast(
     description: Description | Sequence[Description],
     *,
-    start: float = 0.0,
+    start: float | None = None,
     light: FluenceMap | None = None,
     duration: Callable[[Due, float], float] = lambda due, declared: declared,
     sink: Callable[[Row], None] = _untold,
@@ -44,28 +46,31 @@ def forecast(
 
     Args:
         description: Of each cell.
-        start: When it begins, s since the Unix epoch; absolute times of the schedules count.
+        start: When it begins, s since the Unix epoch; None is the first absolute time of the
+            schedules, or 0 where there is none.
         light: What fell on the samples before.
         duration: How long a measurement takes, from what is due and its declared length.
         sink: Given every row as it comes.
     """
     descriptions = [description] if isinstance(description, Description) else list(description)
     faults = [fault for each in descriptions for fault in faults_of(each)]
+    faults += strangers(descriptions)
     if faults or not descriptions:
         return Forecast(faults=tuple(faults or ["nothing is described"]))
     fallen = FluenceMap() if light is None else light
+    begin = first_time(descriptions) if start is None else start
     if len(descriptions) == 1 and descriptions[0].sequence:
         return _sequence(descriptions[0], fallen.copy())
 
     def ran(cells: Sequence[Description], told: Callable[[Row], None] = _untold) -> "_Ran":
-        return _run(cells, start=start, light=fallen.copy(), duration=duration, sink=told)
+        return _run(cells, start=begin, light=fallen.copy(), duration=duration, sink=told)
 
     ahead = ran(descriptions, sink)
     found = _result(ahead)
     broken = [
         *_smear_faults(ahead, ran),
         *(
-            f"{name}: {_ended(subject.cell, start)}"
+            f"{name}: {_ended(subject.cell, begin)}"
             for name, subject in ahead.event.subjects.items()
             if subject.cell.trip and name not in ahead.event.dispatcher.parked
         ),
@@ -207,6 +212,8 @@ def _spots(description: Description, light: FluenceMap) -> tuple[SpotForecast, .
     material = description.material
     if material is None and description.budget is not None:
         material = description.budget.material
+    if material is None and description.passport is not None:
+        material = active_material(description.passport)
     uid, found = description.sample_uid, []
     for each in light.footprints(uid):
         place = (each.x, each.y)

@@ -13,6 +13,7 @@ import numpy as np
 from battbeam import materials
 from battbeam.experiment.cell import CellPassport, PassportLayer
 from battbeam.experiment.description import BeamFacts, DetectorFacts
+from battbeam.experiment.fluence import MassModel
 from battbeam.units import FloatArray, wavelength_from_energy
 
 #: Lines with a smaller spacing (angstrom) or beyond this angle (degree) are never the strongest.
@@ -76,6 +77,16 @@ def _crystal_moles(layer: PassportLayer) -> float:
     crystal = materials.structure(layer.material)
     volume = crystal.lattice.volume * 1e-24 * materials.AVOGADRO
     return layer.thickness / 10 * crystal.formula_units / volume
+
+
+def active_material(passport: CellPassport) -> MassModel | None:
+    """What takes up energy where nothing else is declared: the active material, all light on it."""
+    if not passport.known_phases:
+        return None
+    return MassModel(
+        name=passport.known_phases[0],
+        formula=_host(passport, passport.initial_lithium_content),
+    )
 
 
 def brightest_pixel(

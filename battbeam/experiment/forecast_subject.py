@@ -32,7 +32,9 @@ def faults_of(description: Description) -> list[str]:
         return faults
     if description.passport is None or description.own_schedule is None:
         return [*faults, f"{cell}: a forecast needs a passport and a schedule, or a sequence"]
-    if description.protocol is not None:
+    if description.protocol is None:
+        faults.append(f"{cell}: a schedule needs a protocol: without one the experiment has no end")
+    else:
         protocol = Protocol.read(description.protocol)
         faults += [f"{cell}: {fault}" for fault in protocol.faults(description.passport)]
     try:
@@ -41,6 +43,35 @@ def faults_of(description: Description) -> list[str]:
     except ValueError as error:
         faults.append(f"{cell}: {error}")
     return faults
+
+
+def strangers(descriptions: Sequence[Description]) -> list[str]:
+    """Cells that rules are on and nobody describes, one sentence each."""
+    known = [each.cell for each in descriptions]
+    rules = [rule for each in descriptions for rule in getattr(each.schedule, "rules", ())]
+    faults = {
+        rule.cell: f"rule {rule.name!r} is on {rule.cell}; described are {', '.join(known)}"
+        for rule in rules
+        if rule.cell not in known
+    }
+    return list(faults.values())
+
+
+def first_time(descriptions: Sequence[Description]) -> float:
+    """The first absolute time of all schedules, s since the Unix epoch; 0 where there is none."""
+    schedules = [each.schedule for each in descriptions if each.schedule is not None]
+    found = [time for each in schedules for time in _starts(each.model_dump())]
+    return min(found, default=0.0)
+
+
+def _starts(document: object) -> list[float]:
+    if isinstance(document, dict):
+        start = document.get("start")
+        own = [float(start)] if isinstance(start, int | float) else []
+        return own + [time for value in document.values() for time in _starts(value)]
+    if isinstance(document, list | tuple):
+        return [time for value in document for time in _starts(value)]
+    return []
 
 
 def compiled(description: Description) -> CompiledProtocol | None:

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from battbeam.experiment.cell import EXAMPLE, CellPassport, Window
 from battbeam.experiment.conditions import AbsoluteClock, EndOfProtocol, StepEdge
@@ -165,6 +167,75 @@ def test_how_often_it_is_looked_at_changes_nothing():
     often.advance(1e5)
     assert often.ended_at == pytest.approx(once.ended_at, abs=2.0)
     assert often.state.charge == pytest.approx(once.state.charge, abs=1e-3)
+
+
+DURATION = st.floats(1.0, 1000.0)
+STEPS = st.lists(
+    st.one_of(
+        DURATION.map(rest),
+        st.builds(
+            lambda amperes, seconds, volts: current(amperes, duration=seconds, until_voltage=volts),
+            st.sampled_from([-2e-3, -1e-4, 1e-4, 2e-3]),
+            DURATION,
+            st.floats(2.9, 4.1),
+        ),
+        st.builds(
+            lambda volts, seconds: (
+                StepType.CONSTANT_VOLTAGE,
+                {"voltage": volts, "until_current": 1e-4, "duration": seconds},
+            ),
+            st.floats(2.9, 4.1),
+            DURATION,
+        ),
+        st.builds(
+            lambda begin, end, seconds: (
+                StepType.CURRENT_RAMP,
+                {"current": begin, "current_end": end, "duration": seconds},
+            ),
+            st.floats(-1e-3, 1e-3),
+            st.floats(-1e-3, 1e-3),
+            DURATION,
+        ),
+        st.builds(
+            lambda ohms, seconds: (
+                StepType.CONSTANT_RESISTANCE,
+                {"resistance": ohms, "duration": seconds, "direction": -1},
+            ),
+            st.floats(500.0, 1e4),
+            DURATION,
+        ),
+        st.builds(
+            lambda begin, end: (
+                StepType.VOLTAGE_SCAN,
+                {"voltage": begin, "voltage_end": end, "scan_rate": 1e-3},
+            ),
+            st.floats(3.0, 4.0),
+            st.floats(3.0, 4.0),
+        ),
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(steps=STEPS, start=st.sampled_from([0.0, 1.75e9]))
+def test_every_protocol_comes_to_an_end_in_its_time_and_charge_is_current_times_time(steps, start):
+    numbered = [Step(index, kind, **fields) for index, (kind, fields) in enumerate(steps)]
+    one = ModelCell(model(relaxation=60.0), numbered, window=Window(-1e4, 1e4, 1.0), start=start)
+    longest = sum(
+        step.duration or abs((step.voltage_end or 0) - (step.voltage or 0)) / 1e-3
+        for step in numbered
+    )
+    charge, time = 0.0, start
+    while not one.is_over:
+        before, then = one.state, one.time
+        one.advance(one.time + 1.0)
+        charge += (before.current + one.state.current) / 2 * (one.time - then) / 3.6
+        time = one.time
+    assert one.ended_at - start <= longest + 1.0
+    assert time - start <= longest + 2.0
+    # Where a step ends between two looks the mean of both currents is wrong by one second of it.
+    assert one.state.charge == pytest.approx(charge, abs=0.02)
 
 
 # Curves.

@@ -216,6 +216,28 @@ def test_the_table_and_the_document_say_the_same():
     assert "REFUSED" in text_of(forecast(described(rule(CLOCK, smear_max=1e-4))))
 
 
+def test_a_schedule_without_a_protocol_never_ends_and_is_refused():
+    (fault,) = forecast(dataclasses.replace(described(rule(CLOCK)), protocol=None)).faults
+    assert fault == "cell1: a schedule needs a protocol: without one the experiment has no end"
+
+
+def test_a_rule_on_a_cell_that_nobody_describes_is_told():
+    one = dataclasses.replace(
+        described(rule(CLOCK)),
+        schedule=Schedule(rules=(rule(CLOCK), rule(CLOCK, name="other", cell="cell9"))),
+    )
+    assert forecast(one).faults == ("rule 'other' is on cell9; described are cell1",)
+
+
+def test_absolute_times_are_kept():
+    at = rule(AbsoluteClock(period=600.0, n=3, start=1.75e9))
+    rows = []
+    found = forecast(described(at), sink=rows.append)
+    assert [row.start for row in rows] == [1.75e9, 1.75e9 + 600, 1.75e9 + 1200]
+    later = forecast(described(at), start=1.75e9 - 3600.0, sink=rows.append)
+    assert found.n_frames == later.n_frames == 3
+
+
 def test_a_sequence_needs_no_cell():
     cost = map_cost(SITE, 20.0, [(0.0, 0.0), (1.0, 0.0), (2.0, 0.0)])
     found = forecast(Description(site=SITE, costs={"map": cost}, sequence=("map",)))
