@@ -116,10 +116,11 @@ class Course:
         """The segment's last record is in, and the circuit is open."""
         runner, standing = self._runner, self._standing
         self._writer.tail()
-        self._writer.line("segment_end", step_count=runner.step_count)
         is_hold = standing.state is GuardState.HOLDING and not runner.is_changing
         may_resume = not runner.is_hold and standing.state is not GuardState.TRIPPED
         ending, then = runner.end(keeps_remainder=may_resume)
+        remainder = [step.to_document() for step in runner.remainder]
+        self._writer.line("segment_end", step_count=runner.step_count, remainder=remainder)
         if then is not None:
             then()
         elif ending is Ending.INTERRUPTED:

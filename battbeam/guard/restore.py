@@ -71,8 +71,10 @@ class Past:
         self.step_count = max(self.step_count, line["first_step_count"])
         self.tally = Tally(self.tally.charge, self.tally.capacity, self.tally.sign)
 
-    def _segment_end(self, _line: dict[str, Any]) -> None:
+    def _segment_end(self, line: dict[str, Any]) -> None:
         self.has_ended = True
+        if self.run is not None and "remainder" in line:
+            self.run["remainder"] = line["remainder"]
 
     def _sample(self, line: dict[str, Any]) -> None:
         self.sequence, self.sample_time = line["sequence"], line["time"]

@@ -129,6 +129,8 @@ class FakeCycler:
     def _set(self, step: Step):
         if step.type is StepType.CONSTANT_VOLTAGE:
             self.current = (step.voltage - self.voltage) * 0.01
+        elif step.type is StepType.CONSTANT_RESISTANCE:
+            self.current = -self.voltage / step.resistance
         else:
             self.current = step.current or 0.0
 
@@ -164,6 +166,26 @@ class FakeCycler:
         self.is_running, self.has_ended, self.current = False, True, 0.0
 
 
+class FakeThermostat:
+    """A cell that is as warm as it is told after ten minutes."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.asked: list[tuple[float, float]] = []
+        self.known = True
+
+    @property
+    def temperature(self):
+        if not self.known:
+            return math.nan
+        if not self.asked or self.clock.time < self.asked[-1][0] + 600:
+            return 25.0
+        return self.asked[-1][1]
+
+    def set(self, temperature):
+        self.asked.append((self.clock.time, temperature))
+
+
 class Bench:
     """A guard under test, with a wall clock that is turned by hand, too."""
 
@@ -180,7 +202,8 @@ class Bench:
             hold_maximum=600.0,
         )
         self.log = Log(self.config.log)
-        self.guard = Guard(self.config, self.cycler, self.log, self.clock)
+        self.thermostat = FakeThermostat(self.clock)
+        self.guard = Guard(self.config, self.cycler, self.log, self.clock, self.thermostat)
         self.count = 0
         self.tick()
 

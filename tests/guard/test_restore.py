@@ -22,7 +22,7 @@ def start_again(bench):
     """The guard was killed: another one on the same log and the same cycler."""
     bench.log.close()
     bench.log = Log(bench.config.log)
-    bench.guard = Guard(bench.config, bench.cycler, bench.log, bench.clock)
+    bench.guard = Guard(bench.config, bench.cycler, bench.log, bench.clock, bench.thermostat)
     restore(bench.guard, Past.read(bench.config.log), wall=bench.wall)
     return bench.guard
 
