@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -425,3 +427,11 @@ def test_a_live_reading_beyond_the_last_row_reaches_on(tmp_path):
     assert watched.guard.samples.latest.charge == pytest.approx(charge(105), abs=charge(0.3))
     assert OBSERVED_ONLY.startswith("observed only")
     watched.close()
+
+
+def test_the_file_of_the_how_to_is_as_the_guard_wants_it():
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "own-cycler.md"
+    (block,) = re.findall(r"```json\n(.*?)```", page.read_text(), re.S)
+    config = GuardConfig.model_validate(json.loads(block))
+    assert config.driver.kind == "observe"
+    assert config.driver.log.style("x").zone.key == "Europe/Berlin"
