@@ -155,6 +155,7 @@ class _Keeper:
         for _ in range(N_PUTS):
             try:
                 self._command.write(0, wait=True, timeout=PUT_TIMEOUT)
+                print(f"{self._command.name}: closed for the session", flush=True)
                 return
             except (CaprotoTimeoutError, DisconnectedError, DeadCircuitError, TimeoutError):
                 time.sleep(NAP)
