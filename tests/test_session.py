@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from bluesky.utils import RunEngineInterrupted
 
+from battbeam.connection import SiteNotes
 from battbeam.devices.frames import FrameTrain
 from battbeam.devices.potentiostat import GuardState
 from battbeam.errors import DeviceError, PreflightError
@@ -94,7 +95,14 @@ def test_a_series_reaches_the_spool_with_every_frame_that_was_asked(session, con
     assert [event["point"] for event in events] == [0, 1, 2]
     assert all(event["detector_n_frames"] == 1 and not event["fault"] for event in events)
     assert all(event["shutter"] == 1 and event["i0"] > 1e5 for event in events)
-    assert lines[0]["doc"]["session"]["uid"] == session.uid
+    start = lines[0]["doc"]
+    assert start["session"]["uid"] == session.uid
+    assert start["simulated"] is True
+    assert start["versions"]["battbeam"] != "not installed"
+    assert len(start["installed_sha256"]) == 64
+    assert set(start["time_zone"]) == {"name", "utc_offset"}
+    flux = SiteNotes.read(connection.directory).flux
+    assert start["flux_calibration"]["beam_size"] == list(flux.beam_size)
     assert lines[-1]["doc"]["exit_status"] == "success"
     resource = next(line["doc"] for line in lines if line["name"] == "stream_resource")
     assert Path(resource["uri"].removeprefix("file://localhost")).exists()

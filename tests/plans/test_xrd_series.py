@@ -1,3 +1,7 @@
+import hashlib
+import json
+from pathlib import Path
+
 import pytest
 from bluesky.utils import FailedStatus
 
@@ -193,3 +197,14 @@ def test_every_fault_is_told_at_once_and_nothing_moves(fakes, engine, documents)
         assert fault in told
     assert documents == []
     assert fakes.sample_stage.x.position == 0.0
+
+
+def test_a_series_that_is_reduced_says_by_which_calibration(fakes, engine, documents, reduction):
+    instrument = {"calibrant": "LaB6", "time": 1.7e9, "energy": 22163.0}
+    Path(reduction["instrument"]).write_text(json.dumps(instrument))
+    engine(series(fakes, reduction=reduction))
+    said = documents.of("start")[0]["calibration"]
+    content = Path(reduction["geometry"]).read_bytes()
+    assert said["geometry"]["sha256"] == hashlib.sha256(content).hexdigest()
+    assert (said["calibrant"], said["time"]) == ("LaB6", 1.7e9)
+    assert set(said) == {"geometry", "instrument", "calibrant", "time", "energy"}
