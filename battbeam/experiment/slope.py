@@ -1,7 +1,7 @@
 """This file is where a slope is taken from noisy readings: never from two of them.
 
-The window is cut into `BINS` parts, each the mean of its readings. Parts half a window apart make
-pairs, and the median over pairs is the change: a spike spoils one pair, noise is averaged, and the
+The window is cut into `BINS` parts, each the median of its readings. Parts half a window apart make
+pairs, and the median over pairs is the change: a spike spoils nothing, noise is averaged, and the
 scatter of the pairs says how certain the median is. The slope is that of the window's middle; it is
 taken again whenever a part is complete.
 """
@@ -44,34 +44,34 @@ class Slope:
     def __init__(self, window: float, n: int = 1) -> None:
         self._width, self._window = window / BINS, window
         self._parts: deque[tuple[float, ...]] = deque()
-        self._sums = [0.0] * (n + 1)
-        self._count, self._index = 0, -1
+        self._readings: list[list[float]] = [[] for _ in range(n + 1)]
+        self._index = -1
         self._origin = math.nan
 
     def reset(self) -> None:
         """Forget the window: what comes is not to be compared with what was."""
         self._parts.clear()
-        self._count, self._index = 0, -1
+        for each in self._readings:
+            each.clear()
+        self._index = -1
 
     def add(self, time: float, *values: float) -> bool:
         """Take note of a reading; whether a part was completed by it."""
-        if self._count == 0 and not self._parts:
+        if not self._readings[0] and not self._parts:
             self._origin = time
         index = int((time - self._origin) // self._width)
-        is_next = index != self._index and self._count > 0
+        is_next = index != self._index and bool(self._readings[0])
         if is_next:
             self._close(time)
         self._index = index
-        # Relative to the origin: times since 1970 leave no digits for a sum.
-        self._sums[0] += time - self._origin
-        for position, value in enumerate(values, start=1):
-            self._sums[position] += value
-        self._count += 1
+        for readings, value in zip(self._readings, (time - self._origin, *values), strict=True):
+            readings.append(value)
         return is_next
 
     def _close(self, time: float) -> None:
-        self._parts.append(tuple(each / self._count for each in self._sums))
-        self._sums, self._count = [0.0] * len(self._sums), 0
+        self._parts.append(tuple(median(each) for each in self._readings))
+        for each in self._readings:
+            each.clear()
         oldest = time - self._origin - self._window - self._width
         while self._parts and self._parts[0][0] < oldest:
             self._parts.popleft()
