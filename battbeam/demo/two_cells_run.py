@@ -161,7 +161,7 @@ def _leave(
         "operando": outcome.operando,
     }
     (options.out / "result.json").write_text(json.dumps(result, indent=2, default=float) + "\n")
-    edits = outcome.revisions["time"].to_numpy().astype(float)[1:]
+    edits = outcome.revisions["schedule_time"].to_numpy().astype(float)[1:]
     picture = operando_cells(
         [_trace(outcome, name) for name in _RULES],
         path=options.out / "operando_cells.png",

@@ -168,7 +168,7 @@ def _survey(outcome: TwoCells, passport: Mapping[str, Any]) -> list[Check]:
 def _edit(outcome: TwoCells) -> list[Check]:
     """The added rule is recorded as a revision, and never fired before it."""
     revisions = outcome.revisions
-    edited = float(revisions["time"].to_numpy().astype(float)[-1])
+    edited = float(revisions["schedule_time"].to_numpy().astype(float)[-1])
     dues = outcome.of("discharge")["due"].to_numpy().astype(float)
     current = outcome.histories["cell2"].at(dues).current if len(dues) else np.array([np.nan])
     return [
