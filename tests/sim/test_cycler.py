@@ -182,7 +182,7 @@ def test_a_list_ends_by_itself_and_the_files_hold_every_step(client, tmp_path):
 
 def test_a_refused_list_sets_the_alarm_and_changes_nothing(client):
     load_charge(client)
-    client.put("LOADTECH:SP", "peis")
+    client.put("LOADTECH:SP", "geis")
     metadata = client.read("LOADTECH:SP").metadata
     assert metadata.severity == AlarmSeverity.INVALID_ALARM
     assert metadata.status == AlarmStatus.WRITE
