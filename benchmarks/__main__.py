@@ -10,7 +10,7 @@ from rich.console import Console
 from benchmarks.compare import show
 
 #: One file each.
-NAMES = ("xrd_integration", "spool", "acquisition", "rules", "cell_log")
+NAMES = ("xrd_integration", "spool", "acquisition", "rules", "cell_log", "timeline")
 #: Columns that the table needs where the output is no terminal.
 WIDTH = 150
 
