@@ -146,7 +146,7 @@ def operando(
             name: _agenda(schedule.for_cell(name), cells[name], start, now)
             for name in schedule.cells
         }
-        dispatcher = _dispatcher(agendas, measurements, cells, stage, parking)
+        dispatcher = _dispatcher(agendas, measurements, cells, stage, clock, parking)
 
         def edit_faults(edited: Schedule) -> list[str]:
             without = [name for name in dispatcher.agendas if name not in edited.cells]
@@ -224,6 +224,7 @@ def _dispatcher(
     measurements: Mapping[str, Measurement],
     cells: Mapping[str, CellWatch],
     stage: SampleStage | None,
+    clock: Clock,
     parking: Mapping[str, Parking] | None,
 ) -> Dispatcher:
     costs = {name: cost_of(measurement) for name, measurement in measurements.items()}
@@ -235,7 +236,7 @@ def _dispatcher(
             for name, cost in costs.items()
             if cost is not None
         },
-        travel=travel_between(cells, stage),
+        travel=travel_between(cells, stage, clock),
         parking=parking,
     )
 

@@ -7,6 +7,7 @@ from battbeam.devices.potentiostat import Potentiostat
 from battbeam.devices.sample_stage import SampleStage
 from battbeam.errors import PreflightError
 from battbeam.experiment.cell import CellPassport
+from battbeam.experiment.clock import Clock
 from battbeam.experiment.protocol import Protocol, Step
 from battbeam.experiment.schedule import Schedule
 from battbeam.plans.preflight import mounted_cell
@@ -79,18 +80,20 @@ def identity(potentiostat: Potentiostat) -> dict[str, Any]:
 
 
 def travel_between(
-    cells: Mapping[str, CellWatch], stage: SampleStage | None
+    cells: Mapping[str, CellWatch], stage: SampleStage | None, clock: Clock
 ) -> Callable[[str, str], float]:
-    """s from one cell's place on the sample stage to another's; both axes move at once."""
+    """s of session clock from one cell's place on the sample stage to another's.
+
+    Both axes move at once. Motors move in wall seconds, also where the clock is a simulated one.
+    """
     if stage is None or any(cell.position is None for cell in cells.values()):
         return lambda here, there: 0.0
     speeds = [abs(float(axis.velocity.value_now())) for axis in (stage.x, stage.y)]
 
     def travel(here: str, there: str) -> float:
         one, other = cells[here].position or (0.0, 0.0), cells[there].position or (0.0, 0.0)
-        return max(
-            (abs(a - b) / speed for a, b, speed in zip(one, other, speeds, strict=True) if speed),
-            default=0.0,
-        )
+        ways = zip(one, other, speeds, strict=True)
+        seconds = max((abs(a - b) / speed for a, b, speed in ways if speed), default=0.0)
+        return seconds * clock.rate
 
     return travel

@@ -39,6 +39,9 @@ def four(cycling):
         several[name].state.sim_put("Running")
         cycling.clock.cycle(several[name], (CURRENT, rate * ONE_C, float(length)))
     object.__setattr__(cycling, "potentiostats", several)
+    for axis in (cycling.sample_stage.x, cycling.sample_stage.y):
+        # Fake motors take no time.
+        axis.velocity.sim_put(1e9)
     return cycling
 
 

@@ -6,17 +6,22 @@ import math
 import numpy as np
 import pytest
 
+from battbeam.devices.frames import FrameTrain
 from battbeam.experiment.cell import EXAMPLE
 from battbeam.experiment.conditions import AbsoluteClock, EndOfRest, StepEdge
 from battbeam.experiment.cost import Cost
 from battbeam.experiment.schedule import Rule, Schedule
-from battbeam.plans.measurements import OwnRun
+from battbeam.plans.measurements import OwnRun, Pattern
 from battbeam.plans.operando import operando
-from battbeam.plans.stubs import mounted, wait_until
+from battbeam.plans.stubs import Exposure, mounted, wait_until
 from battbeam.session import Session
+from battbeam.sim.run import SimulatedBeamline
+from battbeam.sim.scenario import Cell, Detector, Scenario
 from battbeam.storage.tail import documents
 
 pytestmark = pytest.mark.ioc
+
+SMALL = Detector(n_rows=64, n_columns=64, pixel_size=1.376, centre_row=31.4, centre_column=32.8)
 
 
 def rows(session, uid):
@@ -102,3 +107,66 @@ def test_a_cell_is_held_or_kept_at_rest_while_it_is_measured_and_its_pulses_wait
     assert np.abs(current).max() < 1e-6
     pulse = min(t for t, i in samples(log, relaxed["due"], math.inf) if i < -1e-3)
     assert pulse > relaxed["kept_to"]
+
+
+@pytest.mark.acceptance
+def test_four_cells_at_different_rates_are_served_from_one_beamline(tmp_path):
+    rates = {"cell1": 0.2, "cell2": 0.5, "cell3": 1.0, "cell4": 2.0}
+    scenario = Scenario(name="four", rate=10.0, detector=SMALL, cells=(Cell(),) * 4)
+    with SimulatedBeamline(scenario, tmp_path) as running, Session(running.start()) as session:
+        b = session.beamline
+        assert not session.refusal
+        stage = b.sample_stage
+        how = Exposure((b.detector,), b.beam, FrameTrain(10.0), (b.potentiostat, stage))
+        pattern = Pattern(how, positions=((stage.x, 0.5), (stage.y, 0.0)))
+        rules = tuple(
+            Rule(
+                name=f"clock {cell}",
+                when=AbsoluteClock(period=300.0, n=2),
+                measure="pattern",
+                cell=cell,
+            )
+            for cell in rates
+        )
+
+        def plan():
+            for cell, guard in b.potentiostats.items():
+                yield from mounted(guard, {**EXAMPLE, "cell": cell, "sample_uid": f"uid {cell}"})
+            yield from operando(
+                Schedule(rules=rules),
+                {"pattern": pattern},
+                potentiostat=b.potentiostats,
+                beam=b.beam,
+                clock=b.clock,
+                stage=stage,
+                cell_positions=b.cell_positions,
+                protocols={cell: steady(rate) for cell, rate in rates.items()},
+                policies={"plan_end": "open_circuit"},
+            )
+
+        uids = session.run(plan())
+        found = rows(session, uids[0])
+        starts = [documents(session.connection.spool / f"{uid}.jsonl")[0].doc for uid in uids[1:]]
+        states = {cell: guard.state.get() for cell, guard in b.potentiostats.items()}
+        assert "cell3 is Finished" in session.paused_text()
+        places = b.cell_positions
+    assert {start["guard"]["name"]: start["cell"]["cell"] for start in starts} == {
+        cell: cell for cell in rates
+    }
+    for cell in rates:
+        served = [row for row in found if row["cell"] == cell and not row["missed"]]
+        assert len(served) == 2
+        assert not any(row["error"] for row in served)
+        assert all(0 <= row["lateness"] < 150.0 for row in served)
+    truth = [
+        json.loads(line) for line in (tmp_path / "sim" / "truth.jsonl").read_text().splitlines()
+    ]
+    assert states == dict.fromkeys(rates, "Finished")
+    assert {tuple(start["cell_position"]) for start in starts} == set(places.values())
+    numbers = [line["cell"] for line in truth]
+    assert {number: numbers.count(number) for number in set(numbers)} == {1: 2, 2: 2, 3: 2, 4: 2}
+
+
+def steady(rate):
+    method = [{"step": "constant_current", "rate_C": rate, "until_time_s": 600}]
+    return {"record": {"time_s": 10}, "method": method}
