@@ -3,8 +3,8 @@ instrument cannot.
 
 A time, a voltage of a current and a current of a voltage the instrument tests by itself; the charge
 of a constant current or ramp is a time. All else (the charge of other steps, the time of a load,
-rates of change, a temperature) the guard watches on records and live values: such a step is a
-segment of its own, which the guard stops. Meanwhile the instrument keeps its own window limits, and
+rates of change, a temperature) the guard watches on records and live values: such a step is the last
+of its segment, which the guard stops. Meanwhile the instrument keeps its own window limits, and
 a longest duration as backstop. What is no number ends nothing.
 """
 

@@ -2,8 +2,8 @@
 
 Whatever interrupts a running segment opens the circuit at once; what is to follow waits until the
 segment's last record is in, so that no record is lost and what is left of its step is known. A step
-that the guard ends is a segment of its own; so is a load, which follows the cell's voltage, and may
-take several.
+that the guard ends is the last of its segment; a load, which follows the cell's voltage, is a
+segment of its own, and may take several.
 """
 
 import math
@@ -84,13 +84,21 @@ def follows_voltage(step: Step) -> bool:
     return step.type is StepType.CONSTANT_RESISTANCE
 
 
+def stands_alone(step: Step) -> bool:
+    """Whether something has to be done, or known, just before it begins."""
+    return step.type in (StepType.CONSTANT_RESISTANCE, StepType.TEMPERATURE)
+
+
 def lengths(driver: Driver, steps: Sequence[Step]) -> list[int]:
     """Into how many steps each they are divided: by the guard, and then by the instrument."""
     found: list[int] = []
     together: list[Step] = []
     for step in steps:
-        if is_watched(step):
+        if stands_alone(step):
             found += [*driver.lengths(together), 1]
+            together = []
+        elif is_watched(step):
+            found += driver.lengths([*together, step])
             together = []
         else:
             together.append(step)
@@ -215,7 +223,7 @@ class Runner:
             self.remainder = ()
 
     def end_step(self) -> None:
-        """The segment's one step is over: open the circuit, and let the next segment follow."""
+        """The segment's last step is over: open the circuit, and let the next segment follow."""
         self._is_step_over = self._goes_on = self.is_interrupted = True
         self.driver.stop()
 

@@ -59,6 +59,13 @@ def test_a_rest_ends_when_the_voltage_has_settled(bench):
     assert 20 <= lasted(bench, 0) < 200
 
 
+def test_a_step_that_the_guard_ends_follows_without_a_gap(bench):
+    finish(bench, CHARGE, SETTLE, CHARGE, WARM)
+    lengths = [len(segment.steps) for segment in bench.cycler.loads]
+    assert lengths == [2, 1, 1]
+    assert [index for index, _ in ends(bench)] == [1, 3]
+
+
 def test_a_load_ends_when_its_time_is_over_within_one_look(bench):
     finish(bench, LOAD, CHARGE)
     assert lasted(bench, 0) == pytest.approx(300, abs=6)

@@ -1,7 +1,9 @@
 """The guard as a process, on the simulated cycler, over Channel Access."""
 
 import csv
+import itertools
 import json
+import math
 import os
 import random
 import signal
@@ -20,6 +22,8 @@ from battbeam.guard.log import read_lines
 from battbeam.processes import Supervisor, free_port, server_environment, wait_for
 from battbeam.sim.run import SimulatedBeamline
 from battbeam.sim.scenario import Scenario
+from battbeam.sim.scenario_cell import Cell as HiddenCell
+from battbeam.sim.scenario_cell import CounterElectrode, ReferenceElectrode
 
 pytestmark = pytest.mark.ioc
 
@@ -50,8 +54,8 @@ for count in range(100_000):
 class Cell:
     """A simulated cell with its guard, and a client of both."""
 
-    def __init__(self, directory):
-        scenario = Scenario(name="guard", rate=RATE)
+    def __init__(self, directory, **settings):
+        scenario = Scenario(name="guard", rate=RATE, **settings)
         self.directory = directory
         self.sim = SimulatedBeamline(scenario, directory, with_beamline=False, with_guard=False)
         self.connection = self.sim.start()
@@ -293,6 +297,119 @@ def test_every_step_type_runs_over_the_wire_and_its_charge_is_the_hidden_one(cel
     assert frequencies == pytest.approx(np.geomspace(1000, 0.1, 13), rel=1e-4)
     assert all(line["impedance_imaginary"] < 0 for line in spectrum)
     assert {line["step_index"] for line in spectrum} == {6}
+
+
+REST_120 = {"step": "open_circuit_voltage", "until_time_s": 120}
+PULSE = {"step": "constant_current", "rate_C": 2, "until_time_s": 40}
+TAG = {"step": "tag", "tag": "start"}
+BACK = {"step": "loop", "loop_to": "start", "cycle_count": 12}
+RATES = {
+    "C/20": ({"step": "constant_current", "rate_C": "C/20", "until_charge_mAh": 0.2},),
+    "1C": ({"step": "constant_current", "rate_C": 1, "until_charge_fraction": 0.3}, REST_120),
+    "pulses": (TAG, PULSE, {**REST_120, "until_time_s": 20}, BACK),
+    "GITT": (
+        TAG,
+        {"step": "constant_current", "rate_C": 0.5, "until_time_s": 300},
+        {**REST_120, "until_time_s": 3000, "until_voltage_rate_mV_per_h": 20},
+        {**BACK, "cycle_count": 4},
+    ),
+    "loops": (
+        TAG,
+        {"step": "constant_current", "rate_C": 2, "until_time_s": 200, "until_voltage_V": 3.8},
+        {"step": "constant_current", "rate_C": -2, "until_time_s": 200, "until_voltage_V": 2.6},
+        {**BACK, "cycle_count": 8},
+    ),
+}
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("name", RATES)
+def test_charge_and_transitions_agree_with_the_hidden_history(cell, name):
+    first = cell.next_line()
+    cell.run(*RATES[name])
+    cell.wait_state("Finished", timeout=200)
+    samples = cell.samples(first)
+    passed = sum(abs(b["charge"] - a["charge"]) for a, b in itertools.pairwise(samples))
+    assert largest_charge_error(cell, samples) < 1e-3 * passed
+    times, currents = hidden_currents(cell, samples)
+    switches = times[1:][np.abs(np.diff(currents)) > 1e-4]
+    counts = [line["step_count"] for line in samples]
+    edges = [
+        line["time"]
+        for before, line in itertools.pairwise(samples)
+        if before["step_count"] != line["step_count"]
+    ]
+    for edge in edges:
+        assert np.abs(switches - edge).min() < 1.0
+    assert sorted(set(counts)) == list(range(counts[0], counts[-1] + 1))
+    n_loops = next((step["cycle_count"] for step in RATES[name] if step["step"] == "loop"), 1)
+    n_steps = sum(step["step"] not in ("loop", "tag") for step in RATES[name])
+    assert counts[-1] - counts[0] + 1 == n_steps * n_loops
+    if name == "loops":
+        assert samples[-1]["cycle_number"] == 8
+
+
+@pytest.mark.acceptance
+def test_a_load_discharges_a_cell_to_its_end_as_one_step_over_several_lists(cell):
+    """The constant load of a primary cell, scaled: the cell's own resistance is 5 % of it."""
+    first = cell.next_line()
+    charge = {"step": "constant_current", "rate_C": 2, "until_time_s": 300, "until_voltage_V": 3.8}
+    load = {"step": "constant_resistance", "resistance_ohm": 450, "until_voltage_V": 2.6}
+    cell.run(charge, load)
+    cell.wait_state("Finished", timeout=100)
+    samples = cell.samples(first)
+    assert largest_charge_error(cell, samples) < 1e-3 * 2 * 2.9e-3 * 300 / 3.6
+    loaded = [line for line in samples if line["step_index"] == 1]
+    assert len(cell.names(first)) > 2
+    assert {line["step_count"] for line in loaded} == {samples[0]["step_count"] + 1}
+    under = [line for line in loaded if line["current"] < 0 and line["elapsed"] > 1.0]
+    deviations = [abs(-line["current"] * 450 / line["voltage"] - 1) for line in under]
+    assert max(deviations) < 0.005
+    assert loaded[-1]["voltage"] == pytest.approx(2.6, abs=2e-3)
+
+
+def hidden_currents(cell, samples):
+    """Times on the cycler's clock, and currents, while these samples were taken."""
+    rows = [json.loads(line) for line in (cell.directory / "sim/history_C1.jsonl").open()]
+    cycler, start = Scenario().cycler, Scenario().start
+    session = np.array([row["time"] for row in rows])
+    device = session + cycler.clock_offset + cycler.clock_drift * (session - start)
+    inside = (device > samples[0]["time"] - 60) & (device < samples[-1]["time"] + 60)
+    return device[inside], np.array([row["current"] for row in rows])[inside]
+
+
+@pytest.mark.acceptance
+def test_both_electrodes_are_read_against_the_third_and_their_difference_is_the_voltage(tmp_path):
+    reference = ReferenceElectrode(place=0.3, offset=0.02, drift=0.05)
+    truth = HiddenCell(counter=CounterElectrode(material="graphite"), reference=reference)
+    cell = Cell(tmp_path, cells=(truth,))
+    try:
+        cell.pv(PREFIX + "Heartbeat")
+        cell.acquire()
+        limits = {"voltage_min": 2.0, "voltage_max": 3.9, "current_max": 0.01}
+        third = {"n_electrodes": 3, "reference_electrode": {"material": "Li", "potential": 0.0}}
+        cell.done("Passport", passport={**EXAMPLE, **third, "limits": limits})
+        charge = {"step": "constant_current", "rate_C": 1, "until_time_s": 600}
+        method = [charge, {**REST_120, "until_time_s": 300}]
+        cell.done("Load", protocol={"record": {"time_s": 10}, "method": method})
+        cell.done("Start")
+        wait_for(lambda: cell.number("StepElapsed") > 100, timeout=20, what="some time")
+        assert 0 <= cell.number("StepRemaining") < 500
+        numbers = [cell.number(f"Voltage{name}") for name in ("Working", "Counter")]
+        assert all(math.isfinite(number) for number in numbers)
+        cell.wait_state("Finished")
+        samples = cell.lines("sample")
+        both = [line["voltage_working"] - line["voltage_counter"] for line in samples]
+        assert both == pytest.approx([line["voltage"] for line in samples], abs=1e-3)
+        counters = np.array([line["voltage_counter"] for line in samples])
+        hours = (samples[-1]["time"] - samples[0]["time"]) / 3600
+        # The iR drop between reference and counter electrode falls away with the current.
+        steps = [line["step_index"] for line in samples]
+        jump = counters[steps.index(1)] - counters[steps.index(1) - 1]
+        assert jump == pytest.approx(2.9e-3 * 12.01 * 0.7, abs=2e-3)
+        assert hours * 0.05 > 5e-3
+    finally:
+        cell.close()
 
 
 def killed_session_leaves(cell, policy, state):
