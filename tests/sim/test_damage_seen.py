@@ -11,6 +11,8 @@ from battbeam.sim.electrode import footprint
 from battbeam.sim.frame import Exposure, FrameModel, counts
 from battbeam.sim.scenario import Cell, Detector, Scenario
 
+pytestmark = pytest.mark.acceptance
+
 EXPOSURE, FLUX = 60.0, 2.2e8
 CELL = Cell(gradient_x=0, gradient_depth=0, dead_spot=None, inactive_fraction=0, beam_damage=1e-12)
 SCENARIO = Scenario(
