@@ -72,3 +72,19 @@ def attenuated(plan: Plan, beam: Beam, transmission: float | None) -> Plan:
         yield from bps.mv(beam.attenuator, found)
 
     return (yield from bpp.finalize_wrapper(measured(), put_back))
+
+
+def limited(plan: Plan, beam: Beam, budget: DoseBudget | None) -> Plan:
+    """Run a plan in which the shutter itself refuses what would pass a budget.
+
+    What was decided before holds for what was planned; a point that is taken again, or a run of its
+    own that exposes longer than it said, meets the limit at the shutter.
+    """
+    meter = beam.dose_meter
+    if meter is None or budget is None:
+        return (yield from plan)
+    found, meter.budget = meter.budget, budget
+    try:
+        return (yield from plan)
+    finally:
+        meter.budget = found

@@ -15,7 +15,7 @@ from battbeam.experiment.dose import DoseBudget
 from battbeam.experiment.schedule import Due, Rule
 from battbeam.plans.budgets import current_to_come, smear_of, smear_refusal
 from battbeam.plans.couplings import Keeper, Kept, unkeepable
-from battbeam.plans.light import attenuated, decided
+from battbeam.plans.light import attenuated, decided, limited
 from battbeam.plans.measurements import Measurement, OwnRun, Pattern, cost_of
 from battbeam.plans.preprocessors import contained, why
 from battbeam.plans.series import SeriesRun, give_up_all
@@ -115,6 +115,7 @@ class Service:
             yield from give_up_all(list(self._series.values()))
 
         plan = attenuated(self._measured(attempt), self._beam, attempt.transmission)
+        plan = limited(plan, self._beam, self._dose.get(due.cell))
         yield from contained(keeper.around(plan), failed)
         yield from self._write(attempt, keeper.kept)
         return False

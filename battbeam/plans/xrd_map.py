@@ -16,6 +16,8 @@ from battbeam.devices.notes import PointNotes
 from battbeam.experiment.clock import Clock
 from battbeam.experiment.cost import Cost
 from battbeam.experiment.description import SiteFacts, map_cost
+from battbeam.experiment.dose import DoseBudget
+from battbeam.plans.exposure import exposure_faults
 from battbeam.plans.preflight import refuse, xrd_faults
 from battbeam.plans.preprocessors import (
     BeamSuspender,
@@ -119,6 +121,7 @@ def xrd_map(
     reduction: Mapping[str, Any] | None = None,
     suspend: bool = True,
     patience: float = PATIENCE,
+    budget: DoseBudget | None = None,
     md: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Diffraction patterns over a grid.
@@ -149,6 +152,8 @@ def xrd_map(
         Suspend the plan while there is no beam.
     patience : float
         s that a point waits for beam when the plan is not suspended.
+    budget : DoseBudget, optional
+        Limit of light on each spot; points of a map are not moved to others.
     md : dict, optional
         What else a later reader needs.
 
@@ -171,9 +176,13 @@ def xrd_map(
             positions=ends,
             devices=(*detectors, beam, *motors, *readables),
         ),
+        exposure_faults(beam, budget, None),
+        ["a map cannot move to a fresh spot: its budget's at_limit must be another"]
+        if budget is not None and budget.at_limit == "move"
+        else [],
     )
     train = FrameTrain(exposure=exposure, n_frames=frames_per_point, period=period)
-    how = Exposure(tuple(detectors), beam, train, also_read(readables, motors))
+    how = Exposure(tuple(detectors), beam, train, also_read(readables, motors), budget=budget)
 
     def points() -> Plan:
         yield from prepared(detectors, train)

@@ -11,6 +11,8 @@ from battbeam.devices.top_up import TopUp
 from battbeam.errors import DoseError, PreflightError
 from battbeam.experiment.dose import DoseBudget, DoseLedger
 from battbeam.plans.by_result import ByResult, counting_error
+from battbeam.plans.light import limited
+from battbeam.plans.xrd_map import xrd_map
 from battbeam.plans.xrd_series import xrd_series
 
 FILTERS = (1.0, 0.3, 0.1, 0.03, 0.01)
@@ -202,6 +204,37 @@ def test_stop_ends_the_plan(fakes, tmp_path, engine, documents):
     with pytest.raises(DoseError, match="dose limit of 1 photons/mm2"):
         engine(series(fakes, budget=DoseBudget(fluence=1.0, at_limit="stop")))
     assert documents.of("stop")[0]["exit_status"] == "fail"
+
+
+def test_a_map_keeps_its_places_and_skips_those_that_are_spent(fakes, tmp_path, engine, documents):
+    metered(fakes, tmp_path)
+    most = 1.05 * 2e9 / 0.06
+    fakes.beam.dose_meter.ledger.reserve(
+        "no passport on X:", 1.0, 0, 1e9, size=(0.3, 0.2), energy=22163.0, time=0.0
+    )
+
+    def map_with(at_limit, **spots):
+        budget = DoseBudget(fluence=1.2 * most, at_limit=at_limit, **spots)
+        axis = (fakes.sample_stage.x, 0.0, 2.0, 3)
+        how = {"beam": fakes.beam, "clock": fakes.clock, "exposure": 10.0, "suspend": False}
+        return xrd_map([fakes.detector], *axis, budget=budget, readables=[], **how)
+
+    engine(map_with("skip"))
+    faults = [bool(event["fault"]) for event in documents.events()]
+    assert faults == [False, True, False]
+    with pytest.raises(PreflightError, match="a map cannot move to a fresh spot"):
+        engine(map_with("move", spots=((5.0, 5.0),)))
+
+
+def test_whatever_a_limited_plan_opens_the_shutter_for_meets_the_limit(
+    fakes, tmp_path, engine, documents
+):
+    meter = metered(fakes, tmp_path)
+    with pytest.raises(DoseError, match="beam_shutter stays closed: dose limit of 1 photons/mm2"):
+        engine(limited(series(fakes), fakes.beam, DoseBudget(fluence=1.0)))
+    assert meter.budget is None
+    assert meter.ledger.path.read_text() == ""
+    assert documents.events() == []
 
 
 # Top-up.
