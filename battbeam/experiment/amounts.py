@@ -103,7 +103,7 @@ def moment(time: float) -> str:
     """A time in s since the Unix epoch as a date where that is exact, else as a number.
 
     >>> moment(1.79e9)
-    '2026-09-21T13:33:20+00:00'
+    '2026-09-21T14:13:20+00:00'
     >>> moment(1e-9)
     '1e-9 s after 1970'
     """

@@ -15,15 +15,17 @@ from battbeam.experiment.conditions_of_cell import (
     ArealChargeLevels,
     ChargeLevels,
     ChargeStep,
-    CycleEdge,
-    EndOfProtocol,
-    EndOfRest,
     FastChange,
     Settling,
     StateOfChargeLevels,
-    StepEdge,
     TemperatureCrossing,
     VoltageCrossing,
+)
+from battbeam.experiment.conditions_of_steps import (
+    CycleEdge,
+    EndOfProtocol,
+    EndOfRest,
+    StepEdge,
 )
 from battbeam.experiment.conditions_of_time import (
     GRACE_IN_PERIODS,

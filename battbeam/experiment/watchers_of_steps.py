@@ -8,7 +8,7 @@ import math
 from dataclasses import replace
 
 from battbeam.experiment.cell_reading import CellReading
-from battbeam.experiment.conditions_of_cell import CycleEdge, EndOfRest, StepEdge
+from battbeam.experiment.conditions_of_steps import CycleEdge, EndOfRest, StepEdge
 from battbeam.experiment.met import CellWatcher, Met
 
 #: The guard's words for a protocol that has run to its end, and for one that was interrupted.
