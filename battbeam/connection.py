@@ -67,6 +67,7 @@ class SiteNotes(BaseModel):
         frame_shape: Of the detector, pixels along rows' and columns' index.
         saturation: Largest count of a pixel in one frame.
         point_overhead: s of session clock that a point takes beside its exposure.
+        cell_change: s of session clock from one cell to another: the move, new files.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -85,6 +86,7 @@ class SiteNotes(BaseModel):
     frame_shape: tuple[int, int] = (512, 512)
     saturation: float = 1e6
     point_overhead: float = 0.3
+    cell_change: float = 5.0
 
     def write(self, directory: Path) -> None:
         """Write ``site.json`` into a beamline's directory."""

@@ -98,7 +98,7 @@ class SiteFacts:
         detector: What sees it.
         overhead: s of session clock that a point takes beside its exposure: shutter, readout, the
             event.
-        move: s from one cell to another.
+        move: s from one cell to another, new files for its run included.
         set_up: s from the start of the experiment until the cell's first step begins.
         reading_interval: s between two looks at a cell: a rule is seen that late, at the most; None
             is as close together as is quick.
@@ -140,6 +140,7 @@ class SiteFacts:
             beam=beam,
             detector=detector,
             overhead=notes.point_overhead,
+            move=notes.cell_change,
             free_bytes=free_bytes,
             name=name or "site.json",
         )

@@ -132,18 +132,22 @@ class DiscreteEvent:
 
     def run(self, until: float = math.inf) -> None:
         """Until every protocol has ended and nothing is due, or until a time."""
-        while self.clock.now() < until and not self.stopped:
+        agendas = self.dispatcher.agendas
+        while agendas and self.clock.now() < until and not self.stopped:
             now = self.clock.now()
-            for name, subject in self.subjects.items():
-                subject.cell.advance(now)
-                self.dispatcher.feed(name, subject.cell.reading(), now)
+            for name in agendas:
+                cell = self.subjects[name].cell
+                cell.advance(now)
+                self.dispatcher.feed(name, cell.reading(), now)
             due = self.dispatcher.take(now, self._here)
             self._told()
             if due is not None:
                 self._serve(due, now)
-            elif all(subject.cell.is_over for subject in self.subjects.values()):
-                return
-            else:
+                continue
+            # As in the real experiment: whose protocol has ended is not measured any more.
+            for name in [each for each in agendas if self.subjects[each].cell.is_over]:
+                del agendas[name]
+            if agendas:
                 self.clock.wait_until(min(self._next(now), until))
 
     def _next(self, now: float) -> float:

@@ -37,6 +37,8 @@ FULL_CELL_LIMITS: Mapping[Chemistry, tuple[float, float, float]] = {
 START_TIMEOUT = 60.0
 #: Wall s that a point takes beside its exposure: Channel Access, drawing and writing a frame.
 POINT_OVERHEAD = 0.4
+#: Wall s from one cell to another: detectors staged for another run.
+CELL_CHANGE = 1.0
 #: Marks of the ruler with which the staff measured the detector's distance, mm.
 _RULER = 2
 
@@ -245,6 +247,7 @@ def site_notes(scenario: Scenario) -> SiteNotes:
         frame_shape=(detector.n_rows, detector.n_columns),
         saturation=float(detector.saturation),
         point_overhead=POINT_OVERHEAD * scenario.rate,
+        cell_change=CELL_CHANGE * scenario.rate,
     )
 
 

@@ -343,6 +343,16 @@ def test_the_end_of_a_protocol_is_served_for_every_cell():
     assert [cell.measurements[0].n_served for cell in forecast(cells).cells] == [1, 1]
 
 
+def test_a_cell_whose_protocol_has_ended_is_not_measured_while_others_go_on():
+    cells = [
+        described(rule(CLOCK, cell=cell), cell=cell, protocol=cycle(rate))
+        for cell, rate in (("cell1", 1.0), ("cell2", 0.5))
+    ]
+    alone, both = forecast(cells[0]), forecast(cells)
+    assert both.cells[0].lateness.n_served == alone.n_frames
+    assert both.cells[1].lateness.n_served > 1.8 * alone.n_frames
+
+
 def test_a_bright_line_that_saturates_is_refused():
     site = dataclasses.replace(SITE, detector=DetectorFacts(saturation=10.0))
     (fault,) = forecast(described(rule(CLOCK), site=site)).faults
