@@ -81,7 +81,8 @@ def what_fits(c_rate: float, duration: float, smear_max: float) -> str:
 
     >>> print(what_fits(1.0, 600.0, 0.02))
     smear 0.167 predicted (600 s at 1 1/h), budget 0.02: what fits is at most 72 s at this rate, \
-a rate of at most 0.12 1/h for 600 s, or coupling hold_potential
+a rate of at most 0.12 1/h for 600 s, or coupling hold_potential, which helps unless the cell is \
+on a plateau
     """
     smear = smear_of(c_rate, duration)
     if not smear > smear_max:
@@ -90,7 +91,7 @@ a rate of at most 0.12 1/h for 600 s, or coupling hold_potential
         f"smear {smear:.3g} predicted ({duration:g} s at {abs(c_rate):.3g} 1/h), "
         f"budget {smear_max:g}: what fits is at most {smear_max * 3600 / abs(c_rate):.3g} s at "
         f"this rate, a rate of at most {smear_max * 3600 / duration:.3g} 1/h for {duration:g} s, "
-        "or coupling hold_potential"
+        "or coupling hold_potential, which helps unless the cell is on a plateau"
     )
 
 

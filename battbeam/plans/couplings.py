@@ -121,7 +121,7 @@ class Keeper:
         potentiostat = self._cell.potentiostat
         state = str(potentiostat.state.value_now())
         if state == GuardState.RUNNING:
-            self.kept.remarks.append("it had proceeded before")
+            self.kept.remarks.append("it was running already")
             return
         if len(self._openings) > self._own_openings:
             self.kept.remarks.append("the circuit was opened meanwhile; not proceeded")

@@ -1,9 +1,19 @@
 import math
+import re
+from pathlib import Path
 
 import pytest
 
 from battbeam.devices.fakes import ManualClock, fake_beamline
 from battbeam.devices.frames import FrameTrain
+from battbeam.devices.notes import (
+    BeamNotes,
+    ClockNotes,
+    GapNotes,
+    ParkingNotes,
+    RuleNotes,
+    ScheduleNotes,
+)
 from battbeam.errors import DeviceError, GuardError, PreflightError
 from battbeam.experiment.cell import EXAMPLE
 from battbeam.experiment.conditions import (
@@ -309,3 +319,10 @@ def test_joining_needs_something_to_join(fakes, engine, documents):
 def test_a_running_cell_is_not_started_again(fakes, engine, documents):
     fakes.potentiostat.state.sim_put("Running")
     assert "the cell is Running; join it without a protocol" in refusal(fakes, engine, documents)
+
+
+def test_every_key_of_an_operando_run_is_explained():
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "operando.md").read_text()
+    explained = set(re.findall(r"`([a-z_0-9]+)`", text))
+    for kind in (RuleNotes, ScheduleNotes, BeamNotes, ClockNotes, ParkingNotes, GapNotes):
+        assert set(kind("", name="notes").component_names) <= explained, kind.__name__
