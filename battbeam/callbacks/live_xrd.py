@@ -22,8 +22,11 @@ from battbeam.experiment.timeline import CellDuring, CellTimeline, unknown_cell
 from battbeam.reduction.xrd import XrdResult
 from battbeam.units import AnyArray, q_from_two_theta
 
-#: Wall s that a frame waits for the cell's log, and for its own pixels.
-LOG_DEADLINE = FRAME_DEADLINE = 30.0
+#: Wall s after the end of an exposure within which the cell's log must have covered it, as the log
+#: itself says: so the answer is the same when the run is reduced again.
+LOG_DEADLINE = 30.0
+#: Wall s that a frame waits for the cell's log, longer than that, and for its own pixels.
+LOG_PATIENCE, FRAME_DEADLINE = 40.0, 30.0
 #: Share of saturated pixels from which on a frame is not used: hot pixels are fewer, a saturated
 #: line is more. Chosen here.
 SATURATED = 1e-4
@@ -174,7 +177,7 @@ class LiveXrd:
             return False
         end = self._raw.time_end(raw)
         covered = self._timeline is None or math.isnan(end) or self._timeline.covers(end)
-        if not covered and age < LOG_DEADLINE:
+        if not covered and age < LOG_PATIENCE:
             return False
         try:
             self._reduce(raw)
@@ -259,7 +262,7 @@ class LiveXrd:
             return unknown_cell(start, end, self._no_cell)
         if math.isnan(end):
             return unknown_cell(start, end, "time of the exposure not known")
-        if not self._timeline.covers(end):
+        if self._timeline.lateness(end) > LOG_DEADLINE:
             return unknown_cell(start, end, NO_CELL_LOG)
         return self._timeline.at(start, end)
 

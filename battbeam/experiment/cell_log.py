@@ -28,7 +28,11 @@ NARROW = {
     "cycle_number": np.int32,
     "is_live": np.bool_,
     "is_idle": np.bool_,
+    "delay": np.float32,
+    "rate": np.float32,
 }
+#: The same of live values, which stand in for a while: a microvolt, and a millionth of the charge.
+NARROW_LIVE = dict.fromkeys(("voltage", "current", "charge"), np.float32)
 #: States of the guard in which no current flows.
 IDLE_STATES = frozenset({"Unmounted", "OpenCircuit", "Loaded", "Tripped", "Finished"})
 #: Currents below this are none, A: ten times the offset of a good potentiostat's lowest range.
@@ -50,9 +54,9 @@ _SAMPLE = (
 class Table:
     """Columns of numbers that grow at the end; reading a column copies nothing."""
 
-    def __init__(self, columns: Sequence[str]) -> None:
+    def __init__(self, columns: Sequence[str], narrow: Mapping[str, type] = NARROW) -> None:
         self._columns: dict[str, AnyArray] = {
-            name: np.empty(SPARE_ROWS, NARROW.get(name, np.float64)) for name in columns
+            name: np.empty(SPARE_ROWS, narrow.get(name, np.float64)) for name in columns
         }
         self._n = 0
 
@@ -104,7 +108,8 @@ class CellLog:
         live: Live values seen between records: ``line``, ``time`` (cycler's clock, NaN while it
             is not known), ``session_time`` (never goes back), ``voltage``, ``current``, ``charge``
             (the integral along the live values, mAh; only differences mean anything).
-        watermarks: ``line`` and ``complete_to`` (session clock; never goes back).
+        watermarks: ``line``, ``complete_to`` (session clock; never goes back), ``delay`` after which
+            it was written (s of that clock), ``rate`` of that clock then; 0 where it is not said.
         comparisons: ``line``, ``device_time``, ``session_time``, ``uncertainty``.
         states: ``line``, ``time``, ``is_idle``.
         mountings: Mounts and dismounts.
@@ -115,8 +120,9 @@ class CellLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.samples = Table(_SAMPLE)
-        self.live = Table(("line", "time", "session_time", "voltage", "current", "charge"))
-        self.watermarks = Table(("line", "complete_to"))
+        names = ("line", "time", "session_time", "voltage", "current", "charge")
+        self.live, self._live_charge = Table(names, NARROW_LIVE), 0.0
+        self.watermarks = Table(("line", "complete_to", "delay", "rate"))
         self.comparisons = Table(("line", "device_time", "session_time", "uncertainty"))
         self.states = Table(("line", "time", "is_idle"))
         self.mountings: list[Mounting] = []
@@ -180,6 +186,20 @@ class CellLog:
         position = int(np.searchsorted(self.watermarks["complete_to"], time))
         return None if position == len(self.watermarks) else int(self.watermarks["line"][position])
 
+    def lateness(self, time: float) -> float:
+        """Wall s after which it was said that all is known up to ``time`` (session clock).
+
+        0 where nobody can tell: the clock stood still, or the log is of before rates were noted.
+        """
+        position = int(np.searchsorted(self.watermarks["complete_to"], time))
+        if position == len(self.watermarks):
+            return math.inf
+        rate, delay, to = (
+            float(self.watermarks[name][position]) for name in ("rate", "delay", "complete_to")
+        )
+        late = (to - time + delay) / rate if rate > 0 else 0.0
+        return late if math.isfinite(late) else 0.0
+
     def mounting_at(self, line: int, time: float) -> Mounting | None:
         """The cell in the guard's care at ``time``, as known at ``line``; None if there is none."""
         known = [each for each in self.mountings if each.line < line and each.time <= time]
@@ -215,14 +235,17 @@ class CellLog:
             last = float(self.live["session_time"][-1])
             seen = max(seen, last)
             mean = 0.5 * (float(self.live["current"][-1]) + current)
-            charge = float(self.live["charge"][-1]) + charge_from(mean, seen - last)
+            charge = self._live_charge + charge_from(mean, seen - last)
+        self._live_charge = charge
         self.live.append(self._line, time, seen, _number(entry, "voltage"), current, charge)
 
     def _watermark(self, entry: Mapping[str, Any]) -> None:
         complete_to = float(entry["complete_to"])
         # Only the first mark that reaches further is ever asked for.
         if math.isfinite(complete_to) and complete_to > self.complete_to:
-            self.watermarks.append(self._line, complete_to)
+            delay, rate = _number(entry, "time") - complete_to, _number(entry, "rate")
+            rate = 0.0 if math.isnan(rate) else rate
+            self.watermarks.append(self._line, complete_to, delay, rate)
 
     def _comparison(self, entry: Mapping[str, Any]) -> None:
         values = [float(entry[name]) for name in ("device_time", "session_time", "uncertainty")]

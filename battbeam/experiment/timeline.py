@@ -91,6 +91,10 @@ class CellTimeline:
         """Whether the log is complete up to ``time`` (session clock)."""
         return self._log.complete_to >= time
 
+    def lateness(self, time: float) -> float:
+        """Wall s after ``time`` (session clock) at which the log was complete up to it."""
+        return self._log.lateness(time)
+
     def at(self, time_start: float, time_end: float) -> CellDuring:
         """The cell during one exposure.
 

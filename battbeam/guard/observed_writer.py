@@ -31,4 +31,4 @@ class ObservedWriter(Writer):
         self._write_live()
         if not math.isnan(complete_to) and not complete_to <= self.watermark:
             self.watermark = complete_to
-        self.line("watermark", complete_to=self.watermark)
+        self.line("watermark", complete_to=self.watermark, rate=self.clock.rate)

@@ -211,7 +211,7 @@ class Writer:
             complete_to = self.watermark
         if math.isnan(self.watermark) or complete_to > self.watermark:
             self.watermark = complete_to
-        self.line("watermark", complete_to=self.watermark)
+        self.line("watermark", complete_to=self.watermark, rate=self.clock.rate)
 
 
 def _step_fields(step: Step | None, step_count: int) -> dict[str, Any]:

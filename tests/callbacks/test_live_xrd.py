@@ -336,9 +336,9 @@ def test_a_frame_waits_for_the_log_and_its_row_is_invalid_when_none_comes(beamli
     beamline.event(105.5)
     for name, doc in beamline.documents:
         callback(name, doc, wall=0.0)
-    assert callback.poll(29.9) == 0
+    assert callback.poll(39.9) == 0
     assert callback.n_pending == 1
-    assert callback.poll(30.1) == 1
+    assert callback.poll(40.1) == 1
     (row,) = rows(found)
     assert (row["valid"], row["invalid_reason"]) == (0, "no cell log")
     assert math.isnan(row["state_of_charge"])

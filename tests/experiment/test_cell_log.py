@@ -118,3 +118,15 @@ def test_a_log_that_became_shorter_is_refused(tmp_path):
     path.write_bytes(line(**SAMPLE))
     with pytest.raises(StorageError, match="became shorter"):
         log.refresh()
+
+
+def test_how_late_the_log_was_complete_is_told_in_wall_seconds(tmp_path):
+    path = tmp_path / "log.jsonl"
+    marks = [(100.0, 40.0, 60.0), (4000.0, 90.0, 60.0), (4001.0, 95.0, 0.0), (4002.0, 99.0, None)]
+    entries = [{"time": t, "complete_to": to, "rate": rate} for t, to, rate in marks]
+    path.write_bytes(b"".join(line(kind="watermark", **entry) for entry in entries))
+    log = CellLog(path)
+    log.refresh()
+    assert log.lateness(40.0) == pytest.approx(1.0)
+    assert log.lateness(41.0) == pytest.approx(3959.0 / 60.0)
+    assert [log.lateness(t) for t in (93.0, 97.0, 100.0)] == [0.0, 0.0, math.inf]

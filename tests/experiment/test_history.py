@@ -117,15 +117,19 @@ def resident() -> float:
 
 
 def cost(timeline: CellTimeline, end: float) -> float:
-    """Wall s of one exposure's state near a time."""
-    began = time.perf_counter()
+    """CPU s of one exposure's state near a time."""
+    began = time.process_time()
     for k in range(300):
         timeline.at(end - 30.0 - k, end - 20.0 - k)
-    return (time.perf_counter() - began) / 300
+    return (time.process_time() - began) / 300
 
 
 @pytest.mark.acceptance
 def test_a_week_at_a_reading_a_second_takes_little_memory_and_a_point_costs_the_same(tmp_path):
+    warm = CellLog(tmp_path / "none.jsonl")
+    for line in week(3600):
+        warm.add(json.dumps(line))
+    cost(CellTimeline(warm), warm.complete_to)
     log, costs, before = CellLog(tmp_path / "none.jsonl"), [], resident()
     timeline, next_look = CellTimeline(log), START + 3600.0
     for line in week(7 * 86_400):

@@ -168,7 +168,7 @@ def test_idle_is_no_current_with_the_voltage_of_live_values(log):
     found = CellTimeline(log).at(START + 2600.0, START + 2700.0)
     assert found.current == 0.0
     assert found.smear == 0.0
-    assert found.voltage == pytest.approx(Protocol().voltage(2650.0), abs=1e-9)
+    assert found.voltage == pytest.approx(Protocol().voltage(2650.0), abs=1e-6)
     assert found.is_live
     before = CellTimeline(log).at(START + 100.0, START + 110.0)
     assert (before.middle.charge, before.step_count, before.is_live) == (0.0, -1, True)
