@@ -20,9 +20,12 @@ from battbeam.guard.driver import Driver, Segment
 from battbeam.guard.endings import is_watched, prepared
 from battbeam.guard.samples import Samples
 
-#: How much above its last voltage under load a load begins that is taken up again, relative: what
-#: the cell may have recovered meanwhile, and not more than its instrument needs some rungs for.
-TAKEN_UP = 0.006
+#: How much above the cell's voltage a load begins, relative: what the cell may recover while its
+#: list is loaded. Too much costs some rungs, of milliseconds each; too little cannot be made up.
+HEADROOM = 0.02
+#: s that a list of a load must have lasted for the next to begin at the cell's rest again; one that
+#: was shorter has not come down to the voltage under load yet, and the next goes on from there.
+COME_DOWN = 1.0
 
 
 class Ending(StrEnum):
@@ -196,13 +199,15 @@ class Runner:
         self._is_loaded = True
 
     def _present_voltage(self) -> float | None:
-        """A load that is taken up again begins near where it was, not at the cell's rest."""
+        """Where a load begins, V."""
         voltage, under_load = self._voltage(), self.samples.recent_voltage
         if voltage is None or not math.isfinite(voltage):
             return None
-        if self.waiting[0].is_continuation and under_load is not None:
-            return min(voltage, under_load * (1 + TAKEN_UP))
-        return voltage
+        following = self.waiting[0]
+        has_come_down = (self.samples.committed.elapsed or 0.0) >= COME_DOWN
+        if following.is_continuation and under_load is not None and not has_come_down:
+            voltage = min(voltage, under_load)
+        return min(voltage * (1 + HEADROOM), max(voltage, following.window.voltage_max))
 
     def run_next(self) -> None:
         """Start the next waiting segment; it is written down before current flows."""
