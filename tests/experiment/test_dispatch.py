@@ -42,6 +42,12 @@ def test_the_earliest_deadline_is_served_first():
     assert Dispatcher(agendas).take(0.0).cell == "cell2"
 
 
+def test_a_short_one_goes_before_a_long_one_that_must_begin_a_little_earlier():
+    agendas = {"cell1": agenda(slot(grace=50.0)), "cell2": agenda(slot(grace=55.0))}
+    durations = {("cell1", "pattern"): 40.0, ("cell2", "pattern"): 1.0}
+    assert Dispatcher(agendas, durations=durations).take(0.0).cell == "cell2"
+
+
 def test_of_two_with_one_deadline_the_higher_rule_is_served_first():
     other = Rule(name="other", when=StepEdge(), measure="pattern")
     agendas = {"cell1": agenda(other, slot()), "cell2": agenda(slot("top"))}
