@@ -3,7 +3,11 @@ import math
 import pytest
 from ophyd.sim import make_fake_device
 
+from battbeam.devices.clock import SimulatedClock
 from battbeam.devices.clock_watch import LATENCY, ClockWatch
+from battbeam.processes import wait_for
+from battbeam.sim.run import SimulatedBeamline
+from battbeam.sim.scenario import Detector, Scenario
 
 
 class HandClock:
@@ -26,12 +30,40 @@ def watch():
 def test_the_promptest_arrival_counts(watch):
     made, clock = watch
     assert all(map(math.isnan, made.comparison()))
-    for late in (0.5, 0.003, 0.2):
+    for late in (0.5, 0.003, 0.2, 0.004):
         clock.time += 1.0
         made._arrived(timestamp=clock.time + 120.0 - late)
     device, session, uncertainty = made.comparison()
     assert device - session == pytest.approx(120.0, abs=0.003)
     assert uncertainty == pytest.approx(LATENCY, rel=0.5)
+
+
+def test_a_single_arrival_proves_little(watch):
+    made, clock = watch
+    made._arrived(timestamp=clock.time - 1.0)
+    assert made.comparison()[2] > 0.3
+
+
+@pytest.mark.ioc
+@pytest.mark.acceptance
+def test_the_detectors_clock_is_found_through_the_wire(tmp_path, monkeypatch):
+    detector = Detector(n_rows=32, n_columns=32, clock_offset=-45.0, clock_drift=40e-6)
+    scenario = Scenario(name="clocks", rate=10.0, detector=detector)
+    with SimulatedBeamline(scenario, tmp_path, with_guard=False) as simulated:
+        connection = simulated.start()
+        for name, value in connection.environment().items():
+            monkeypatch.setenv(name, value)
+        clock = SimulatedClock(connection.clock, name="clock")
+        made = ClockWatch(f"{connection.beamline}DET1:HEARTBEAT", name="detector", clock=clock)
+        clock.wait_for_connection(timeout=20)
+        made.wait_for_connection(timeout=20)
+        wait_for(lambda: made.comparison()[2] < 0.2, timeout=30, what="two prompt arrivals")
+        device, session, uncertainty = made.comparison()
+        made.destroy()
+        clock.destroy()
+    truth = -45.0 + 40e-6 * (session - scenario.start)
+    print(f"off by {device - session - truth:.3f} s, uncertainty {uncertainty:.3f} s")
+    assert device - session == pytest.approx(truth, abs=4 * uncertainty)
 
 
 def test_a_reading_holds_the_comparison(watch):
