@@ -9,11 +9,12 @@ number differs).
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from battbeam.experiment.conditions import AbsoluteClock, ChargeStep, VoltageCrossing
-from battbeam.experiment.schedule import Due, Rule, Schedule
+from battbeam.experiment.schedule import Agenda, Due, Rule, Schedule
 from battbeam.experiment.watchers import CellReading
 from benchmarks.compare import Comparison, in_turn
 
@@ -22,6 +23,18 @@ BOUND = 5e-6  # s: a few steps of double precision at the times of today
 #: V, mAh, s, s.
 LEVEL, STEP, PERIOD, HALF_CYCLE = 3.45, 0.1, 40.0, 7200.0
 BEGIN = 1.79e9
+TEN = """
+slope: when the voltage rises through 3.45 V, measure map
+top: every 40 s while voltage > 3.8 V, else every 200 s, measure pattern
+relaxed: at the end of each rest, 60 s before, measure map
+settled: when dV/dt settles below 0.05 V/h over 300 s, measure map
+levels: at 0.5, 1, 1.5 mAh, measure map
+charge: each time 0.05 mAh has passed, measure pattern
+steps: 300 s after (when a step begins), measure pattern
+cycles: when a cycle begins, at most 20 times, measure tomogram
+hot: when temperature > 40 degC and current > 0 A for 5 s, measure pattern
+short: when the voltage falls faster than 0.05 V/s over 10 s, measure tomogram
+"""
 
 
 def run(*, small: bool = False) -> list[Comparison]:
@@ -41,7 +54,48 @@ def run(*, small: bool = False) -> list[Comparison]:
         reference="s, time of a condition, from numpy over the whole record",
         notes={name: f"{n_readings / t.wall:.3g} readings/s" for name, t in timings.items()},
     )
-    return [compared]
+    return [compared, _growth(n_readings, n_turns=n_turns)]
+
+
+def _growth(n_readings: int, *, n_turns: int) -> Comparison:
+    """Ten rules of every kind: readings of the first days against those after a long while."""
+    readings = _readings(8 * n_readings if n_turns > 1 else 2 * n_readings)
+    fresh, aged = _agenda(), _agenda()
+    _follow(aged, readings[:-n_readings])
+    early, late = readings[:n_readings], readings[-n_readings:]
+    # Each turn goes on where it was: time must not go back in an agenda.
+    span = readings[-1].time - BEGIN + 1
+    turns = {"first": 0, "later": 0}
+
+    def go_on(name: str, agenda: Agenda, part: list[CellReading]) -> None:
+        shift, turns[name] = turns[name] * span, turns[name] + 1
+        _follow(agenda, [replace(each, time=each.time + shift) for each in part])
+
+    ways: dict[str, Callable[[], object]] = {
+        "after a while": lambda: go_on("later", aged, late),
+        "fresh": lambda: go_on("first", fresh, early),
+    }
+    timings = in_turn(ways, n_turns=n_turns)
+    return Comparison(
+        case=f"{n_readings} readings, 10 rules",
+        ways=timings,
+        deviation=float(len(aged.waiting)),
+        bound=0.0,
+        reference="rules left waiting",
+        notes={name: f"{n_readings / t.wall:.3g} readings/s" for name, t in timings.items()},
+    )
+
+
+def _agenda() -> Agenda:
+    return Agenda(Schedule.parse(TEN).evaluator(start=BEGIN))
+
+
+def _follow(agenda: Agenda, readings: list[CellReading]) -> None:
+    for reading in readings:
+        agenda.feed(reading)
+        while agenda.take(reading.time) is not None:
+            pass
+        agenda.missed()
 
 
 def _readings(n: int) -> list[CellReading]:

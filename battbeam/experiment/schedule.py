@@ -9,7 +9,6 @@ import re
 from pathlib import Path
 from typing import Literal
 
-import yaml  # type: ignore[import-untyped]
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from battbeam.errors import PreflightError
@@ -17,6 +16,7 @@ from battbeam.experiment.agenda import Agenda, Due, Evaluator
 from battbeam.experiment.amounts import FRACTION, TIME
 from battbeam.experiment.cell import CellPassport
 from battbeam.experiment.conditions import Condition
+from battbeam.experiment.document import YAML_SUFFIXES, read_values
 
 __all__ = ["Agenda", "Coupling", "Due", "Evaluator", "Rule", "Schedule"]
 
@@ -117,13 +117,13 @@ class Schedule(BaseModel):
             PreflightError: With every fault.
         """
         path = Path(path)
+        if path.suffix.lower() in (".json", *YAML_SUFFIXES):
+            return cls._of_document(read_values(path, "schedule"), path)
         try:
-            text = path.read_text()
-        except OSError as error:
-            raise PreflightError("schedule", [f"{path}: {error.strerror}"]) from error
-        if path.suffix not in (".json", ".yaml", ".yml"):
-            return cls.parse(text)
-        return cls._of_document(_document(text, path), path)
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise PreflightError("schedule", [f"{path}: cannot be read ({error})"]) from error
+        return cls.parse(text)
 
     @classmethod
     def _of_document(cls, document: object, path: Path) -> "Schedule":
@@ -203,11 +203,3 @@ class Schedule(BaseModel):
         """
         anchored = self if start is None else self.anchored(start)
         return Evaluator(anchored, passport=passport, start=start)
-
-
-def _document(text: str, path: Path) -> object:
-    try:
-        document: object = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
-        raise PreflightError("schedule", [f"{path}: not {path.suffix[1:]} ({error})"]) from error
-    return document

@@ -154,8 +154,11 @@ def test_files_hold_text_or_values(tmp_path):
 def test_a_file_that_holds_no_schedule_says_so(tmp_path):
     with pytest.raises(PreflightError, match="No such file"):
         Schedule.read(tmp_path / "none.txt")
+    (tmp_path / "s.txt").write_bytes(b"a: \xff")
+    with pytest.raises(PreflightError, match="cannot be read"):
+        Schedule.read(tmp_path / "s.txt")
     (tmp_path / "s.json").write_text("{")
-    with pytest.raises(PreflightError, match="not json"):
+    with pytest.raises(PreflightError, match="not JSON"):
         Schedule.read(tmp_path / "s.json")
     (tmp_path / "s.yaml").write_text("rules: [{name: a, measure: p, when: {kind: nap}}]")
     with pytest.raises(PreflightError, match=r"rules.0.when.*'nap'"):
