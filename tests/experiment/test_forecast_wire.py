@@ -131,8 +131,12 @@ def brightest(truth):
 
 def test_four_cells_at_different_rates_are_served_as_forecast(tmp_path):
     scenario = Scenario(name="four", rate=20.0, detector=SMALL, cells=(Cell(),) * 4)
-    parameters = {"length": 1800.0, "interval": 900.0}
-    foreseen, length, runs, truth = compared("four_cells_xrd", scenario, tmp_path, **parameters)
+    # Not 1800 s: half the capacity would just be reached at 1C, or just not.
+    parameters = {"length": 1700.0, "interval": 900.0}
+    foreseen, _, runs, truth = compared("four_cells_xrd", scenario, tmp_path, **parameters)
+    # Mounting, loading and closing of four cells is the machine's business.
+    begin = min(row["rules_due"] for row in rules(runs))
+    length = max(line["exposure_end"] for line in truth) - begin
     assert length == pytest.approx(foreseen.duration, rel=0.05)
     assert foreseen.n_frames == len(truth)
     photons = sum(line["photons"] for line in truth)
