@@ -156,7 +156,7 @@ def test_a_clock_two_minutes_off_that_drifts_and_jitters_is_recovered_in_an_hour
     cycler = Cycler(clock_offset=OFFSET, clock_drift=DRIFT, clock_jitter=0.1)
     scenario = Scenario(name="clocks", rate=10.0, cycler=cycler)
     rest = {"step": "open_circuit_voltage", "until_time_s": 150}
-    charge = {"step": "constant_current", "rate_C": 1, "until_time_s": 1650, "until_voltage_V": 4}
+    charge = {"step": "constant_current", "rate_C": 1, "until_time_s": 1650, "until_voltage_V": 3.8}
     discharge = {**charge, "rate_C": -1, "until_voltage_V": 2.6}
     protocol = {"record": {"time_s": 10}, "method": [rest, charge, rest, discharge]}
     with SimulatedBeamline(scenario, tmp_path, with_beamline=False) as simulated:
