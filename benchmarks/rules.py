@@ -59,7 +59,7 @@ def run(*, small: bool = False) -> list[Comparison]:
 
 def _growth(n_readings: int, *, n_turns: int) -> Comparison:
     """Ten rules of every kind: readings of the first days against those after a long while."""
-    readings = _readings(8 * n_readings if n_turns > 1 else 2 * n_readings)
+    readings = _readings(4 * n_readings)
     fresh, aged = _agenda(), _agenda()
     _follow(aged, readings[:-n_readings])
     early, late = readings[:n_readings], readings[-n_readings:]
