@@ -134,14 +134,17 @@ def operando(
         **(md or {}),
     }
 
-    def experiment(uid: str) -> Plan:
+    wake = Wake()
+
+    def followed(service: Service) -> Plan:
+        # The first slot is the start: whatever takes long comes before it.
+        yield from service.get_ready()
         yield from _started(cells, wanted, policies)
         now = clock.now()
         start = now if earlier is None else earlier.start
         if earlier is not None:
             yield from write_gap(earlier, now)
         watch = Watch(list(cells.values()), beam, clock)
-        service = Service(uid, measurements, cells, beam, clock, stage=stage, dose=dose)
         agendas = {
             name: _agenda(schedule.for_cell(name), cells[name], start, now)
             for name in schedule.cells
@@ -154,24 +157,26 @@ def operando(
                 f"cell {name!r} is left without a rule; leave one" for name in without
             ]
 
-        wake, file = Wake(), ScheduleFile(schedule_file, edit_faults)
+        file = ScheduleFile(schedule_file, edit_faults)
         file.write(schedule)
         revisions = Revisions(start)
         yield from revisions.write(Revision(schedule), now)
         wake.watch([cell.potentiostat for cell in cells.values()])
-        follower = Follower(schedule, dispatcher, service, watch, file, revisions, wake)
+        yield from Follower(schedule, dispatcher, service, watch, file, revisions, wake).follow()
+
+    def experiment(uid: str) -> Plan:
+        service = Service(uid, measurements, cells, beam, clock, stage=stage, dose=dose)
+        service.expect(schedule.rules)
 
         def closed() -> Plan:
             wake.forget()
             yield from service.close()
 
-        safe = positions_put_back(shutter_closed_after(follower.follow(), beam), motors)
-        yield from bpp.finalize_wrapper(safe, closed)
+        safe = positions_put_back(shutter_closed_after(followed(service), beam), motors)
+        told = _told(safe, [cell.potentiostat for cell in cells.values()])
+        yield from bpp.finalize_wrapper(told, closed)
 
-    def told(uid: str) -> Plan:
-        yield from _told(experiment(uid), [cell.potentiostat for cell in cells.values()])
-
-    return (yield from bpp.set_run_key_wrapper(run(told, said), RUN_KEY))
+    return (yield from bpp.set_run_key_wrapper(run(experiment, said), RUN_KEY))
 
 
 def _protocol_of(

@@ -1,7 +1,7 @@
 """This file is where what is due is measured, and where it is written down how that went."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -83,11 +83,13 @@ class Service:
         self._next: SeriesRun | None = None
         self._notes = RuleNotes("", name="rules")
 
-    def expect(self, rule: Rule) -> None:
-        """What will probably be measured next, for `get_ready`."""
-        measurement = self._measurements[rule.measure]
-        if isinstance(measurement, Pattern):
-            self._next = self._series_of(rule.name, rule.measure, rule.cell, measurement)
+    def expect(self, rules: Sequence[Rule]) -> None:
+        """The first pattern of these will probably be the first: `get_ready` stages for it."""
+        for rule in rules:
+            measurement = self._measurements[rule.measure]
+            if isinstance(measurement, Pattern):
+                self._next = self._series_of(rule.name, rule.measure, rule.cell, measurement)
+                return
 
     def get_ready(self) -> Plan:
         """While there is nothing else to do: stage what was measured last, if nothing is."""
