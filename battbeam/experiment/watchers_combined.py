@@ -44,7 +44,7 @@ def _once(mets: list[Met]) -> list[Met]:
         expires=max(met.expires for met in served),
         remark=f"{len(served)} of its conditions were met together",
     )
-    return [met for met in mets if met.missed] + [first]
+    return sorted([*(met for met in mets if met.missed), first], key=lambda met: met.due)
 
 
 class AllOfWatcher:
