@@ -268,6 +268,8 @@ EVERY_STEP = (
         "points_per_decade": 3,
         "measures_per_point": 1,
     },
+    # The cell is shared: it is left as empty as it was found.
+    {"step": "constant_current", "rate_C": -2, "until_time_s": 600, "until_voltage_V": 2.6},
 )
 
 
@@ -325,6 +327,7 @@ RATES = {
 @pytest.mark.acceptance
 @pytest.mark.parametrize("name", RATES)
 def test_charge_and_transitions_agree_with_the_hidden_history(cell, name):
+    empty(cell)
     first = cell.next_line()
     cell.run(*RATES[name])
     cell.wait_state("Finished", timeout=200)
@@ -352,6 +355,7 @@ def test_charge_and_transitions_agree_with_the_hidden_history(cell, name):
 @pytest.mark.acceptance
 def test_a_load_discharges_a_cell_to_its_end_as_one_step_over_several_lists(cell):
     """The constant load of a primary cell, scaled: the cell's own resistance is 5 % of it."""
+    empty(cell)
     first = cell.next_line()
     charge = {"step": "constant_current", "rate_C": 2, "until_time_s": 300, "until_voltage_V": 3.8}
     load = {"step": "constant_resistance", "resistance_ohm": 450, "until_voltage_V": 2.6}
@@ -366,6 +370,14 @@ def test_a_load_discharges_a_cell_to_its_end_as_one_step_over_several_lists(cell
     deviations = [abs(-line["current"] * 450 / line["voltage"] - 1) for line in under]
     assert max(deviations) < 0.005
     assert loaded[-1]["voltage"] == pytest.approx(2.6, abs=2e-3)
+
+
+def empty(cell):
+    """The cell is shared: begin with it discharged."""
+    cell.run(
+        {"step": "constant_current", "rate_C": -2, "until_time_s": 3600, "until_voltage_V": 2.6}
+    )
+    cell.wait_state("Finished", timeout=60)
 
 
 def hidden_currents(cell, samples):
