@@ -150,6 +150,9 @@ def operando(
             for name in schedule.cells
         }
         dispatcher = _dispatcher(agendas, measurements, cells, stage, clock, parking)
+        # So that it is known what holds when the first slots are due.
+        for name in agendas:
+            dispatcher.feed(name, cells[name].reading(now), now)
 
         def edit_faults(edited: Schedule) -> list[str]:
             without = [name for name in dispatcher.agendas if name not in edited.cells]

@@ -153,7 +153,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
                 f"{prefix}SAMPLE:{name}",
                 units="mm",
                 limits=stage_limits(scenario, axis),
-                velocity=20,
+                velocity=50,
                 on_change=self._count_photons,
             )
             for axis, name in enumerate("XY")

@@ -38,7 +38,7 @@ START_TIMEOUT = 60.0
 #: Wall s that a point takes beside its exposure: Channel Access, drawing and writing a frame.
 POINT_OVERHEAD = 0.4
 #: Wall s from one cell to another: detectors staged for another run.
-CELL_CHANGE = 1.0
+CELL_CHANGE = 0.6
 #: Marks of the ruler with which the staff measured the detector's distance, mm.
 _RULER = 2
 
