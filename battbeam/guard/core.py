@@ -272,7 +272,7 @@ class Guard:
             self.writer.record(record, runner.step, runner.step_count)
             self._judge(record, flows=flows)
         for impedance in readings.impedances:
-            self.writer.impedance(impedance, runner.step, runner.step_count)
+            self.writer.impedance(impedance, *runner.step_at(impedance.step))
         for live in map(self._with_temperature, readings.lives):
             self.writer.take_live(
                 live, runner.step, runner.step_count, is_active=runner.is_active, wall=wall

@@ -158,6 +158,11 @@ class Runner:
             return None
         return self.segment.steps[min(max(self.samples.step, 0), len(self.segment.steps) - 1)]
 
+    def step_at(self, position: int) -> tuple[Step | None, int]:
+        """The step at a place in the segment that runs, or ran last, and its step count."""
+        step = self.segment.steps[position] if self.segment else None
+        return step, self.first_step_count + position
+
     @property
     def steps_ahead(self) -> tuple[Step, ...]:
         """Steps behind the present one."""
