@@ -290,7 +290,8 @@ def test_every_step_type_runs_over_the_wire_and_its_charge_is_the_hidden_one(cel
     load = [line for line in by_step[3] if line["elapsed"] > 1.0]
     deviations = [abs(-line["current"] * 800 / line["voltage"] - 1) for line in load]
     assert max(deviations) < 0.005
-    assert load[-1]["elapsed"] == pytest.approx(150, abs=10)
+    # The guard ends it: a look and a put, 0.1 s of wall time, are 30 s here.
+    assert 150 <= load[-1]["elapsed"] + 0.5 < 150 + 0.1 * RATE
     assert by_step[4][-1]["voltage"] == pytest.approx(3.5, abs=1e-3)
     assert by_step[4][-1]["elapsed"] - by_step[4][0]["elapsed"] == pytest.approx(100, abs=0.1)
     assert by_step[5][-1]["elapsed"] < 2900
