@@ -25,7 +25,7 @@ SCHEDULE = """\
 # cell1: GITT, at the end of each relaxation, before the next pulse
 relaxed: at the end of each rest, 60 s before, measure lfp of cell1 (step then measure)
 # cell2: five times denser at the top of charge
-top of charge: every 2 min while voltage > 4.1 V, else every 10 min, measure nmc of cell2
+top of charge: every 2 min while voltage > 4.1 V, else every 10 min, at most 1 min late, measure nmc of cell2
 # too long for 1C, short enough for C/2
 survey: every 20 min, measure survey of cell2 (smear at most 2 %)
 """
@@ -34,7 +34,7 @@ ADDED = "discharge: every 200 s while current < 0 A, measure nmc of cell2\n"
 #: s of cell time after the start at which the line is added.
 EDITED_AT = 2400.0
 #: s of cell time after the start at which the beam is lost, and for how long.
-LOST_AT, LOST_FOR = 1440.0, 160.0
+LOST_AT, LOST_FOR = 1740.0, 180.0
 #: s, of one pattern, and frames of the long one.
 EXPOSURE, SURVEY_FRAMES = 24.0, 5
 POLICIES = {"plan_end": "open_circuit", "failure": "open_circuit", "client_loss": "open_circuit"}

@@ -63,7 +63,7 @@ def run_schedule_demo(options: ScheduleOptions, console: Console | None = None) 
             screen.print("waiting for the catalogue")
             services.wait_published(timeout=PUBLISH_TIMEOUT)
             outcome, n_rows = read(connection, operando)
-    found = judged(outcome, believed)
+    found = judged(outcome, believed, rate=options.speed)
     truth = outcome.measured["cell1"].truth
     found += bookkeeping(connection, truth, n_rows, list(outcome.cells.values()))
     _leave(options, outcome, found, screen, time.monotonic() - began)
