@@ -29,7 +29,7 @@ from battbeam.plots import CellTrace, operando_cells
 from battbeam.serve import Services
 from battbeam.session import Session, open_session
 from battbeam.sim.history import History, history_path
-from battbeam.sim.run import BEAMLINE_PREFIX, SimulatedBeamline
+from battbeam.sim.run import SimulatedBeamline
 from battbeam.storage.catalog import Catalog
 
 #: Of the simulated ring's fault: its place among the choices.
@@ -84,13 +84,13 @@ def _measure(session: Session, believed: dict[str, dict[str, Any]]) -> str:
         protocols=protocols(),
         schedule_file=schedule_file,
     )
-    with happenings(beamline, schedule_file, _loss_of_beam()):
+    with happenings(beamline, schedule_file, _loss_of_beam(session.connection)):
         return session.run(plan)[0]
 
 
-def _loss_of_beam() -> Callable[[bool], None]:
+def _loss_of_beam(connection: Connection) -> Callable[[bool], None]:
     """Takes the simulated ring's beam away, and gives it back."""
-    (fault,) = Context(timeout=5).get_pvs(f"{BEAMLINE_PREFIX}RING:FAULT")
+    (fault,) = Context(timeout=5).get_pvs(f"{connection.beamline}RING:FAULT")
 
     def lose(is_lost: bool) -> None:
         fault.wait_for_connection(timeout=10)

@@ -37,7 +37,6 @@ from battbeam.sim.truth import TruthWriter
 from battbeam.sim.writer import Writer
 from battbeam.units import HC
 
-PREFIX = "SIM:BL:"
 #: Of the monochromator's Si(111) planes, angstrom.
 D_SPACING = 3.13560
 #: What the attenuator can put in.
@@ -286,7 +285,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
 def main(directory: Path) -> None:
     """Serve the beamline of the scenario in ``directory``."""
     scenario = Scenario.read(directory / "sim" / "scenario.json")
-    clock = ClockClient()
+    clock = ClockClient(scenario.clock_prefix)
     beam_log = BeamLog(scenario.beam, start=scenario.start)
     histories = [
         History(history_path(directory, number)) for number in range(1, len(scenario.cells) + 1)
@@ -301,7 +300,7 @@ def main(directory: Path) -> None:
     )
     (directory / "frames").mkdir(parents=True, exist_ok=True)
     beamline = Beamline(
-        PREFIX,
+        scenario.beamline_prefix,
         scenario=scenario,
         clock=clock,
         camera=camera,

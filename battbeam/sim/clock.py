@@ -24,7 +24,6 @@ from battbeam.experiment.clock import ClockState
 from battbeam.sim.scenario import Scenario
 from battbeam.sim.server import serve
 
-PREFIX = "SIM:CLOCK:"
 #: Wall seconds that a freezer lasts unless it is renewed.
 LEASE = 5.0
 #: Rates that can be set, s of cell time per s of wall time.
@@ -196,7 +195,7 @@ class ClockClient:
     beyond; it goes on to show that time until the clock has caught up.
     """
 
-    def __init__(self, prefix: str = PREFIX, *, timeout: float = 30.0) -> None:
+    def __init__(self, prefix: str, *, timeout: float = 30.0) -> None:
         """Connect, and wait for the first state.
 
         Raises:
@@ -290,5 +289,5 @@ def main(directory: Path) -> None:
     """Serve the clock of the scenario in ``directory``."""
     scenario = Scenario.read(directory / "sim" / "scenario.json")
     clock = SimulatedClock(epoch=scenario.start, rate=scenario.rate, wall=time.time())
-    server = ClockServer(PREFIX, clock)
+    server = ClockServer(scenario.clock_prefix, clock)
     serve(server.pvdb, prepare=server.prepare, background=server.run)

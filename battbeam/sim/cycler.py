@@ -1,6 +1,7 @@
 """This file is where the simulated cycler is served, under the PV names of EPICS-ECLab.
 
-``SIM:ECLAB:C1:EWE`` and so on; technique parameters are ``C1:T:<TECHNIQUE>:<instance>:<NAME>:SP``.
+``SIM:ECLAB:C1:EWE`` and so on, ``SIM:`` being the scenario's prefix; technique parameters are
+``C1:T:<TECHNIQUE>:<instance>:<NAME>:SP``.
 A list of techniques is loaded by putting their names to ``LOADTECH:SP`` ("ocv,cplimit") after their
 parameters; the first OCV of a list takes instance 0, the second instance 1. What it refuses leaves
 everything as it was, sets the PV's alarm (WRITE, INVALID), and is logged. After STOP a list has to
@@ -31,7 +32,6 @@ from battbeam.sim.history import HistoryWriter, history_path
 from battbeam.sim.scenario import Scenario
 from battbeam.sim.server import serve
 
-PREFIX = "SIM:ECLAB:"
 #: Wall seconds between updates: shortest (50 live values a second) and longest.
 UPDATE_INTERVALS = (0.02, 0.2)
 
@@ -53,7 +53,7 @@ class SimulatedCycler:
         self._scenario = scenario
         self._data = directory / "sim" / "eclab"
         self._data.mkdir(parents=True, exist_ok=True)
-        self._instrument = CyclerGroup(PREFIX)
+        self._instrument = CyclerGroup(scenario.cycler_prefix)
         self._clock: ClockClient | None = None
         self.channels = [
             self._channel(number, directory) for number in range(1, len(scenario.cells) + 1)
@@ -61,7 +61,7 @@ class SimulatedCycler:
 
     def _channel(self, number: int, directory: Path) -> ChannelGroup:
         scenario = self._scenario
-        settings = scenario.cycler
+        settings, prefix = scenario.cycler, scenario.cycler_prefix
         clock = DeviceClock.of_cycler(settings, start=scenario.start, seed=scenario.seed)
         model = Channel(
             HalfCell(scenario.cells[number - 1]),
@@ -70,8 +70,8 @@ class SimulatedCycler:
             noise=random.Random(f"{scenario.seed}-{number}"),
         )
         return ChannelGroup(
-            f"{PREFIX}C{number}:",
-            thermostat_prefix=f"{PREFIX}TEMP{number}:",
+            f"{prefix}C{number}:",
+            thermostat_prefix=f"{prefix}TEMP{number}:",
             channel=model,
             settings=settings,
             files=DataFiles(number, buffered=settings.buffers_data_file),
@@ -90,7 +90,7 @@ class SimulatedCycler:
 
     async def prepare(self) -> None:
         """Connect to the clock, and fill in what a client may read at once."""
-        clock = self._clock = await asyncio.to_thread(ClockClient)
+        clock = self._clock = await asyncio.to_thread(ClockClient, self._scenario.clock_prefix)
         await self._instrument.n_channels.write(len(self.channels))
         for number, group in enumerate(self.channels, start=1):
             group.now = clock.now

@@ -1,4 +1,4 @@
-"""This file is where the beamline sends pulses on the line to the cycler: ``SIM:BL:MARKER``."""
+"""This file is where the beamline sends pulses on the line to the cycler, ``MARKER``."""
 
 import asyncio
 import math

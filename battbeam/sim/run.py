@@ -16,13 +16,11 @@ import battbeam
 from battbeam.connection import Connection, FluxCalibration, GuardAddress, SiteNotes
 from battbeam.errors import ProcessError
 from battbeam.processes import Child, Supervisor, free_port, server_environment
-from battbeam.sim import clock, cycler
 from battbeam.sim.beam import REFERENCE_CURRENT
 from battbeam.sim.history import history_path
 from battbeam.sim.marker import marker_path
 from battbeam.sim.scenario import Cell, Chemistry, Scenario
 
-BEAMLINE_PREFIX = "SIM:BL:"
 #: Hard limits that the guard of a simulated half cell is given, by chemistry: V, V, A.
 HARD_LIMITS: Mapping[Chemistry, tuple[float, float, float]] = {
     "lfp": (2.0, 4.2, 0.05),
@@ -154,8 +152,8 @@ class SimulatedBeamline:
             directory=self.directory,
             simulated=True,
             ca_addresses=[f"127.0.0.1:{port}" for port in ports.values()],
-            clock=clock.PREFIX,
-            beamline=BEAMLINE_PREFIX if self._with_beamline else "",
+            clock=self.scenario.clock_prefix,
+            beamline=self.scenario.beamline_prefix if self._with_beamline else "",
             guards=guards,
             devices=self._devices,
         )
@@ -181,7 +179,7 @@ class SimulatedBeamline:
             return {}
         return {
             f"cell{number}": GuardAddress(
-                prefix=f"SIM:CELL{number}:",
+                prefix=self.scenario.guard_prefix(number),
                 log=self.directory / "guard" / f"cell{number}" / "log.jsonl",
             )
             for number in range(1, len(self.scenario.cells) + 1)
@@ -197,16 +195,16 @@ class SimulatedBeamline:
             "hard_limits": {"voltage_min": low, "voltage_max": high, "current_max": largest},
             "driver": {
                 "kind": "eclab",
-                "prefix": cycler.PREFIX,
+                "prefix": self.scenario.cycler_prefix,
                 "channel": channel,
                 "file_prefix": str(data / name),
                 "data_directory": str(data),
             },
-            "clock": clock.PREFIX,
+            "clock": self.scenario.clock_prefix,
             "simulated": True,
             "thermostat": {
-                "readback": f"{cycler.PREFIX}TEMP{channel}:RBV",
-                "setpoint": f"{cycler.PREFIX}TEMP{channel}:SP",
+                "readback": f"{self.scenario.cycler_prefix}TEMP{channel}:RBV",
+                "setpoint": f"{self.scenario.cycler_prefix}TEMP{channel}:SP",
             },
         }
         path = address.log.parent / "guard.json"

@@ -47,6 +47,8 @@ __all__ = [
 _CHANGER_SPACING, _CHANGER_ROWS = 18.0, (0, 1, -1)
 #: mm about the standard's position that belong to it.
 STANDARD_RADIUS = 2.0
+#: Characters at most of a prefix: an EPICS record's name has 60, the cycler's longest suffix 40.
+_PREFIX_LENGTH = 20
 
 
 class Beam(Part):
@@ -166,6 +168,7 @@ class Scenario(Part):
     Attributes:
         name: Of the scenario.
         seed: Of every random number.
+        prefix: With which the name of every PV begins; it ends with a colon.
         rate: s of cell time per s of wall time.
         start: Time on the simulated clock at which it starts, s since the Unix epoch.
         cells: One on each channel of the cycler, channel 1 first, all on the sample changer.
@@ -180,6 +183,9 @@ class Scenario(Part):
 
     name: str = "coin_cell"
     seed: int = 1
+    prefix: str = Field(
+        default="SIM:", max_length=_PREFIX_LENGTH, pattern=r"^[A-Za-z0-9_-]+(:[A-Za-z0-9_-]+)*:$"
+    )
     rate: float = Field(default=60.0, ge=0.1, le=3600)
     start: float = 1_750_000_000.0
     cells: tuple[Cell, ...] = Field(default=(Cell(),), min_length=1)
@@ -226,6 +232,25 @@ class Scenario(Part):
             for (one, at, radius), (other, there, far) in itertools.combinations(places, 2)
             if math.dist(at, there) < radius + far
         ]
+
+    @property
+    def clock_prefix(self) -> str:
+        """Of the clock's PVs."""
+        return f"{self.prefix}CLOCK:"
+
+    @property
+    def cycler_prefix(self) -> str:
+        """Of the cycler's PVs."""
+        return f"{self.prefix}ECLAB:"
+
+    @property
+    def beamline_prefix(self) -> str:
+        """Of the PVs of motors, ring, shutter, counters and detector."""
+        return f"{self.prefix}BL:"
+
+    def guard_prefix(self, number: int) -> str:
+        """Of the PVs of a cell's guard; number 1 is the first."""
+        return f"{self.prefix}CELL{number}:"
 
     @property
     def positions(self) -> tuple[Position, ...]:

@@ -216,7 +216,7 @@ def test_a_train_is_written_frame_by_frame_with_its_times(panel: Panel) -> None:
 
 
 def test_an_exposure_takes_its_time_on_the_session_clock(panel: Panel) -> None:
-    clock = ClockClient()
+    clock = ClockClient("SIM:CLOCK:")
     try:
         before = clock.now()
         panel.expose(12.0)

@@ -4,7 +4,6 @@ import pytest
 
 from battbeam.errors import DeviceError
 from battbeam.processes import wait_for
-from battbeam.sim import clock as sim_clock
 from battbeam.sim.clock import LEASE, ClockClient, SimulatedClock
 from battbeam.sim.run import SimulatedBeamline
 from battbeam.sim.scenario import Scenario
@@ -105,7 +104,7 @@ def test_clients_see_the_clock_run_freeze_and_change_its_rate(tmp_path, monkeypa
     with SimulatedBeamline(scenario, tmp_path, with_beamline=False, with_guard=False) as running:
         for name, value in running.start().environment().items():
             monkeypatch.setenv(name, value)
-        client, other = ClockClient(), ClockClient(sim_clock.PREFIX)
+        client, other = (ClockClient(scenario.clock_prefix) for _ in range(2))
         try:
             assert scenario.start <= client.now() < scenario.start + 60.0 * 60.0
             wall, shown = time.time(), client.now()

@@ -116,7 +116,7 @@ def test_a_technique_list_runs_and_live_values_carry_the_sessions_time(client, r
     assert client.get("STATE") == 1
     assert client.get("START") == 0
     wait_for(lambda: len(times) > 20, timeout=TIMEOUT, what="live values")
-    clock = ClockClient()
+    clock = ClockClient("SIM:CLOCK:")
     stamp, elapsed = times[-1]
     assert stamp <= clock.now()
     clock.close()
@@ -237,7 +237,7 @@ def test_channels_are_independent(client):
 
 def test_the_history_covers_the_present_running_or_idle(client, running):
     history = History(history_path(running.directory, 1))
-    clock = ClockClient()
+    clock = ClockClient("SIM:CLOCK:")
     history.wait(clock.now(), timeout=2.0)
     load_charge(client)
     client.put("START", 1)

@@ -71,3 +71,18 @@ def test_every_field_of_a_scenario_has_its_line_in_the_documentation():
     }
     assert len(fields) > 60
     assert fields <= documented
+
+
+def test_a_scenario_may_give_every_pv_another_name():
+    here, there = Scenario(), Scenario(prefix="XPD:28-ID:")
+    assert here.guard_prefix(1) == "SIM:CELL1:"
+    assert there.guard_prefix(2) == "XPD:28-ID:CELL2:"
+    for name in ("clock", "cycler", "beamline"):
+        suffix = getattr(here, f"{name}_prefix").removeprefix("SIM:")
+        assert getattr(there, f"{name}_prefix") == f"XPD:28-ID:{suffix}"
+
+
+@pytest.mark.parametrize("prefix", ["", "SIM", "S M:", ":", "SIM::", "A" * 20 + ":"])
+def test_a_prefix_that_makes_no_pv_names_is_refused(prefix):
+    with pytest.raises(ValueError, match="prefix"):
+        Scenario(prefix=prefix)
