@@ -98,7 +98,7 @@ class RuleNotes(Notes):
 class ClockNotes(Notes):
     """One comparison of a clock with the session's."""
 
-    device = _text("whose clock")
+    device = _text("whose clock: 'cycler', or the name of the detector")
     cell = _text("name of the guard's cell, of a cycler's clock")
     time = _number("s", "when they were compared, session clock")
     device_time = _number("s", "what it showed, s since 1970")

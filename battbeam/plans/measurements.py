@@ -1,6 +1,6 @@
 """This file is where it is said what a rule of the schedule may measure, and what that costs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +75,12 @@ Measurement = Pattern | OwnRun
 def cost_of(measurement: Measurement) -> Cost | None:
     """What a measurement costs, if that is known."""
     return measurement.cost() if isinstance(measurement, Pattern) else measurement.cost
+
+
+def detectors_of(measurements: Iterable[Measurement]) -> list[AreaDetector]:
+    """What the patterns expose, each once; a plan with a run of its own keeps its to itself."""
+    patterns = (one for one in measurements if isinstance(one, Pattern))
+    return list(dict.fromkeys(each for one in patterns for each in one.exposure.detectors))
 
 
 def _pixels(detector: AreaDetector) -> int:

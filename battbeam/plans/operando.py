@@ -32,7 +32,7 @@ from battbeam.plans.experiment_faults import (
 )
 from battbeam.plans.following import Follower
 from battbeam.plans.gap import Earlier, write_gap
-from battbeam.plans.measurements import Measurement, cost_of
+from battbeam.plans.measurements import Measurement, cost_of, detectors_of
 from battbeam.plans.preflight import cell_faults, connection_faults, refuse
 from battbeam.plans.preprocessors import contained, positions_put_back, run, shutter_closed_after
 from battbeam.plans.service import Service
@@ -144,7 +144,7 @@ def operando(
         start = now if earlier is None else earlier.start
         if earlier is not None:
             yield from write_gap(earlier, now)
-        watch = Watch(list(cells.values()), beam, clock)
+        watch = Watch(list(cells.values()), beam, clock, detectors_of(measurements.values()))
         agendas = {
             name: _agenda(schedule.for_cell(name), cells[name], start, now)
             for name in schedule.cells

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from battbeam.devices.beam import Beam
+from battbeam.devices.detector import AreaDetector
 from battbeam.devices.notes import BeamNotes, ClockNotes
 from battbeam.devices.potentiostat import Potentiostat
 from battbeam.experiment.cell import CellPassport
@@ -16,7 +17,7 @@ from battbeam.experiment.schedule import Due
 from battbeam.experiment.watchers import CellReading
 from battbeam.plans.stubs import Plan, write_down
 
-#: s of session clock between two comparisons of the cycler's clock with the session's.
+#: s of session clock between two comparisons of an instrument's clock with the session's.
 COMPARISON_INTERVAL = 60.0
 
 
@@ -61,8 +62,16 @@ class CellWatch:
 class Watch:
     """Writes down interruptions of the beam and comparisons of clocks."""
 
-    def __init__(self, cells: Sequence[CellWatch], beam: Beam, clock: Clock) -> None:
+    def __init__(
+        self,
+        cells: Sequence[CellWatch],
+        beam: Beam,
+        clock: Clock,
+        detectors: Sequence[AreaDetector] = (),
+    ) -> None:
         self.cells, self.beam, self.clock = tuple(cells), beam, clock
+        self._detectors = tuple(each for each in detectors if each.clock_watch is not None)
+        self._compared: dict[str, float] = {}
         self._beam_notes = BeamNotes("", name="beam")
         self._clock_notes = ClockNotes("", name="clocks")
         self._lost_at, self._reason = math.nan, ""
@@ -96,6 +105,8 @@ class Watch:
             self._next_comparison = now + COMPARISON_INTERVAL
             for cell in self.cells:
                 yield from self._compare(cell)
+            for detector in self._detectors:
+                yield from self._compare_detector(detector)
 
     def excuse(self, due: Due) -> str:
         """Why something may have been missed: the beam was away while it was due."""
@@ -133,6 +144,24 @@ class Watch:
             device_time=device_time,
             session_time=float(stamp),
             uncertainty=max(self.clock.rate, 1.0) * 0.05,
+        )
+
+    def _compare_detector(self, detector: AreaDetector) -> Plan:
+        """Write the best of the latest comparisons down, unless it stands there already."""
+        if detector.clock_watch is None:
+            return
+        device_time, session_time, uncertainty = detector.clock_watch.comparison()
+        if math.isnan(device_time) or self._compared.get(detector.name) == device_time:
+            return
+        self._compared[detector.name] = device_time
+        yield from write_down(
+            self._clock_notes,
+            "clocks",
+            device=detector.name,
+            time=self.clock.now(),
+            device_time=device_time,
+            session_time=session_time,
+            uncertainty=uncertainty,
         )
 
 

@@ -261,6 +261,44 @@ def test_the_schedule_and_the_clocks_are_written_down(fakes, engine, documents):
     assert documents.events("clocks")[0]["clocks_device_time"] == 1003.0
 
 
+class ComparedClock:
+    """Of a detector that is 45 s behind; a comparison every half minute."""
+
+    def __init__(self, clock):
+        self.clock = clock
+
+    def comparison(self):
+        session = self.clock.time - self.clock.time % 30.0
+        return session - 45.0, session, 0.004
+
+    def read(self):
+        return {}
+
+    describe = read
+
+
+def test_the_clocks_of_detectors_are_compared_too(fakes, engine, documents):
+    fakes.potentiostat.sample_time.sim_put(1003.0)
+    fakes.detector.clock_watch = ComparedClock(fakes.clock)
+    engine(experiment(fakes, rule("clock", AbsoluteClock(period=50.0))))
+    compared = [e for e in documents.events("clocks") if e["clocks_device"] == "detector"]
+    assert len(compared) >= 3
+    offsets = [e["clocks_device_time"] - e["clocks_session_time"] for e in compared]
+    assert offsets == pytest.approx([-45.0] * len(compared))
+    assert {e["clocks_uncertainty"] for e in compared} == {0.004}
+    assert {e["clocks_cell"] for e in compared} == {""}
+    times = [e["clocks_session_time"] for e in compared]
+    assert times == sorted(set(times))
+    assert {e["clocks_device"] for e in documents.events("clocks")} == {"cycler", "detector"}
+
+
+def test_a_clock_that_nobody_could_compare_has_no_row(fakes, engine, documents):
+    fakes.detector.clock_watch = ComparedClock(fakes.clock)
+    fakes.detector.clock_watch.comparison = lambda: (math.nan, math.nan, math.nan)
+    engine(experiment(fakes, rule("clock", AbsoluteClock(period=50.0))))
+    assert all(e["clocks_device"] == "cycler" for e in documents.events("clocks"))
+
+
 def test_it_joins_a_cell_that_cycles_already(fakes, engine, documents):
     fakes.potentiostat.state.sim_put("Running")
     plan = experiment(
