@@ -120,6 +120,7 @@ def ready_potentiostat(potentiostat: Potentiostat, passport: Any = None) -> Pote
         unknown = {"number": 0.0, "integer": 0, "string": ""}[walk.item.declared_dtype]
         walk.item.sim_put(unknown)
     potentiostat.state.sim_put(GuardState.OPEN_CIRCUIT.value)
+    potentiostat.controls.sim_put(1)
     potentiostat.hard_voltage_min.sim_put(2.0)
     potentiostat.hard_voltage_max.sim_put(4.4)
     potentiostat.hard_current_max.sim_put(0.05)

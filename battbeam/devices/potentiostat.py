@@ -101,6 +101,14 @@ class Potentiostat(Device):  # type: ignore[misc]
     sample_sequence = _count("SampleSequence", "of the latest sample")
 
     identity = _text("Identity", "of the guard", "config")
+    controls = Cpt(
+        Readback,
+        "Controls",
+        dtype="integer",
+        tolerant=True,
+        kind="config",
+        doc="1 commands the cycler, 0 only watches it",
+    )
     boot_id = _text("BootId", "changes when the guard restarts", "config")
     cell_run = _text("CellRun", "uid of the cell run; empty without a cell", "config")
     log_path = _text("Log", "the guard's log of every sample", "config")

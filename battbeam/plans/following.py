@@ -218,6 +218,8 @@ def _why_lost(reading: CellReading, cell: CellWatch) -> str:
         )
     if not reading.state or reading.state in (*UNDER_WAY, GuardState.UNREACHABLE):
         return ""
+    if reading.state == GuardState.OPEN_CIRCUIT and not (cell.has_protocol or cell.has_begun):
+        return ""
     reason = str(cell.potentiostat.trip_reason.value_now())
     return f"{guard}: the cell is {reading.state} before its protocol ended" + (
         f": {reason}" if reading.state == GuardState.TRIPPED else ""

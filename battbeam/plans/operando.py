@@ -82,7 +82,8 @@ def operando(
     clock : Clock
         The session's.
     protocol : dict, optional
-        To load and start, of a single cell; None joins a cell that is cycling.
+        To load and start, of a single cell; None joins a cell that is cycling, or that somebody
+        else's software will start: where its guard only watches, it may be at rest at first.
     protocols : dict of dict, optional
         The same by cell; a cell without one is joined.
     policies : dict, optional

@@ -10,7 +10,7 @@ from battbeam import materials
 from battbeam.devices.beamline import missing_records
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.frames import train_faults
-from battbeam.devices.potentiostat import GuardState, Potentiostat
+from battbeam.devices.potentiostat import UNDER_WAY, GuardState, Potentiostat
 from battbeam.errors import PreflightError
 from battbeam.experiment.cell import CellPassport, Window
 from battbeam.experiment.protocol import Protocol
@@ -143,7 +143,7 @@ def cell_faults(potentiostat: Potentiostat, protocol: Mapping[str, Any] | None) 
         )
         return faults
     if protocol is None:
-        if state not in (GuardState.RUNNING, GuardState.HOLDING):
+        if state not in _joinable(potentiostat):
             faults.append(
                 f"{potentiostat.name}: nothing to join, the cell is {state}; "
                 "give a protocol to start"
@@ -160,6 +160,13 @@ def cell_faults(potentiostat: Potentiostat, protocol: Mapping[str, Any] | None) 
         float(potentiostat.hard_current_max.value_now()),
     )
     return faults + Protocol.read(protocol).faults(passport, window)
+
+
+def _joinable(potentiostat: Potentiostat) -> Sequence[str]:
+    """States in which a cell can be joined; one that somebody else starts may still be at rest."""
+    if int(potentiostat.controls.value_now()) == 0:
+        return (*UNDER_WAY, GuardState.OPEN_CIRCUIT, GuardState.FINISHED)
+    return UNDER_WAY
 
 
 def owner_faults(potentiostat: Potentiostat) -> list[str]:

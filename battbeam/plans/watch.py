@@ -3,13 +3,13 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from battbeam.devices.beam import Beam
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.notes import BeamNotes, ClockNotes
-from battbeam.devices.potentiostat import Potentiostat
+from battbeam.devices.potentiostat import UNDER_WAY, GuardState, Potentiostat
 from battbeam.experiment.cell import CellPassport
 from battbeam.experiment.clock import Clock
 from battbeam.experiment.protocol import Step
@@ -33,6 +33,7 @@ class CellWatch:
         position: (x, y) of the sample stage with its middle in the beam, mm; None is not known.
         md: What every run that measures it says of it.
         has_protocol: Whether this experiment started its protocol.
+        has_begun: Whether it was seen to cycle; one that is joined may be at rest at first.
         lost: Why it is not measured any more; empty while it is.
     """
 
@@ -43,6 +44,7 @@ class CellWatch:
     position: tuple[float, float] | None = None
     md: Mapping[str, Any] = field(default_factory=dict)
     has_protocol: bool = False
+    has_begun: bool = False
     lost: str = ""
     _heard: float = field(default_factory=time.monotonic)
 
@@ -56,6 +58,10 @@ class CellWatch:
         reading = self.potentiostat.cell_reading(now)
         if reading.state:
             self._heard = time.monotonic()
+        self.has_begun = self.has_begun or reading.state in UNDER_WAY
+        if reading.state == GuardState.FINISHED and not (self.has_begun or self.has_protocol):
+            # What ended before this experiment joined was another one.
+            return replace(reading, state=GuardState.OPEN_CIRCUIT.value)
         return reading
 
 

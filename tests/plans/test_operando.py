@@ -310,6 +310,40 @@ def test_it_joins_a_cell_that_cycles_already(fakes, engine, documents):
     assert documents.events()
 
 
+@pytest.mark.parametrize("state", ["OpenCircuit", "Finished"])
+def test_it_joins_a_cell_at_rest_that_somebody_else_will_start(fakes, engine, documents, state):
+    cell = fakes.potentiostat
+    cell.controls.sim_put(0)
+    cell.state.sim_put(state)
+    cell.step_count.sim_put(1)
+
+    def started(time):
+        if 1100 <= time < 1104:
+            cell.state.sim_put("Running")
+
+    fakes.clock.hook = started
+    rules = (rule("clock", AbsoluteClock(period=50.0)), rule("end", EndOfProtocol()))
+    engine(experiment(fakes, *rules, protocol=None))
+    served = [event for event in documents.events("rules") if not event["rules_missed"]]
+    clocks = [event["rules_due"] for event in served if event["rules_rule"] == "clock"]
+    assert min(clocks) < 1100 < max(clocks)
+    (end,) = [event["rules_due"] for event in served if event["rules_rule"] == "end"]
+    assert end > fakes.clock.end
+
+
+def test_a_joined_cell_that_stops_cycling_is_lost(fakes, engine, documents):
+    fakes.potentiostat.controls.sim_put(0)
+    fakes.potentiostat.state.sim_put("Running")
+
+    def stopped(time):
+        if time > 1100:
+            fakes.potentiostat.state.sim_put("OpenCircuit")
+
+    fakes.clock.hook = stopped
+    with pytest.raises(GuardError, match="is OpenCircuit before its protocol ended"):
+        engine(experiment(fakes, rule("clock", AbsoluteClock(period=50.0)), protocol=None))
+
+
 def refusal(fakes, engine, documents, **options):
     with pytest.raises(PreflightError) as refused:
         engine(experiment(fakes, rule("clock", AbsoluteClock(period=50.0)), **options))
