@@ -44,8 +44,8 @@ class SpotRow:
     Attributes:
         is_control: Whether it is the control spot.
         time: Middle of the exposure, s since the Unix epoch.
-        state: Of the cell, from charge: state of charge, 1.
-        value: Of the spot, from X-rays: state of charge of a retarded spot, or what drifts.
+        state: Of the cell, from charge: state of charge or lithium content, 1.
+        value: Of the spot, from X-rays: the same of a retarded spot, or what drifts.
         error: One standard deviation of `value`.
         fluence: On the spot after the exposure, from the ledger, photons per mm2.
     """
@@ -178,12 +178,11 @@ def damage_alarm(
     if len(compared) < N_MIN:
         why = f"{len(compared)} comparison(s) with the control, {N_MIN} are needed"
         return Damage(False, math.nan, 1.0, math.nan, math.nan, len(compared), why)
-    factors = [
-        _evidence(compared[:n], rate_of_interest, spread, is_one_sided=effect == "retarded")
-        for n in range(N_MIN, len(compared) + 1)
-    ]
-    threshold, largest = 1 / false_alarms, max(factors)
-    first = next((n for n, each in enumerate(factors) if each >= threshold), None)
+    factors = _evidence(compared, rate_of_interest, spread, is_one_sided=effect == "retarded")
+    factors = factors[N_MIN - 1 :]
+    threshold, largest = 1 / false_alarms, float(factors.max())
+    passed = np.flatnonzero(factors >= threshold)
+    first = int(passed[0]) if len(passed) else None
     rate, error = _rate(rows, compared, spread, effect)
     time = math.nan if first is None else compared[first + N_MIN - 1].time
     said = f"evidence {largest:.3g} of {threshold:g} needed, rate {rate:.2g} +- {error:.1g} mm2"
@@ -240,8 +239,8 @@ def _exposures(rows: Sequence[SpotRow], effect: Effect, rate: float) -> FloatArr
     if effect == "drift":
         return fluence
     state = np.array([row.state for row in rows])
-    # The light of an exposure falls while it is measured: half of it counts for its own row.
-    ceasing = np.diff(fluence, prepend=0.0).clip(min=0.0) * np.exp(-rate * fluence)
+    ceased = -np.expm1(-rate * fluence) / rate if rate > 0 else fluence
+    ceasing = np.diff(ceased, prepend=0.0).clip(min=0.0)
     kept, weighted = np.cumsum(ceasing), np.cumsum(ceasing * state)
     return np.asarray(weighted - kept * state)
 
@@ -270,12 +269,14 @@ def _matched(
 
 @dataclass(frozen=True)
 class _Sums:
-    """Sums over comparisons, weighted by their errors and by what spots may differ by."""
+    """Sums over the first 1, 2, ... comparisons, each of shape (n,), weighted by their errors and
+    by what spots may differ by.
+    """
 
-    n: int
-    difference: float
-    mixed: float
-    exposure: float
+    n: FloatArray
+    difference: FloatArray
+    mixed: FloatArray
+    exposure: FloatArray
 
 
 def _sums(compared: Sequence[Comparison], spread: float) -> _Sums:
@@ -289,13 +290,15 @@ def _sums(compared: Sequence[Comparison], spread: float) -> _Sums:
     exposure = np.array([each.exposure for each in compared]) / error
     spots = np.column_stack([np.ones_like(state), state, 4 * state * (1 - state)])
     spots = spread * spots / error[:, None]
-    inner = np.linalg.inv(np.eye(3) + spots.T @ spots)
+    inner = np.linalg.inv(np.eye(3) + np.cumsum(spots[:, :, None] * spots[:, None, :], axis=0))
 
-    def product(left: FloatArray, right: FloatArray) -> float:
-        return float(left @ right - (left @ spots) @ inner @ (spots.T @ right))
+    def product(left: FloatArray, right: FloatArray) -> FloatArray:
+        by_left, by_right = (np.cumsum(each[:, None] * spots, axis=0) for each in (left, right))
+        explained = np.einsum("ni,nij,nj->n", by_left, inner, by_right)
+        return np.asarray(np.cumsum(left * right) - explained)
 
     return _Sums(
-        len(compared),
+        np.arange(1.0, len(compared) + 1),
         product(difference, difference),
         product(exposure, difference),
         product(exposure, exposure),
@@ -304,8 +307,8 @@ def _sums(compared: Sequence[Comparison], spread: float) -> _Sums:
 
 def _evidence(
     compared: Sequence[Comparison], rate: float, spread: float, *, is_one_sided: bool
-) -> float:
-    """Bayes factor of damage at rates of the order of ``rate`` over none.
+) -> FloatArray:
+    """Bayes factor of damage at rates of the order of ``rate`` over none, after 1, 2, ... comparisons.
 
     Both sides share the scale of the errors, drawn about 1 (inverse gamma, `ERROR_TRUST` degrees of
     freedom), and what spots differ by; the rate is normal, or half normal, about 0.
@@ -318,12 +321,12 @@ def _evidence(
     explained = rate**2 * sums.mixed**2 / gain
     without = ERROR_TRUST + sums.difference
     degrees = sums.n + ERROR_TRUST
-    log_factor = -0.5 * math.log(gain) - 0.5 * degrees * math.log1p(-explained / without)
+    log_factor = -0.5 * np.log(gain) - 0.5 * degrees * np.log1p(-explained / without)
     if is_one_sided:
-        scale = math.sqrt((without - explained) / degrees)
-        pull = rate * sums.mixed / math.sqrt(gain) / scale
-        log_factor += math.log(max(2 * float(special.stdtr(degrees, pull)), 1e-300))
-    return math.exp(min(log_factor, 700.0))
+        scale = np.sqrt((without - explained) / degrees)
+        pull = rate * sums.mixed / np.sqrt(gain) / scale
+        log_factor += np.log(np.maximum(2 * special.stdtr(degrees, pull), 1e-300))
+    return np.asarray(np.exp(np.minimum(log_factor, 700.0)))
 
 
 def _rate(
@@ -340,9 +343,11 @@ def _rate(
 
 def _straight_rate(compared: Sequence[Comparison], spread: float) -> tuple[float, float]:
     sums = _sums(compared, spread)
-    if not sums.exposure > 0:
+    n, difference, mixed, exposure = (
+        float(each[-1]) for each in (sums.n, sums.difference, sums.mixed, sums.exposure)
+    )
+    if not exposure > 0:
         return math.nan, math.nan
-    rate = sums.mixed / sums.exposure
-    left = sums.difference - sums.mixed**2 / sums.exposure
-    scale = max(1.0, left / max(sums.n - 1, 1))
-    return rate, math.sqrt(scale / sums.exposure)
+    left = difference - mixed**2 / exposure
+    scale = max(1.0, left / max(n - 1, 1))
+    return mixed / exposure, math.sqrt(scale / exposure)
