@@ -145,6 +145,11 @@ class RawRun:
             ring_current=ring,
             file="" if raw.file is None else raw.file.path.name,
             index=raw.index,
+            measurement=int(data.get("measurement", -1)),
+            repeat=int(data.get("repeat", -1)),
+            spot_x=_number(data.get("spot_x")),
+            spot_y=_number(data.get("spot_y")),
+            fluence=_number(data.get("fluence")),
             positions={name: _number(data.get(name)) for name in self.position_units},
             faults=tuple(faults),
         )

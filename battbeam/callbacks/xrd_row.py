@@ -26,6 +26,11 @@ _FRAME_COLUMNS = {
     "i0": (_NUMBER, "count"),
     "transmission": (_NUMBER, "1"),
     "ring_current": (_NUMBER, "mA"),
+    "measurement": (_INTEGER, ""),
+    "repeat": (_INTEGER, ""),
+    "spot_x": (_NUMBER, "mm"),
+    "spot_y": (_NUMBER, "mm"),
+    "fluence": (_NUMBER, "1/mm2"),
     "valid": (_INTEGER, ""),
     "invalid_reason": (_STRING, ""),
 }
@@ -83,6 +88,11 @@ class FrameContext:
         i0: Counts; NaN if not known.
         transmission_counts: NaN if not known.
         ring_current: mA; NaN if not known.
+        measurement: Of which it is a repeat; -1 if it is none of several.
+        repeat: Its number within the measurement; -1 likewise.
+        spot_x: Middle of the footprint in the cell's frame, mm; NaN if not known.
+        spot_y: mm.
+        fluence: On the spot after its event, photons per mm2; NaN without a dose meter.
         positions: By motor.
         faults: Why it may not be used.
     """
@@ -98,6 +108,11 @@ class FrameContext:
     ring_current: float
     file: str = ""
     index: int = -1
+    measurement: int = -1
+    repeat: int = -1
+    spot_x: float = math.nan
+    spot_y: float = math.nan
+    fluence: float = math.nan
     positions: Mapping[str, float] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
 
@@ -202,6 +217,11 @@ class RowSchema:
             "i0": context.i0,
             "transmission": transmission,
             "ring_current": context.ring_current,
+            "measurement": context.measurement,
+            "repeat": context.repeat,
+            "spot_x": context.spot_x,
+            "spot_y": context.spot_y,
+            "fluence": context.fluence,
             "valid": int(not faults and result is not None),
             "invalid_reason": "; ".join(faults),
             **{name: context.positions.get(name, math.nan) for name in self._positions},
