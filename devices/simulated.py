@@ -17,10 +17,6 @@ from battbeam.devices.statistics import Statistics
 from battbeam.devices.top_up import TopUp
 from battbeam.experiment.dose import LEDGER, DoseLedger
 
-#: Wall seconds beside the exposures that the shutter may be open: the simulation works out what a
-#: new place of the cell looks like while it exposes.
-OVERHEAD = 3.0
-
 
 def declare(connection: Connection) -> Beamline:
     """The beamline that ``battbeam sim`` serves."""
@@ -47,6 +43,7 @@ def declare(connection: Connection) -> Beamline:
         name="beam",
         transmissions=(1.0, 0.3, 0.1, 0.03, 0.01),
         top_up=TopUp(f"{prefix}RING:", name="top_up", clock=clock, length=site.top_up_length),
+        point_overhead=site.point_overhead,
     )
     places = [
         Place(potentiostat, site.cell_positions.get(cell, (0.0, 0.0)))
@@ -68,7 +65,7 @@ def declare(connection: Connection) -> Beamline:
                 clock_pv=f"{connection.clock}State",
                 directory=connection.directory / "log",
             ),
-            overhead=OVERHEAD,
+            overhead=site.shutter_overhead,
         )
     )
     return Beamline(

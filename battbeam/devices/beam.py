@@ -181,6 +181,7 @@ class Beam(Device):  # type: ignore[misc]
         minimum_ring_current: Below it there is no beam, mA.
         transmissions: That the attenuator can be set to, 1.
         top_up: Where the ring is filled up and announces it.
+        point_overhead: s of session clock that a point takes beside its exposure: shutter, readout.
 
     Attributes:
         dose_meter: That is told of every opening of the shutter; None where light is not counted.
@@ -212,11 +213,12 @@ class Beam(Device):  # type: ignore[misc]
         minimum_ring_current: float = 5.0,
         transmissions: Sequence[float] = (),
         top_up: TopUp | None = None,
+        point_overhead: float = 0.3,
         **kwargs: Any,
     ) -> None:
         super().__init__(prefix, name=name, **kwargs)
         self.attenuator.transmissions = tuple(sorted(transmissions, reverse=True))
-        self.top_up = top_up
+        self.top_up, self.point_overhead = top_up, point_overhead
         self.dose_meter: DoseMeter | None = None
         self.minimum_ring_current.put(float(minimum_ring_current))
         self.n_losses, self.latest_loss = 0, ""

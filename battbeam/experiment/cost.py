@@ -27,14 +27,22 @@ class Cost:
         spots: Where it exposes and for how long, in order.
         n_frames: Frames of all detectors.
         n_bytes: On disk.
+        span: s from the start of its first exposure to the end of its last one, at most; None is
+            not known.
     """
 
     duration: float
     spots: tuple[Spot, ...] = ()
     n_frames: int = 0
     n_bytes: int = 0
+    span: float | None = None
 
     @property
     def exposure(self) -> float:
         """s of open shutter in all."""
         return sum(spot.exposure for spot in self.spots)
+
+    @property
+    def smeared(self) -> float:
+        """s in which a change of the cell smears what is measured: without a span, all of it."""
+        return self.duration if self.span is None else self.span

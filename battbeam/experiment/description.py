@@ -160,6 +160,7 @@ def point_cost(
         spots=(Spot(*spot, exposure=light),),
         n_frames=n_frames,
         n_bytes=n_frames * site.detector.frame_bytes,
+        span=light,
     )
 
 

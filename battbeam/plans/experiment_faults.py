@@ -68,7 +68,7 @@ def _rule_faults(rule: Rule, measurement: Measurement, cell: CellWatch) -> list[
             f"{cost.duration:g} s; allow more or measure less"
         )
     if cell.passport is not None:
-        refusal = smear_fault(rule, cell.passport, cell.steps, cost.duration)
+        refusal = smear_fault(rule, cell.passport, cell.steps, cost.smeared)
         faults += [what + refusal] if refusal else []
     return faults
 

@@ -19,10 +19,10 @@ def decided(budget: DoseBudget, beam: Beam, sample_uid: str, cost: Cost) -> Deci
     of several spots is not moved: nobody knows whether the others would be fresh too.
     """
     meter = beam.dose_meter
-    spots = _by_place(cost.spots)
-    if meter is None or not spots:
+    places = _by_place(cost.spots)
+    if meter is None or not places:
         return Decision("expose", (0.0, 0.0), 1.0)
-    decisions = [_decided(budget, beam, meter, sample_uid, spot) for spot in spots]
+    decisions = [_decided(budget, beam, meter, sample_uid, *each) for each in places.items()]
     worst = max(decisions, key=lambda each: (_WORSE.index(each.action), -each.transmission))
     if worst.action != "move" or len(decisions) == 1:
         return worst
@@ -31,14 +31,21 @@ def decided(budget: DoseBudget, beam: Beam, sample_uid: str, cost: Cost) -> Deci
 
 
 def _decided(
-    budget: DoseBudget, beam: Beam, meter: DoseMeter, sample_uid: str, spot: Spot
+    budget: DoseBudget,
+    beam: Beam,
+    meter: DoseMeter,
+    sample_uid: str,
+    place: tuple[float, float],
+    exposures: Sequence[float],
 ) -> Decision:
-    most = meter.most(spot.exposure)
+    """What becomes of exposures on one place, each an opening of the shutter of its own."""
+    each = [meter.most(exposure) for exposure in exposures]
+    most = each[0]
     return budget.decide(
         meter.ledger,
         sample_uid,
-        (spot.x, spot.y),
-        most.photons,
+        place,
+        sum(light.photons for light in each),
         size=most.size,
         energy=most.energy,
         transmissions=beam.attenuator.transmissions,
@@ -49,13 +56,13 @@ def _decided(
 _WORSE = ("expose", "move", "attenuate", "skip", "stop")
 
 
-def _by_place(spots: Sequence[Spot]) -> list[Spot]:
-    """One spot a place, in order, with all its exposure."""
-    total: dict[tuple[float, float], float] = {}
+def _by_place(spots: Sequence[Spot]) -> dict[tuple[float, float], list[float]]:
+    """The exposures on each place, in order, s."""
+    found: dict[tuple[float, float], list[float]] = {}
     for spot in spots:
-        place = (spot.x, spot.y)
-        total[place] = total.get(place, 0.0) + spot.exposure
-    return [Spot(x, y, exposure) for (x, y), exposure in total.items() if exposure > 0]
+        if spot.exposure > 0:
+            found.setdefault((spot.x, spot.y), []).append(spot.exposure)
+    return found
 
 
 def attenuated(plan: Plan, beam: Beam, transmission: float | None) -> Plan:

@@ -8,8 +8,6 @@ from battbeam.devices.detector import AreaDetector
 from battbeam.experiment.cost import Cost, Spot
 from battbeam.plans.stubs import Exposure, Plan
 
-#: s that a point takes beside its frames: shutter and readout of a fast beamline, at rate 1.
-OVERHEAD = 0.3
 #: Bytes of one pixel as detectors write them, before compression.
 PIXEL_BYTES = 4
 
@@ -38,17 +36,18 @@ class Pattern:
         return float(found.get("x", 0.0)), float(found.get("y", 0.0))
 
     def cost(self) -> Cost:
-        """What one point costs; moves are the dispatcher's."""
+        """What one point costs at this beamline; moves are the dispatcher's."""
         train, detectors = self.exposure.train, self.exposure.detectors
         duration = train.duration
         n_frames = train.n_frames * len(detectors)
         n_pixels = sum(_pixels(detector) for detector in detectors)
         spot = Spot(*self.spot, exposure=duration if self.exposure.with_beam else 0.0)
         return Cost(
-            duration=duration + OVERHEAD,
+            duration=duration + self.exposure.beam.point_overhead,
             spots=(spot,),
             n_frames=n_frames,
             n_bytes=train.n_frames * n_pixels * PIXEL_BYTES,
+            span=duration,
         )
 
 

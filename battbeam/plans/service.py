@@ -149,7 +149,7 @@ class Service:
     def _judge_smear(self, attempt: _Attempt) -> None:
         due, cell = attempt.due, attempt.cell
         cost = cost_of(self._measurements[due.measure])
-        seconds = math.nan if cost is None else cost.duration
+        seconds = math.nan if cost is None else cost.smeared
         current = _current_ahead(cell, due, seconds, self._clock.now())
         if cell.passport is not None and due.coupling != "hold_potential":
             attempt.smear = smear_of(cell.passport.c_rate_from_current(current), seconds)

@@ -189,8 +189,7 @@ class Detector(PVGroup):  # type: ignore[misc]
     async def _expose(self, start: float, end: float) -> None:
         await self._until(start)
         x, y, energy = self._setup()
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._preparer, self._camera.prepare, x, y, energy)
+        await self._in_worker(lambda: self._camera.ready(x, y, energy, self._preparer))
         await self._until(end)
         number = self._n_taken + 1
         readout = end + self._scenario.detector.readout_delay * self._rate

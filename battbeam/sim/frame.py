@@ -10,7 +10,7 @@ beam's footprint (it is part of the line's width).
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,12 @@ from battbeam.units import FloatArray
 
 #: Energies whose scenes are kept for each cell, and the step, eV, in which they are told apart.
 _KEPT_ENERGIES, _ENERGY_STEP = 3, 0.01
+#: Images of a scene that a frame needs.
+_IMAGES: Mapping[InBeam, tuple[str, ...]] = {
+    "cell": ("air", "upstream", "downstream"),
+    "standard": ("standard",),
+    "nothing": ("air",),
+}
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ class FrameModel:
 
     def scene(self, energy: float, number: int = 1) -> Scene:
         """What does not change of a cell at an energy in eV; takes seconds when it is new."""
-        key = (number, round(energy / _ENERGY_STEP))
+        key = _key(energy, number)
         if key not in self._scenes:
             optics = self.optics_of(number)
             alike = [
@@ -119,13 +125,15 @@ class FrameModel:
         """Make what frames at a place of the stage and an energy share; seconds, once."""
         place = self.place(x, y)
         scene = self.scene(energy, max(place.cell, 1))
-        images = {
-            "cell": ("air", "upstream", "downstream"),
-            "standard": ("standard",),
-            "nothing": ("air",),
-        }
-        for name in images[place.in_beam]:
+        for name in _IMAGES[place.in_beam]:
             getattr(scene, name)
+
+    def is_prepared(self, x: float, y: float, energy: float) -> bool:
+        """Whether that is made already."""
+        place = self.place(x, y)
+        scene = self._scenes.get(_key(energy, max(place.cell, 1)))
+        # What a cached property holds stands in the instance once it is made.
+        return scene is not None and all(name in vars(scene) for name in _IMAGES[place.in_beam])
 
     def place(self, x: float, y: float) -> Place:
         """What the beam meets with the stage at (x, y), mm."""
@@ -229,6 +237,11 @@ class FrameModel:
             within = through.within(scene.electrode, two_theta=grid, fraction=float(fraction))
             total += moles * at_depth * within * around
         return total
+
+
+def _key(energy: float, number: int) -> tuple[int, int]:
+    """Of the scene of a cell at an energy in eV."""
+    return number, round(energy / _ENERGY_STEP)
 
 
 def _obliquity(optics: Optics) -> float:

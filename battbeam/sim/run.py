@@ -35,6 +35,10 @@ FULL_CELL_LIMITS: Mapping[Chemistry, tuple[float, float, float]] = {
 START_TIMEOUT = 60.0
 #: Wall s that a point takes beside its exposure: Channel Access, drawing and writing a frame.
 POINT_OVERHEAD = 0.4
+#: Wall s beside an exposure that the shutter may be open; its keeper closes it after 80 % of them.
+SHUTTER_OVERHEAD = 0.5
+#: The same where frames are drawn while the clock runs on, with what is drawn but once.
+DRAWING_OVERHEAD = 3.0
 #: Wall s from one cell to another: detectors staged for another run.
 CELL_CHANGE = 0.6
 #: Marks of the ruler with which the staff measured the detector's distance, mm.
@@ -245,6 +249,7 @@ def site_notes(scenario: Scenario) -> SiteNotes:
         frame_shape=(detector.n_rows, detector.n_columns),
         saturation=float(detector.saturation),
         point_overhead=POINT_OVERHEAD * scenario.rate,
+        shutter_overhead=SHUTTER_OVERHEAD if detector.compute_freezes_clock else DRAWING_OVERHEAD,
         cell_change=CELL_CHANGE * scenario.rate,
     )
 

@@ -6,6 +6,7 @@ It knows no Channel Access. Everything here may take a while and runs in one wor
 
 import contextlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -101,6 +102,14 @@ class Camera:
     def prepare(self, x: float, y: float, energy: float) -> None:
         """Work out what frames at a place and an energy share; seconds, once, in its own thread."""
         self.model.prepare(x, y, energy)
+
+    def ready(self, x: float, y: float, energy: float, preparer: Executor) -> None:
+        """Have that worked out, if it is not yet, while the clock stands: no detector takes so long."""
+        if self.model.is_prepared(x, y, energy):
+            return
+        freezes = self.scenario.detector.compute_freezes_clock
+        with self.clock.frozen("detector") if freezes else contextlib.nullcontext():
+            preparer.submit(self.prepare, x, y, energy).result()
 
     def take(self, request: Request, keep: Callable[[Shot], tuple[str, int]]) -> Shot:
         """Take the frame of an exposure that is over, and have it kept while the clock stands.

@@ -11,7 +11,7 @@ from battbeam.experiment.conditions import AbsoluteClock, ChargeStep, EndOfProto
 from battbeam.experiment.cost import Cost
 from battbeam.experiment.protocol import StepType
 from battbeam.experiment.schedule import Rule, Schedule
-from battbeam.plans.measurements import OwnRun, Pattern
+from battbeam.plans.measurements import OwnRun, Pattern, cost_of
 from battbeam.plans.operando import operando
 from battbeam.plans.stubs import Exposure
 
@@ -278,6 +278,14 @@ def test_rules_on_rests_and_ends_are_not_refused_beforehand(cycling, engine):
     cycling.clock.cycle(cycling.potentiostat, (CURRENT, ONE_C, 20.0))
     end = Rule(name="end", when=EndOfProtocol(), measure="spectrum", smear_max=0.02)
     engine(experiment(cycling, end, measurements=spectrum(600.0)))
+
+
+def test_a_pattern_lasts_longer_than_it_smears_by_what_a_point_takes_at_this_beamline(cycling):
+    cycling.beam.point_overhead = 24.0
+    how = Exposure((cycling.detector,), cycling.beam, FrameTrain(10.0, n_frames=2))
+    cost = cost_of(Pattern(how))
+    assert (cost.duration, cost.smeared, cost.exposure) == (44.0, 20.0, 20.0)
+    assert Cost(duration=44.0).smeared == 44.0
 
 
 def test_a_measurement_longer_than_the_hold_may_last_is_refused(cycling, engine, documents):

@@ -11,6 +11,7 @@ from battbeam.experiment.dose import DoseBudget, DoseLedger
 from battbeam.experiment.predicates import Compare
 from battbeam.experiment.protocol import StepType
 from battbeam.experiment.schedule import Rule, Schedule
+from battbeam.plans.light import decided
 from battbeam.plans.measurements import OwnRun, Pattern
 from battbeam.plans.operando import operando
 from battbeam.plans.stubs import Exposure
@@ -166,6 +167,18 @@ def test_a_map_is_judged_by_its_worst_spot_and_is_not_moved(lit, engine, documen
     (row,) = rows(documents)
     assert "at (1, 0) mm" in row["missed"]
     assert row["missed"].endswith("a measurement of several spots is not moved")
+
+
+def test_exposures_on_one_spot_are_openings_of_the_shutter_each_with_what_is_beside_it(lit):
+    """Three of 10 s, each with up to 5 s beside it: what is let begin, the shutter lets end."""
+    lit.beam.dose_meter.overhead = 5.0 / lit.clock.rate
+    cost = Cost(duration=40.0, spots=(Spot(0.0, 0.0, 10.0),) * 3)
+
+    def action(openings):
+        budget = DoseBudget(fluence=openings * 1.5 * ONE, at_limit="skip")
+        return decided(budget, lit.beam, "uid", cost).action
+
+    assert [action(openings) for openings in (2.9, 3.01)] == ["skip", "expose"]
 
 
 def test_a_dose_budget_without_meter_or_stage_is_refused(cycling, engine, documents):

@@ -69,7 +69,7 @@ class RunningClock:
 class BlankCamera:
     """Takes empty frames."""
 
-    def prepare(self, x: float, y: float, energy: float) -> None:
+    def ready(self, x: float, y: float, energy: float, preparer: Executor) -> None:
         pass
 
     def take(self, request: Request, keep: Callable[[Shot], tuple[str, int]]) -> Shot:

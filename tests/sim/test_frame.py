@@ -54,6 +54,15 @@ def test_counts_of_both_chemistries_lie_where_the_demo_wants_them() -> None:
         assert 8e6 < expected.photons.sum() < 15e6
 
 
+def test_what_frames_share_is_prepared_once_for_an_energy(lfp: FrameModel) -> None:
+    model = FrameModel(lfp.scenario)
+    assert not model.is_prepared(0.0, 0.0, ENERGY)
+    model.prepare(0.0, 0.0, ENERGY)
+    assert model.is_prepared(1.0, 0.5, ENERGY)
+    assert not model.is_prepared(0.0, 0.0, ENERGY + 1.0)
+    assert not model.is_prepared(*model.scenario.standard_position, ENERGY)
+
+
 def test_background_is_about_as_much_as_the_lines(lfp: FrameModel) -> None:
     seen = lfp.expected(exposure_of(lfp.scenario), steady(0.5))
     scene = lfp.scene(ENERGY)
