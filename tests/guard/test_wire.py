@@ -61,6 +61,8 @@ class Cell:
         self.connection = self.sim.start()
         self.port = free_port()
         self.connection.ca_addresses.append(f"127.0.0.1:{self.port}")
+        # Another cell's client in this process must find its own guard again.
+        self.environment = {name: os.environ.get(name) for name in self.connection.environment()}
         self.connection.use()
         self.log = directory / "guard" / "log.jsonl"
         data = directory / "sim" / "eclab"
@@ -193,6 +195,11 @@ class Cell:
         self.context.disconnect()
         self.supervisor.stop()
         self.sim.stop()
+        for name, value in self.environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @pytest.fixture(scope="module")
