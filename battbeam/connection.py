@@ -148,6 +148,11 @@ class Connection(BaseModel):
         return self.directory / "reduced"
 
     @property
+    def alarms(self) -> Path:
+        """A line of JSON for each alarm that the reducer raised."""
+        return self.directory / "alarms.jsonl"
+
+    @property
     def catalog(self) -> Path:
         """Database, tables and arrays of the tiled server."""
         return self.directory / "catalog"

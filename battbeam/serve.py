@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from battbeam.connection import Connection
 from battbeam.errors import BattbeamError, ProcessError
@@ -182,6 +182,7 @@ class Reduction:
     """
 
     def __init__(self, connection: Connection) -> None:
+        from battbeam.callbacks.damage_watch import DamageWatch
         from battbeam.callbacks.live_xrd import LiveXrd
         from battbeam.callbacks.reducers import CellLogs, Reducers
         from battbeam.storage.progress import closed_reductions
@@ -193,7 +194,13 @@ class Reduction:
         for uid in closed_reductions(connection):
             self._reader.forget(uid)
         self._wants = LiveXrd.wants
-        self._open = partial(LiveXrd, self._spool, make_reducer=Reducers(), cell_logs=CellLogs())
+        watch = DamageWatch(connection.alarms)
+
+        def publish(name: str, doc: dict[str, Any]) -> None:
+            self._spool(name, doc)
+            watch(name, doc)
+
+        self._open = partial(LiveXrd, publish, make_reducer=Reducers(), cell_logs=CellLogs())
         self._runs: dict[str, LiveXrd] = {}
 
     def run(self, stop: threading.Event) -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from battbeam.callbacks.damage_watch import alarms
 from battbeam.connection import Connection
 
 
@@ -10,6 +11,7 @@ def status_report(connection: Connection) -> str:
     """What each cell does, which runs are open, and where the catalogue is."""
     lines = [f"beamline {connection.directory}" + (" (simulated)" if connection.simulated else "")]
     lines += [f"{name}: {last_words(guard.log)}" for name, guard in connection.guards.items()]
+    lines += [f"alarm: {alarm['sentence']}" for alarm in alarms(connection.alarms)]
     runs = sorted(connection.spool.glob("*.jsonl")) if connection.spool.exists() else []
     still_open = [path.stem for path in runs if not is_closed(path)]
     lines.append(f"runs: {len(runs)} in the spool, {len(still_open)} open")

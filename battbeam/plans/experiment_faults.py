@@ -136,6 +136,12 @@ def pattern_faults(pattern: Pattern) -> list[str]:
     if not connection_faults(motors):
         faults += position_faults(pattern.positions)
     faults += exposure_faults(how.beam, how.budget, how.by_result)
+    if pattern.sentinel is not None and not pattern.sentinel.which(pattern.spot):
+        spots = pattern.sentinel
+        faults.append(
+            f"at {pattern.spot} mm it is neither at the exposed spot of its sentinel, "
+            f"{spots.exposed}, nor at the control, {spots.control}"
+        )
     return faults + reduction_faults(pattern.reduction)
 
 

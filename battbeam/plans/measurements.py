@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from battbeam.devices.detector import AreaDetector
+from battbeam.experiment.control_spot import ControlSpot
 from battbeam.experiment.cost import Cost, Spot
 from battbeam.plans.stubs import Exposure, Plan
 
@@ -22,12 +23,15 @@ class Pattern:
         positions: (motor, position) to be at; the motors are put back when the experiment ends.
             Those of the sample stage are in the frame of the cell where its place is known.
         md: What else the series' start document says.
+        sentinel: Exposed and control spot of the cell; this pattern is at one of them, another
+            pattern at the other. Beam damage is looked for while the frames are reduced.
     """
 
     exposure: Exposure
     reduction: Mapping[str, Any] | None = None
     positions: tuple[tuple[Any, float], ...] = ()
     md: Mapping[str, Any] = field(default_factory=dict)
+    sentinel: ControlSpot | None = None
 
     @property
     def spot(self) -> tuple[float, float]:

@@ -81,6 +81,9 @@ class SeriesRun:
             reduction=self.pattern.reduction,
             n_points=None,
         )
+        sentinel = self.pattern.sentinel
+        if sentinel is not None:
+            said["sentinel"] = sentinel.model_dump(mode="json")
         return {**said, **self.pattern.md, **md}
 
     def give_up(self) -> Plan:

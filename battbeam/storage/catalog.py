@@ -18,6 +18,9 @@ import xarray as xr
 
 from battbeam.connection import Connection
 from battbeam.errors import StorageError
+from battbeam.experiment.control_spot import ControlSpot
+from battbeam.experiment.sentinel import Damage
+from battbeam.storage.beam_damage import damage_of_cell
 from battbeam.storage.server import RAW, REDUCED, catalog_key
 
 #: Times to look again at an array that grew between two requests, and wall seconds in between.
@@ -33,6 +36,11 @@ COORDINATES = (
     "valid",
     "point",
     "frame",
+    "measurement",
+    "repeat",
+    "spot_x",
+    "spot_y",
+    "fluence",
     "sample_stage_x",
     "sample_stage_y",
 )
@@ -147,6 +155,20 @@ class Catalog:
                 raise StorageError(f"run {_uid(reduction)} has no reduction in the catalogue")
             reduction = found[-1]
         return reduced_dataset(reduction)
+
+    def beam_damage(self, runs: Any, spots: ControlSpot | None = None) -> Damage:
+        """Whether the beam damages a cell's measured spot, by the latest reductions.
+
+        Args:
+            runs: Runs of one cell, or their uids; or the uid of an operando experiment on one cell.
+            spots: The measured and the control spot; by default as the runs' start documents say.
+
+        Raises:
+            StorageError: If runs are of several cells, not reduced, or say nothing of a control spot.
+        """
+        if isinstance(runs, str):
+            runs = [run for run in self.runs(operando=runs) if run.start.get("reduction")]
+        return damage_of_cell([self.reduced(run) for run in runs], spots)
 
     def table(self, run: Any, stream: str = "primary") -> xr.Dataset:
         """One stream of a run without its frames; of a point taken twice the last row.
