@@ -6,44 +6,34 @@ RunEngine does that to all it has touched, and a cell must outlive a plan.
 """
 
 import json
+import logging
 import threading
 import uuid
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any
 
 from ophyd import Component as Cpt
 from ophyd import Device
 from ophyd.utils.errors import WaitTimeoutError
 
+from battbeam.devices.guard_words import LAPSED, UNDER_WAY, WATCHED, GuardState, SilentGuardError
 from battbeam.devices.signals import Readback, Setting
 from battbeam.devices.status import TimedStatus
 from battbeam.errors import GuardError
 from battbeam.experiment.watchers import CellReading
 
+__all__ = ["LAPSED", "UNDER_WAY", "GuardState", "Potentiostat", "SilentGuardError"]
+
+_log = logging.getLogger(__name__)
+
+#: Wall seconds that a beat may wait for a connection that breaks just then: other guards wait, too.
+BEAT_TIMEOUT = 0.05
 #: Wall seconds for the guard to answer a verb; loading a protocol writes some hundred records of
 #: the cycler.
 COMMAND_TIMEOUT = 10.0
 #: Wall seconds after which an answer is looked for instead of waited for.
 LOOK_AFTER = 2.0
 LOAD_TIMEOUT = 60.0
-
-
-class GuardState(StrEnum):
-    """What a guard says about its cell."""
-
-    UNMOUNTED = "Unmounted"
-    OPEN_CIRCUIT = "OpenCircuit"
-    LOADED = "Loaded"
-    RUNNING = "Running"
-    HOLDING = "Holding"
-    TRIPPED = "Tripped"
-    FINISHED = "Finished"
-    UNREACHABLE = "Unreachable"
-
-
-#: States in which a protocol is under way.
-UNDER_WAY = (GuardState.RUNNING, GuardState.HOLDING)
 
 
 def _reading(suffix: str, units: str, doc: str, kind: str = "hinted") -> Any:
@@ -67,6 +57,9 @@ class Potentiostat(Device):  # type: ignore[misc]
 
     Readings come with every event; verbs are `load`, `start`, `hold`, `proceed`, `open_circuit`,
     `reset`, and `mount` and `dismount` for the cell itself.
+
+    Attributes:
+        losses: What befell this session's ownership of the cell, one sentence each.
 
     >>> potentiostat.acquire({"uid": "..."}).wait()  # doctest: +SKIP
     >>> potentiostat.load(protocol).wait()  # doctest: +SKIP
@@ -151,7 +144,9 @@ class Potentiostat(Device):  # type: ignore[misc]
         self.result.subscribe(self._answered, run=False)
         self._owner: dict[str, Any] = {}
         self._boot_id = ""
-        for attribute in (*_WATCHED, "boot_id"):
+        self._asked_again: TimedStatus | None = None
+        self.losses: list[str] = []
+        for attribute in (*WATCHED, "boot_id", "owner"):
             getattr(self, attribute).subscribe(self._keeper(attribute), run=False)
 
     # Reading.
@@ -168,10 +163,10 @@ class Potentiostat(Device):  # type: ignore[misc]
         Args:
             time: Session clock, s since the Unix epoch.
         """
-        if not self.result.connected or any(name not in self._latest for name in _WATCHED):
+        if not self.result.connected or any(name not in self._latest for name in WATCHED):
             return CellReading(time=time)
         latest = dict(self._latest)
-        known: dict[str, Any] = {name: kind(latest[name]) for name, kind in _WATCHED.items()}
+        known: dict[str, Any] = {name: kind(latest[name]) for name, kind in WATCHED.items()}
         return CellReading(time=time, **known)
 
     # Verbs.
@@ -188,20 +183,41 @@ class Potentiostat(Device):  # type: ignore[misc]
         self._token = token
         return status
 
-    def _acquire_again(self) -> None:
-        """A guard that was started again has forgotten its owner, and waits some seconds for it."""
-        boot_id = str(self._latest.get("boot_id", ""))
-        if not boot_id or boot_id == self._boot_id:
-            return
-        is_known, self._boot_id = bool(self._boot_id), boot_id
-        if is_known:
-            status = self._command(self.owner_command, "acquire", self._owner, token=self._token)
-            status.add_callback(self._keep_or_forget)
+    @property
+    def has_lapsed(self) -> bool:
+        """Whether the guard has heard no beat of its owner for too long, and took it for lost."""
+        return self._latest.get("owner") == LAPSED
 
-    def _keep_or_forget(self, status: TimedStatus) -> None:
-        """Somebody else may own the cell by now."""
-        if not status.success:
-            self.forget()
+    def _acquire_again(self) -> None:
+        """A guard that was started again has forgotten its owner, and waits some seconds for it; one
+        that heard no beat has given it up. To own the cell again changes nothing at the cell.
+        """
+        boot_id, asked = str(self._latest.get("boot_id", "")), self._asked_again
+        self._boot_id = self._boot_id or boot_id
+        is_known = not boot_id or boot_id == self._boot_id
+        if (is_known and not self.has_lapsed) or (asked is not None and not asked.done):
+            return
+        why = "heard no beat of this session for too long" if is_known else "was started again"
+        status = self._command(self.owner_command, "acquire", self._owner, token=self._token)
+        self._asked_again = status
+
+        def answered(status: TimedStatus) -> None:
+            error = status.exception(timeout=0)
+            if error is None:
+                self._boot_id, self._latest["owner"] = boot_id, ""
+                self._own_again(why, has_acted=is_known)
+            elif not isinstance(error, SilentGuardError):
+                self.forget()
+                _log.error("guard %s %s, and the cell is not ours: %s", self.name, why, error)
+
+        status.add_callback(answered)
+
+    def _own_again(self, why: str, *, has_acted: bool) -> None:
+        policy = self.policy("client_loss")
+        acted = f" and carried out its policy on client_loss ({policy})" if has_acted else ""
+        told = f"guard {self.name} {why}{acted}; this session owns the cell again"
+        self.losses.append(told)
+        _log.warning("%s", told)
 
     def release(self) -> TimedStatus:
         """Give the cell free; it goes on with what it does."""
@@ -258,11 +274,12 @@ class Potentiostat(Device):  # type: ignore[misc]
 
     def beat(self, count: int) -> None:
         """One beat of the session's heart; quick, and without an answer. A guard that was started
-        again is asked for the cell again.
+        again, or has taken this session for lost, is asked for the cell again.
         """
         if self._token:
             self._acquire_again()
-            self.heartbeat.put(f"{self._token} {count}", wait=False)
+            limits = {"connection_timeout": BEAT_TIMEOUT, "timeout": BEAT_TIMEOUT}
+            self.heartbeat.put(f"{self._token} {count}", wait=False, **limits)
 
     def forget(self) -> None:
         """Command the cell no more: the guard has refused, or has it back."""
@@ -293,7 +310,7 @@ class Potentiostat(Device):  # type: ignore[misc]
         command = uuid.uuid4().hex
         guard = f"guard {self.name} ({self.prefix})"
         text = f"{guard}: {verb}: no answer within {timeout:g} s; is it running?"
-        status = TimedStatus(timeout=timeout, overdue=GuardError(text))
+        status = TimedStatus(timeout=timeout, overdue=SilentGuardError(text))
         with self._lock:
             self._pending = {key: one for key, one in self._pending.items() if not one.done}
             self._pending[command] = status
@@ -333,22 +350,5 @@ class Potentiostat(Device):  # type: ignore[misc]
         error = str(answer.get("error") or "refused")
         told = [fault for fault in answer.get("faults") or () if str(fault) not in error]
         faults = "".join(f"\n  - {fault}" for fault in told)
-        status.fail(
-            GuardError(f"guard {self.name} ({self.prefix}): {answer.get('verb')}: {error}{faults}")
-        )
-
-
-_WATCHED: Mapping[str, type[float] | type[int] | type[str]] = {
-    "voltage": float,
-    "voltage_working": float,
-    "voltage_counter": float,
-    "current": float,
-    "charge": float,
-    "temperature": float,
-    "step_elapsed": float,
-    "step_remaining": float,
-    "step_count": int,
-    "cycle_number": int,
-    "step_type": str,
-    "state": str,
-}
+        text = f"guard {self.name} ({self.prefix}): {answer.get('verb')}: {error}{faults}"
+        status.fail(GuardError(text, [str(fault) for fault in answer.get("faults") or ()]))

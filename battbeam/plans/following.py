@@ -220,7 +220,9 @@ def _why_lost(reading: CellReading, cell: CellWatch) -> str:
         return ""
     if reading.state == GuardState.OPEN_CIRCUIT and not (cell.has_protocol or cell.has_begun):
         return ""
-    reason = str(cell.potentiostat.trip_reason.value_now())
-    return f"{guard}: the cell is {reading.state} before its protocol ended" + (
-        f": {reason}" if reading.state == GuardState.TRIPPED else ""
-    )
+    told = f"{guard}: the cell is {reading.state} before its protocol ended"
+    if reading.state == GuardState.TRIPPED:
+        return f"{told}: {cell.potentiostat.trip_reason.value_now()}"
+    if cell.potentiostat.has_lapsed:
+        return f"{told}: it heard no beat of this session for too long and took it for lost"
+    return told

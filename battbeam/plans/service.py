@@ -232,6 +232,7 @@ class Service:
 
     def _write(self, attempt: _Attempt, kept: Kept) -> Plan:
         due, start = attempt.due, attempt.outcome["start"]
+        remarks = (due.remark, *kept.remarks, *attempt.cell.news())
         yield from bps.checkpoint()
         yield from write_down(
             self._notes,
@@ -249,7 +250,7 @@ class Service:
             kept_to=kept.until,
             smear_predicted=attempt.smear,
             dose=attempt.dose,
-            remark="; ".join(part for part in (due.remark, *kept.remarks) if part),
+            remark="; ".join(part for part in remarks if part),
             lateness=due.lateness_at(start),
             **attempt.outcome,
         )

@@ -47,6 +47,16 @@ class CellWatch:
     has_begun: bool = False
     lost: str = ""
     _heard: float = field(default_factory=time.monotonic)
+    _n_losses: int = 0
+
+    def __post_init__(self) -> None:
+        self._n_losses = len(self.potentiostat.losses)
+
+    def news(self) -> list[str]:
+        """What befell this session's ownership of the cell since this was asked last."""
+        news = self.potentiostat.losses[self._n_losses :]
+        self._n_losses += len(news)
+        return news
 
     @property
     def silence(self) -> float:

@@ -4,7 +4,7 @@ import math
 import pytest
 
 from battbeam.devices.fakes import fake, ready_potentiostat
-from battbeam.devices.potentiostat import Potentiostat
+from battbeam.devices.potentiostat import Potentiostat, SilentGuardError
 from battbeam.errors import GuardError
 from battbeam.processes import wait_for
 
@@ -112,6 +112,57 @@ def test_a_guard_that_was_started_again_is_asked_for_the_cell_again(potentiostat
     answer = {"id": sent[0]["id"], "verb": "Owner", "ok": False, "error": "owned by another"}
     potentiostat.result.sim_put(json.dumps(answer))
     wait_for(lambda: not potentiostat.is_owned, timeout=5, what="the refusal to be taken")
+
+
+def test_a_guard_that_took_its_session_for_lost_is_asked_for_the_cell_again(potentiostat, caplog):
+    potentiostat.policies.sim_put(json.dumps({"client_loss": "hold"}))
+    potentiostat.acquire({"session": "s"}).wait(timeout=1)
+    sent = []
+
+    def answer(text, **_):
+        command = json.loads(text)
+        sent.append(command)
+        potentiostat.result.sim_put(json.dumps({"id": command["id"], "ok": True}))
+
+    potentiostat.owner_command.sim_set_putter(answer)
+    potentiostat.owner.sim_put("owned")
+    potentiostat.beat(1)
+    assert sent == []
+    potentiostat.owner.sim_put("lapsed")
+    assert potentiostat.has_lapsed
+    potentiostat.beat(2)
+    wait_for(lambda: potentiostat.losses, timeout=5, what="the answer to be taken")
+    potentiostat.beat(3)
+    assert [command["session"] for command in sent] == ["s"]
+    assert potentiostat.heartbeat.get() == f"{sent[0]['token']} 3"
+    (told,) = potentiostat.losses
+    assert "no beat of this session for too long and carried out its policy" in told
+    assert "client_loss (hold); this session owns the cell again" in told
+    assert told in caplog.text
+
+
+def test_a_cell_that_another_session_took_meanwhile_stays_its(potentiostat):
+    potentiostat.acquire({"session": "s"}).wait(timeout=1)
+    refuse(potentiostat, "owner_command", verb="Owner", error="owned by another")
+    potentiostat.owner.sim_put("lapsed")
+    potentiostat.beat(1)
+    wait_for(lambda: not potentiostat.is_owned, timeout=5, what="the refusal to be taken")
+    potentiostat.beat(2)
+    assert potentiostat.losses == []
+
+
+def test_a_guard_that_does_not_answer_is_asked_again(potentiostat):
+    potentiostat.acquire({"session": "s"}).wait(timeout=1)
+    sent = []
+    potentiostat.owner_command.sim_set_putter(lambda text, **_: sent.append(text))
+    potentiostat.owner.sim_put("lapsed")
+    potentiostat.beat(1)
+    potentiostat._asked_again.fail(SilentGuardError("no answer"))
+    wait_for(lambda: potentiostat._asked_again.done, timeout=5, what="its end")
+    potentiostat.beat(2)
+    assert len(sent) == 2
+    assert potentiostat.is_owned
+    potentiostat._asked_again.finish()
 
 
 def test_a_disconnected_reading_is_not_a_number(potentiostat):
