@@ -206,6 +206,28 @@ def test_the_session_owns_the_cell_and_a_second_one_is_refused(session, connecti
 
 
 @pytest.mark.ioc
+@pytest.mark.acceptance
+def test_a_session_that_was_silent_for_too_long_takes_its_cell_back(session, monkeypatch):
+    guard = session.beamline.potentiostat
+    session.run(mounted(guard, PASSPORT))
+    charge = {"step": "constant_current", "rate_C": 0.05, "until_time_s": 36_000}
+    guard.load({"record": {"time_s": 10}, "method": [charge]}).wait(timeout=60)
+    guard.start().wait(timeout=60)
+    monkeypatch.setattr("battbeam.devices.heartbeat.SILENCE", -1.0)
+    wait_for(lambda: guard.owner.get() == "lapsed", timeout=20, what="the guard to give it up")
+    wait_for(lambda: guard.state.get() == GuardState.HOLDING, timeout=20, what="its policy")
+    monkeypatch.setattr("battbeam.devices.heartbeat.SILENCE", 5.0)
+    wait_for(lambda: guard.losses, timeout=20, what="the session to notice")
+    assert "(hold); this session owns the cell again" in guard.losses[0]
+    wait_for(lambda: guard.owner.get() == "owned", timeout=20, what="the guard to say so")
+    # The same token commands; the cell has waited for that.
+    assert guard.state.get() == GuardState.HOLDING
+    guard.proceed().wait(timeout=60)
+    wait_for(lambda: guard.state.get() == GuardState.RUNNING, timeout=20, what="what is left")
+    guard.open_circuit("the test is over").wait(timeout=20)
+
+
+@pytest.mark.ioc
 def test_an_operando_experiment_follows_the_cell(session, connection):
     beamline = session.beamline
     stage = beamline.sample_stage

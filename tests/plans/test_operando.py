@@ -344,6 +344,33 @@ def test_a_joined_cell_that_stops_cycling_is_lost(fakes, engine, documents):
         engine(experiment(fakes, rule("clock", AbsoluteClock(period=50.0)), protocol=None))
 
 
+def test_a_guard_that_took_the_session_for_lost_is_told_of_in_the_next_row(
+    fakes, engine, documents
+):
+    def lapsed(time):
+        if 1099 < time < 1101:
+            fakes.potentiostat.losses.append("guard potentiostat heard no beat")
+
+    fakes.potentiostat.losses.append("of another experiment")
+    fakes.clock.hook = lapsed
+    engine(experiment(fakes, rule("clock", AbsoluteClock(period=20.0))))
+    rows = documents.events("rules")
+    (told,) = [row for row in rows if "heard no beat" in row["rules_remark"]]
+    assert 1100 <= told["rules_due"] <= 1120
+    assert all("another experiment" not in row["rules_remark"] for row in rows)
+
+
+def test_a_cell_whose_circuit_a_guard_opened_for_a_lost_session_says_so(fakes, engine):
+    def lapsed(time):
+        if time > 1100:
+            fakes.potentiostat.owner.sim_put("lapsed")
+            fakes.potentiostat.state.sim_put("OpenCircuit")
+
+    fakes.clock.hook = lapsed
+    with pytest.raises(GuardError, match="heard no beat of this session for too long"):
+        engine(experiment(fakes, rule("clock", AbsoluteClock(period=50.0))))
+
+
 def refusal(fakes, engine, documents, **options):
     with pytest.raises(PreflightError) as refused:
         engine(experiment(fakes, rule("clock", AbsoluteClock(period=50.0)), **options))
