@@ -155,7 +155,7 @@ class _Gathering:
         if record is None and first >= last and first < self._n_live:
             last = first + 1  # Nothing was read before the exposure ended: the next reading.
         if first >= last:
-            self._hold_record(record, following, until)
+            self._hold_record(record, following, until, first)
             return
         needed = max(first, self._live_after(start) - 1)
         self._has_live = True
@@ -171,10 +171,11 @@ class _Gathering:
         """Charge at the first live value after a record, mAh; marks where current stopped."""
         if record is None:
             return 0.0
-        time, voltage, current, charge = self._rows[-1]
+        time, _, current, charge = self._rows[-1]
         live_current = float(self._live["current"][first])
         if is_idle_edge(current, live_current):
-            self._rows.append((time, voltage, live_current, charge))
+            # The voltage jumps with the current: behind the edge it is nearer to what is read next.
+            self._rows.append((time, float(self._live["voltage"][first]), live_current, charge))
         duration = float(self._live_times(first, first + 1)[0]) - time
         return charge + edge_charge(current, live_current, duration)
 
@@ -202,13 +203,20 @@ class _Gathering:
         related = seen + clock.offset + clock.drift * (seen - clock.reference)
         return np.where(np.isnan(own), related, own)
 
-    def _hold_record(self, record: int | None, following: int | None, until: float) -> None:
-        """Without live values the last record holds; between two starts no current flows."""
+    def _hold_record(
+        self, record: int | None, following: int | None, until: float, next_live: int
+    ) -> None:
+        """Without live values the last record holds; between two starts no current flows.
+
+        At rest the voltage is what is read there next, where something is.
+        """
         if record is None:
             return
         self._has_live = self._has_live or following is None
         time, voltage, current, charge = self._rows[-1]
         if following is not None or self._is_idle:
+            if next_live < self._n_live and is_idle_edge(current, 0.0):
+                voltage = float(self._live["voltage"][next_live])
             self._rows.append((time, voltage, 0.0, charge))
             current = 0.0
         self._rows.append((until, voltage, current, charge + charge_from(current, until - time)))

@@ -22,6 +22,8 @@ LIVE_INTERVAL = 0.1
 COMPARISON_INTERVAL = 3.0
 #: Wall s within which an idle cycler would have shown that it runs.
 IDLE_LATENCY = 0.2
+#: Wall s for which a cell that came to rest is waited for to show its voltage there.
+REST_PATIENCE = 5.0
 #: s by which a cycler's clock may be off that was not seen yet (one standard deviation).
 UNSEEN_CLOCK = 60.0
 #: s by which a live value must lie beyond the last record to count; less is rounding.
@@ -53,6 +55,7 @@ class Writer:
         self._last_step: tuple[Step | None, int] = (None, 0)
         self._has_records = False
         self._has_live = False
+        self._unseen_rest, self._rest_since = False, math.nan
         self._last_watermark = self._last_live = self._last_comparison = -math.inf
 
     def line(self, kind: str, **fields: Any) -> None:
@@ -69,7 +72,7 @@ class Writer:
     def begin_segment(self) -> None:
         """The next record is the first of a segment."""
         self._unrecorded, self._unwritten = [], None
-        self._has_records = self._has_live = False
+        self._has_records = self._has_live = self._unseen_rest = False
         self._last_comparison = -math.inf
 
     def record(self, record: Record, step: Step | None, step_count: int) -> None:
@@ -102,6 +105,7 @@ class Writer:
         """Keep a live value, and write it down unless one was written just before."""
         self.live = live
         if not is_active or not math.isfinite(live.elapsed):
+            self._unseen_rest = False
             self._unwritten = (live, self.samples.latest, step, step_count)
             return
         if not self._has_records and len(self._unrecorded) < MOST_UNRECORDED:
@@ -135,6 +139,7 @@ class Writer:
         for reading, step, step_count in beyond:
             self._commit_live(reading, step, step_count)
         self._unrecorded = []
+        self._unseen_rest, self._rest_since = True, math.nan
         self.samples.end_segment()
 
     def _commit_live(self, live: Live, step: Step | None, step_count: int) -> None:
@@ -203,7 +208,9 @@ class Writer:
             return
         self._last_watermark = wall
         self._write_live()
-        if is_idle:
+        if is_idle and self._is_rest_unseen(wall):
+            complete_to = self.watermark
+        elif is_idle:
             complete_to = self.clock.now() - IDLE_LATENCY * self.clock.rate
         elif self._has_live and self.live is not None:
             complete_to = self.live.session_time
@@ -212,6 +219,12 @@ class Writer:
         if math.isnan(self.watermark) or complete_to > self.watermark:
             self.watermark = complete_to
         self.line("watermark", complete_to=self.watermark, rate=self.clock.rate)
+
+    def _is_rest_unseen(self, wall: float) -> bool:
+        """Whether the voltage may still change: none was read since the circuit was opened."""
+        if math.isnan(self._rest_since):
+            self._rest_since = wall
+        return self._unseen_rest and wall - self._rest_since < REST_PATIENCE
 
 
 def _step_fields(step: Step | None, step_count: int) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def compare(found, log: CellLog, history: History) -> None:
         blur = 3 * during.clock.uncertainty(end) + during.is_live * PROTOCOL["record"]["time_s"] / 2
         newest = history.newest
         around = history.at(np.linspace(start - 2 * blur, min(end + 2 * blur, newest), 801))
-        allowed = 0.002 + np.ptp(around.voltage) * min(1.0, blur / (end - start))
+        allowed = 0.01 + np.ptp(around.voltage) * min(1.0, blur / (end - start))
         mean = np.trapezoid(hidden.voltage, times) / (end - start)
         assert during.voltage == pytest.approx(mean, abs=allowed)
         assert during.warning == ""
