@@ -34,7 +34,15 @@ class PreflightError(BattbeamError):
 
 
 class GuardError(BattbeamError):
-    """The cell guard refused, tripped or does not answer."""
+    """The cell guard refused, tripped or does not answer.
+
+    Attributes:
+        faults: That it found, one sentence each, where it looked for faults.
+    """
+
+    def __init__(self, text: str, faults: Sequence[str] = ()) -> None:
+        self.faults = tuple(faults)
+        super().__init__(text)
 
 
 class DeviceError(BattbeamError):

@@ -52,6 +52,7 @@ class EclabConfig(_Part):
         file_prefix: What FILEPREFIX is set to, as the instrument's computer sees it: directory and
             start of the name.
         data_directory: Where the same files are seen from here; none when they cannot be read.
+        impedance: Whether the channel has what a spectrum of impedance takes; not every board has.
         timeout: Wall s for one PV to answer.
     """
 
@@ -60,6 +61,7 @@ class EclabConfig(_Part):
     channel: int = Field(default=1, ge=0)
     file_prefix: str
     data_directory: Path | None = None
+    impedance: bool = True
     timeout: float = Field(default=2.0, gt=0)
 
 

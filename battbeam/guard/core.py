@@ -136,9 +136,15 @@ class Guard:
         if not faults:
             steps = protocol.compile(passport, self.limits.soft).steps
             faults = self.driver.faults(steps)
-            if self.thermostat is None and any(s.type is StepType.TEMPERATURE for s in steps):
-                faults.append("it sets a temperature, and this guard has no thermostat")
+            if any(step.type is StepType.TEMPERATURE for step in steps):
+                faults += self._thermostat_faults()
         return faults + self._cell_faults()
+
+    def _thermostat_faults(self) -> list[str]:
+        if self.thermostat is None:
+            return ["it sets a temperature, and this guard has no thermostat"]
+        fault = self.thermostat.fault
+        return [f"it sets a temperature, which cannot be done: {fault}"] if fault else []
 
     def load(self, protocol: Protocol) -> None:
         """Check a protocol, compile it, and put its first segment on the instrument."""

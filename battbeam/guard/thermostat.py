@@ -20,6 +20,11 @@ class Thermostat(Protocol):
         """Of the cell, degC; NaN when it is not known."""
         ...
 
+    @property
+    def fault(self) -> str:
+        """Why it cannot be set; empty if it can."""
+        ...
+
     def set(self, temperature: float) -> None:
         """Ask for another temperature, degC; raises `GuardError` if that is not taken."""
         ...
@@ -45,6 +50,13 @@ class EpicsThermostat:
         """Of the cell, degC; NaN when it is not known."""
         return self._temperature if self._pvs[0].connected else math.nan
 
+    @property
+    def fault(self) -> str:
+        """Why it cannot be set; empty if it can."""
+        if len(self._pvs) < 2:
+            return "the guard's file names no set-point: its temperature is only read"
+        return "" if self._pvs[1].connected else f"{self._pvs[1].name} does not answer"
+
     def set(self, temperature: float) -> None:
         """Ask for another temperature, degC.
 
@@ -52,7 +64,7 @@ class EpicsThermostat:
             GuardError: If it is not taken.
         """
         if len(self._pvs) < 2:
-            raise GuardError("the guard's file names no set-point: its temperature is only read")
+            raise GuardError(self.fault)
         pv, timeout = self._pvs[1], self._config.timeout
         try:
             pv.wait_for_connection(timeout=timeout)

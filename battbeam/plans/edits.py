@@ -39,6 +39,19 @@ class Revision:
     refused: tuple[str, ...] = ()
 
 
+def file_faults(path: Path | None) -> list[str]:
+    """Why the running schedule cannot stand in a file, one sentence."""
+    if path is None:
+        return []
+    if not path.parent.is_dir():
+        return [f"schedule file {path}: {path.parent} is no directory; make it first"]
+    if path.is_dir():
+        return [f"schedule file {path}: is a directory; name a file in it"]
+    if not os.access(path.parent, os.W_OK):
+        return [f"schedule file {path}: nothing can be written into {path.parent}"]
+    return []
+
+
 class ScheduleFile:
     """The running schedule as a file.
 

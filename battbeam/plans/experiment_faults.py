@@ -41,9 +41,14 @@ def _condition_faults(rule: Rule, cell: CellWatch) -> list[str]:
     return []
 
 
-def _coupling_faults(rule: Rule) -> list[str]:
-    """Whether a rest could still be kept when its end is met."""
+def _coupling_faults(rule: Rule, cell: CellWatch) -> list[str]:
+    """Whether the cell can be kept, and whether a rest could still be when its end is met."""
     when = rule.when
+    if rule.coupling != "free_running" and not _is_commanded(cell):
+        return [
+            f"rule {rule.name!r}: {rule.coupling} needs a guard that commands the cycler, that of "
+            f"cell {cell.name!r} only watches it; leave the coupling out"
+        ]
     if rule.coupling != "step_then_measure" or not isinstance(when, EndOfRest) or when.lead > 0:
         return []
     return [
@@ -52,8 +57,17 @@ def _coupling_faults(rule: Rule) -> list[str]:
     ]
 
 
+def _is_commanded(cell: CellWatch) -> bool:
+    """Whether the guard commands the cycler; one that does not answer is told of elsewhere."""
+    guard = cell.potentiostat
+    return not guard.connected or int(guard.controls.value_now()) != 0
+
+
 def _rule_faults(rule: Rule, measurement: Measurement, cell: CellWatch) -> list[str]:
-    cost, faults = cost_of(measurement), _condition_faults(rule, cell) + _coupling_faults(rule)
+    cost, faults = (
+        cost_of(measurement),
+        _condition_faults(rule, cell) + _coupling_faults(rule, cell),
+    )
     what = f"rule {rule.name!r}: "
     if rule.smear_max is not None and cell.passport is None:
         faults.append(f"{what}a smear budget needs a cell passport")

@@ -22,7 +22,7 @@ from battbeam.experiment.clock import Clock
 from battbeam.experiment.dispatch import Dispatcher, Parking
 from battbeam.experiment.dose import DoseBudget
 from battbeam.experiment.schedule import Agenda, Schedule
-from battbeam.plans.edits import Revision, Revisions, ScheduleFile
+from battbeam.plans.edits import Revision, Revisions, ScheduleFile, file_faults
 from battbeam.plans.experiment_faults import (
     dose_faults,
     measurement_faults,
@@ -33,7 +33,12 @@ from battbeam.plans.experiment_faults import (
 from battbeam.plans.following import Follower
 from battbeam.plans.gap import Earlier, write_gap
 from battbeam.plans.measurements import Measurement, cost_of, detectors_of
-from battbeam.plans.preflight import cell_faults, connection_faults, refuse
+from battbeam.plans.preflight import (
+    cell_faults,
+    connection_faults,
+    guard_faults,
+    refuse,
+)
 from battbeam.plans.preprocessors import contained, positions_put_back, run, shutter_closed_after
 from battbeam.plans.service import Service
 from battbeam.plans.stubs import Plan, finished
@@ -111,6 +116,9 @@ def operando(
     """
     cells = cells_of(schedule, potentiostat, protocol, protocols or {}, cell_positions or {}, md)
     wanted = {name: _protocol_of(name, protocol, protocols) for name in cells}
+    asked: list[str] = []
+    for name, one in wanted.items():
+        asked += yield from guard_faults(cells[name].potentiostat, one)
     refuse(
         "operando",
         connection_faults([*(cell.potentiostat for cell in cells.values()), beam]),
@@ -119,6 +127,8 @@ def operando(
         place_faults(cells, measurements, stage),
         dose_faults(dose or {}, cells, beam, stage),
         *(cell_faults(cells[name].potentiostat, one) for name, one in wanted.items()),
+        asked,
+        file_faults(schedule_file),
     )
     earlier = resumes if isinstance(resumes, Earlier) else None
     motors = moved(measurements.values(), stage if cell_positions or dose else None)

@@ -11,9 +11,10 @@ from battbeam.devices.beamline import missing_records
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.frames import train_faults
 from battbeam.devices.potentiostat import UNDER_WAY, GuardState, Potentiostat
-from battbeam.errors import PreflightError
+from battbeam.errors import GuardError, PreflightError
 from battbeam.experiment.cell import CellPassport, Window
 from battbeam.experiment.protocol import Protocol
+from battbeam.plans.stubs import Plan, finished
 
 #: What a .poni must hold: pyFAI's geometry, distances in m, angles in rad, wavelength in m.
 PONI_KEYS = ("Distance", "Poni1", "Poni2", "Rot1", "Rot2", "Rot3", "Wavelength")
@@ -149,7 +150,12 @@ def cell_faults(potentiostat: Potentiostat, protocol: Mapping[str, Any] | None) 
                 "give a protocol to start"
             )
         return faults
-    if state in (GuardState.RUNNING, GuardState.HOLDING):
+    if int(potentiostat.controls.value_now()) == 0:
+        faults.append(
+            f"{potentiostat.name}: its guard only watches a cycler that other software runs; "
+            "start the protocol there, and join without one"
+        )
+    elif state in (GuardState.RUNNING, GuardState.HOLDING):
         faults.append(
             f"{potentiostat.name}: the cell is {state}; join it without a protocol, "
             "or open the circuit"
@@ -160,6 +166,21 @@ def cell_faults(potentiostat: Potentiostat, protocol: Mapping[str, Any] | None) 
         float(potentiostat.hard_current_max.value_now()),
     )
     return faults + Protocol.read(protocol).faults(passport, window)
+
+
+def guard_faults(potentiostat: Potentiostat, protocol: Mapping[str, Any] | None) -> Plan:
+    """What the guard, which knows its instruments, has against a protocol; the cell stays as it is.
+
+    Returns:
+        One sentence a fault; nothing where there is nobody to ask or `cell_faults` says enough.
+    """
+    if protocol is None or cell_faults(potentiostat, protocol):
+        return []
+    try:
+        yield from finished(potentiostat.validate(protocol))
+    except GuardError as error:
+        return [f"{potentiostat.name}: {fault}" for fault in error.faults or (str(error),)]
+    return []
 
 
 def _joinable(potentiostat: Potentiostat) -> Sequence[str]:

@@ -172,7 +172,7 @@ class FakeThermostat:
     def __init__(self, clock):
         self.clock = clock
         self.asked: list[tuple[float, float]] = []
-        self.known = True
+        self.known, self.fault = True, ""
 
     @property
     def temperature(self):

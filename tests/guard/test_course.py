@@ -96,6 +96,14 @@ def test_a_temperature_is_refused_at_load_without_a_thermostat(bench):
     assert "has no thermostat" in str(refusal.value)
 
 
+def test_a_temperature_is_refused_at_load_where_it_is_only_read(bench):
+    bench.own()
+    bench.mount()
+    bench.thermostat.fault = "the guard's file names no set-point: its temperature is only read"
+    with pytest.raises(PreflightError, match="sets a temperature, which cannot be done: the guard"):
+        bench.guard.load(Protocol.read(protocol(WARM)))
+
+
 def test_the_time_of_a_step_is_shown_until_it_is_over(bench):
     bench.running(protocol(LOAD), after=100)
     assert bench.guard.samples.step_elapsed == pytest.approx(100, abs=6)

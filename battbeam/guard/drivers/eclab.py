@@ -151,7 +151,7 @@ class EclabDriver:
 
     def faults(self, steps: Sequence[Step]) -> list[str]:
         """Every reason why this instrument cannot run these steps, one sentence each."""
-        return eclab_compile.faults(steps)
+        return eclab_compile.faults(steps, has_impedance=self._config.impedance)
 
     def lengths(self, steps: Sequence[Step]) -> list[int]:
         """Into how many steps each the instrument's lists divide these steps, in order."""

@@ -43,17 +43,22 @@ _NO_TEST = (0, 0.0)
 Test = tuple[int, float]
 
 
-def faults(steps: Sequence[Step]) -> list[str]:
-    """Every reason why the instrument cannot run these steps, each said once."""
+def faults(steps: Sequence[Step], *, has_impedance: bool = True) -> list[str]:
+    """Every reason why the instrument cannot run these steps, each said once.
+
+    Args:
+        steps: Of a protocol.
+        has_impedance: Whether the channel can measure spectra of impedance.
+    """
     found = [
         f"step {step.index} ({step.type}): {fault}"
         for step in steps
-        for fault in _step_faults(step)
+        for fault in _step_faults(step, has_impedance=has_impedance)
     ]
     return list(dict.fromkeys(found))
 
 
-def _step_faults(step: Step) -> list[str]:
+def _step_faults(step: Step, *, has_impedance: bool) -> list[str]:
     if step.type is StepType.VOLTAGE_SCAN and not (step.scan_rate and step.scan_rate > 0):
         return [f"scan_rate must be above 0 V/s, got {step.scan_rate}"]
     if step.type is StepType.VOLTAGE_SCAN and step.voltage_end is None:
@@ -64,6 +69,10 @@ def _step_faults(step: Step) -> list[str]:
         return [f"resistance must be above 0 ohm, got {step.resistance}"]
     if step.type is not StepType.IMPEDANCE:
         return []
+    if not has_impedance:
+        return [
+            "this channel cannot measure impedance: leave the step out, or take another channel"
+        ]
     low, high = FREQUENCIES
     found = [
         f"frequency {frequency} Hz is outside the instrument's {low:g} to {high:g} Hz"
