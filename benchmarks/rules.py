@@ -72,8 +72,8 @@ def _growth(n_readings: int, *, n_turns: int) -> Comparison:
         _follow(agenda, [replace(each, time=each.time + shift) for each in part])
 
     ways: dict[str, Callable[[], object]] = {
-        "after a while": lambda: go_on("later", aged, late),
-        "fresh": lambda: go_on("first", fresh, early),
+        "battbeam, after a while": lambda: go_on("later", aged, late),
+        "battbeam, fresh": lambda: go_on("first", fresh, early),
     }
     timings = in_turn(ways, n_turns=n_turns)
     return Comparison(
