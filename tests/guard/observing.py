@@ -4,7 +4,9 @@ import json
 import os
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from caproto.threading.client import Context
 
@@ -24,7 +26,8 @@ TOKEN = "observing"
 class Client:
     """Speaks to one guard, through a context of its own, and beats for it while it is entered."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, passport: Mapping[str, Any] = EXAMPLE) -> None:
+        self.passport = dict(passport)
         names = ("Owner", "Passport", "Load", "Start", "Heartbeat", "OwnerState", "State")
         names = (*names, "Hold", "LastError", "Controls", "CommandResult")
         self.context = Context(timeout=20)
@@ -38,7 +41,7 @@ class Client:
     def __enter__(self):
         self.say("Owner", until=("OwnerState", "owned"), host="here", pid=1, session="test")
         self._heart.start()
-        self.say("Passport", until=("Passport", EXAMPLE["cell"]), passport=EXAMPLE)
+        self.say("Passport", until=("Passport", self.passport["cell"]), passport=self.passport)
         return self
 
     def __exit__(self, *_):

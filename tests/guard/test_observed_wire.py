@@ -21,15 +21,16 @@ pytestmark = pytest.mark.ioc
 
 CAPACITY = EXAMPLE["nominal_capacity"]
 OFFSET, DRIFT = 120.0, 50e-6
-PROTOCOL = {
-    "record": {"time_s": 10},
-    "method": [
-        {"step": "open_circuit_voltage", "until_time_s": 20},
-        {"step": "constant_current", "rate_C": 1, "until_time_s": 100, "until_voltage_V": 3.8},
-        {"step": "constant_voltage", "voltage_V": 3.45, "until_time_s": 40},
-        {"step": "constant_current", "rate_C": -1, "until_time_s": 80, "until_voltage_V": 2.6},
-    ],
-}
+METHOD = [
+    {"step": "open_circuit_voltage", "until_time_s": 20},
+    {"step": "constant_current", "rate_C": 1, "until_time_s": 100, "until_voltage_V": 3.8},
+    {"step": "constant_voltage", "voltage_V": 3.45, "until_time_s": 40},
+    {"step": "constant_current", "rate_C": -1, "until_time_s": 80, "until_voltage_V": 2.6},
+]
+QUICK = [
+    {"step": "open_circuit_voltage", "until_time_s": 10},
+    {"step": "constant_current", "rate_C": 1, "until_time_s": 30},
+]
 
 
 def read(path) -> CellLog:
@@ -38,22 +39,24 @@ def read(path) -> CellLog:
     return log
 
 
-def test_a_guard_that_only_watches_gives_the_rows_of_the_guard_in_control(tmp_path, monkeypatch):
+def side_by_side(directory, monkeypatch, method):
+    """Logs of a guard in control and of one that watches, and to when the latter was complete."""
     cycler = Cycler(clock_offset=OFFSET, clock_drift=DRIFT)
     scenario = Scenario(name="observed", rate=30.0, cycler=cycler)
-    with SimulatedBeamline(scenario, tmp_path, with_beamline=False) as simulated:
+    with SimulatedBeamline(scenario, directory, with_beamline=False) as simulated:
         connection = simulated.start()
         for name, value in connection.environment().items():
             monkeypatch.setenv(name, value)
         with (
-            Observing(connection, tmp_path, prefix="cell1") as observing,
+            Observing(connection, directory, prefix="cell1") as observing,
             Client("WATCHED:") as watching,
             Client("SIM:CELL1:") as controlling,
         ):
             assert int(watching.pvs["Controls"].read().data[0]) == 0
             assert int(controlling.pvs["Controls"].read().data[0]) == 1
             watching.say("Hold", until=("LastError", "observed only"))
-            controlling.say("Load", until=("State", "Loaded"), protocol=PROTOCOL)
+            protocol = {"record": {"time_s": 10}, "method": method}
+            controlling.say("Load", until=("State", "Loaded"), protocol=protocol)
             controlling.say("Start", until=("State", "Running"))
             wait_for(lambda: watching.text("State") == "Running", timeout=20, what="rows")
             wait_for(lambda: "Finished" in controlling.text("State"), timeout=60, what="end")
@@ -62,6 +65,20 @@ def test_a_guard_that_only_watches_gives_the_rows_of_the_guard_in_control(tmp_pa
     control, watched = read(connection.guards["cell1"].log), read(observing.log)
     n_records = int((control.samples["is_live"] == 0).sum())
     assert int((watched.samples["is_live"] == 0).sum()) == n_records
+    return control, watched, known
+
+
+def test_a_guard_that_only_watches_has_every_record_of_the_guard_in_control(tmp_path, monkeypatch):
+    control, watched, _ = side_by_side(tmp_path, monkeypatch, QUICK)
+    rows, seen = (log.samples for log in (control, watched))
+    for name, tolerance in (("voltage", 1e-5), ("current", 1e-7), ("charge", 1e-4)):
+        found, wanted = (each[name][each["is_live"] == 0] for each in (seen, rows))
+        assert np.abs(found - wanted).max() < tolerance, name
+
+
+@pytest.mark.acceptance
+def test_a_guard_that_only_watches_gives_the_rows_of_the_guard_in_control(tmp_path, monkeypatch):
+    control, watched, known = side_by_side(tmp_path, monkeypatch, METHOD)
     start, end = control.samples["time"][0] - OFFSET, control.samples["time"][-1] - OFFSET
     compare(CellTimeline(control), CellTimeline(watched), start, min(end, known))
 
