@@ -23,7 +23,7 @@ from battbeam.plans.xrd_series import xrd_reduction
 #: What the visitors write, the most important first.
 SCHEDULE = """\
 # cell1: GITT, at the end of each relaxation, before the next pulse
-relaxed: at the end of each rest, 60 s before, measure lfp of cell1 (step then measure)
+relaxed: at the end of each rest, 150 s before, measure lfp of cell1 (step then measure)
 # cell2: five times denser at the top of charge
 top of charge: every 2 min while voltage > 4.1 V, else every 10 min, at most 1 min late, measure nmc of cell2
 # too long for 1C, short enough for C/2

@@ -23,7 +23,7 @@ from battbeam.units import FloatArray
 SPARSE, DENSE, LEVEL = 600.0, 120.0, 4.1
 #: s of cell time before a relaxation's end, and wall s within which that is met: an end is foreseen
 #: from the start that the guard saw, some messages after it.
-LEAD, LEAD_TOLERANCE = 60.0, 0.2
+LEAD, LEAD_TOLERANCE = 150.0, 0.2
 #: Longest delay of a slot that is served, s.
 LATEST = 60.0
 #: Largest change of state of charge that a survey may see.
