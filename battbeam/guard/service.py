@@ -95,15 +95,14 @@ class GuardService:
         return await asyncio.wait_for(asyncio.wrap_future(future), COMMAND_TIMEOUT)
 
     def _run(self) -> None:
-        next_show, shown = 0.0, ""
+        next_show, shown = 0.0, ("", 0)
         while self._is_open:
             self._answer(until=time.monotonic() + TICK_INTERVAL)
             self._tick()
-            if time.monotonic() >= next_show or self._guard.standing.shown_state != shown:
-                next_show, shown = (
-                    time.monotonic() + PUBLISH_INTERVAL,
-                    self._guard.standing.shown_state,
-                )
+            # A new state or step is shown at once: rules wait for it.
+            now = (self._guard.standing.shown_state, self._guard.runner.step_count)
+            if time.monotonic() >= next_show or now != shown:
+                next_show, shown = time.monotonic() + PUBLISH_INTERVAL, now
                 self._show(self._shown())
 
     def _tick(self) -> None:

@@ -1,6 +1,5 @@
 """Rules that go by the state of the cell, through the wire: where the hidden cell was when they fired."""
 
-import json
 from contextlib import contextmanager
 
 import numpy as np
@@ -87,7 +86,7 @@ def slow_near_levels(potentiostat, scenario, area):
 
     def follow(value, **_):
         beyond = value * COULOMB_PER_MAH / area - np.array([0.0, *LEVELS])
-        is_near = np.any((-BEFORE < beyond) & (beyond < BEHIND))
+        is_near = np.any((beyond > -BEFORE) & (beyond < BEHIND))
         if (now := SLOW if is_near else FAST) != wanted[0]:
             wanted[0] = now
             rate.write([now], wait=False)
@@ -163,13 +162,13 @@ def test_a_tomogram_at_9_84_and_296_coulomb_per_square_centimetre(tmp_path):
 
 # Five times denser above 4.1 V.
 
-RATE = 30.0
+RATE = 40.0
 PERIOD, OTHERWISE = 40.0, 200.0
 #: angstrom by which a lattice parameter may be off; V by which the voltage beside it may.
 LATTICE, VOLTAGE = 0.002, 0.003
 HALF_CHARGED = Cell(
     chemistry="nmc811",
-    initial_lithium_content=0.55,
+    initial_lithium_content=0.65,
     inactive_fraction=0.0,
     gradient_x=0.01,
     dead_spot=None,
