@@ -6,11 +6,13 @@ from battbeam.devices.frames import FrameTrain
 from battbeam.devices.sample_places import Place, SamplePlaces
 from battbeam.errors import PreflightError
 from battbeam.experiment.conditions import AbsoluteClock, ArealChargeLevels, Cadence, Rate
+from battbeam.experiment.control_spot import ControlSpot
 from battbeam.experiment.cost import Cost, Spot
 from battbeam.experiment.dose import DoseBudget, DoseLedger
 from battbeam.experiment.predicates import Compare
 from battbeam.experiment.protocol import StepType
 from battbeam.experiment.schedule import Rule, Schedule
+from battbeam.plans.experiment_faults import pattern_faults
 from battbeam.plans.light import decided
 from battbeam.plans.measurements import OwnRun, Pattern
 from battbeam.plans.operando import operando
@@ -240,3 +242,29 @@ def test_frames_are_five_times_denser_above_4_1_volt(cycling, engine):
     below = sum(voltage < 4.1 for voltage in at) / 1.1
     above = sum(voltage >= 4.1 for voltage in at) / 0.5
     assert above / below >= 5 * 0.9
+
+
+def test_a_pattern_at_neither_of_its_two_spots_is_refused_and_the_others_say_both(
+    lit, engine, documents
+):
+    stage = lit.sample_stage
+    spots = ControlSpot(exposed=(0, 0), control=(2, 0), rate_of_interest=1e-13)
+    how = Exposure((lit.detector,), lit.beam, FrameTrain(10.0))
+
+    def pattern(x):
+        return Pattern(how, positions=((stage.x, x), (stage.y, 0.0)), sentinel=spots)
+
+    (fault,) = pattern_faults(pattern(1.0))
+    assert "neither at the exposed spot of its sentinel, (0.0, 0.0), nor at the control" in fault
+    rule = Rule(name="clock", when=AbsoluteClock(period=100.0), measure="pattern")
+    engine(
+        operando(
+            Schedule(rules=(rule,)),
+            {"pattern": pattern(2.0)},
+            potentiostat=lit.potentiostat,
+            beam=lit.beam,
+            clock=lit.clock,
+        )
+    )
+    (series,) = [doc for doc in documents.of("start") if doc["plan_name"] == "xrd_series"]
+    assert ControlSpot.model_validate(series["sentinel"]) == spots
