@@ -6,8 +6,8 @@ import pytest
 from battbeam.sim import scenario
 from battbeam.sim.cell import HalfCell
 from battbeam.sim.lithium import full_capacity
-from battbeam.sim.run import hard_limits
-from battbeam.sim.scenario import Scenario
+from battbeam.sim.run import hard_limits, site_notes
+from battbeam.sim.scenario import Detector, Scenario
 
 SCENARIOS = sorted((Path(__file__).parents[2] / "sim").glob("*.toml"))
 
@@ -71,6 +71,14 @@ def test_every_field_of_a_scenario_has_its_line_in_the_documentation():
     }
     assert len(fields) > 60
     assert fields <= documented
+
+
+def test_a_shutter_may_be_open_longer_where_frames_are_drawn_while_the_clock_runs():
+    frozen, running = (
+        site_notes(Scenario(detector=Detector(compute_freezes_clock=freezes))).shutter_overhead
+        for freezes in (True, False)
+    )
+    assert frozen < 1.0 < running
 
 
 def test_a_scenario_may_give_every_pv_another_name():
