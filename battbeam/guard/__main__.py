@@ -55,8 +55,9 @@ async def serve(config: GuardConfig) -> None:
             server.result()
     finally:
         service.stop()
-        driver.close()
         log.close()
+        # The driver is left as it is: its client's threads end with the process at once, but may
+        # take longer to disconnect than whoever ends a guard waits.
 
 
 async def _server(record: GuardRecord, service: GuardService) -> None:
