@@ -29,7 +29,7 @@ class SilentGuardError(GuardError):
     """A guard has not answered."""
 
 
-#: Of what it tells, what rules may ask for; by the name that a reading of the cell has for it.
+#: Of what it tells, what a reading of the cell is made of, by the name of the signal.
 WATCHED: Mapping[str, type[float] | type[int] | type[str]] = {
     "voltage": float,
     "voltage_working": float,
@@ -37,8 +37,8 @@ WATCHED: Mapping[str, type[float] | type[int] | type[str]] = {
     "current": float,
     "charge": float,
     "temperature": float,
-    "step_elapsed": float,
-    "step_remaining": float,
+    "step_start": float,
+    "step_end": float,
     "step_count": int,
     "cycle_number": int,
     "step_type": str,

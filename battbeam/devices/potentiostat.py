@@ -77,9 +77,9 @@ class Potentiostat(Device):  # type: ignore[misc]
     charge = _reading("Charge", "mAh", "mAh passed since the cell was mounted; > 0 charges")
     capacity = _reading("Capacity", "mAh", "mAh passed in this half cycle", "normal")
     temperature = _reading("Temperature", "degC", "degC of the cell; NaN: not measured", "normal")
-    step_elapsed = _reading("StepElapsed", "s", "s of cell time; NaN: none is under way", "normal")
-    step_remaining = _reading(
-        "StepRemaining", "s", "s of cell time at most; infinity: no longest duration", "omitted"
+    step_start = _reading("StepStart", "s", "session clock; NaN: none is under way", "normal")
+    step_end = _reading(
+        "StepEnd", "s", "session clock, at the latest; infinity: no longest duration", "omitted"
     )
     sample_time = _reading("SampleTime", "s", "s since 1970, the cycler's clock", "normal")
     watermark = _reading("Watermark", "s", "the log is complete to this, session clock", "omitted")
@@ -167,6 +167,8 @@ class Potentiostat(Device):  # type: ignore[misc]
             return CellReading(time=time)
         latest = dict(self._latest)
         known: dict[str, Any] = {name: kind(latest[name]) for name, kind in WATCHED.items()}
+        known["step_elapsed"] = time - known.pop("step_start")
+        known["step_remaining"] = max(known.pop("step_end") - time, 0.0)
         return CellReading(time=time, **known)
 
     # Verbs.

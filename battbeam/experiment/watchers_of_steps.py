@@ -145,7 +145,7 @@ class EndOfRestWatcher(CellWatcher):
         self._lead = condition.lead
         self._last: CellReading | None = None
         self._is_open = False
-        self._end = self._deadline = math.inf
+        self._deadline = math.inf
 
     def update(self, reading: CellReading) -> list[Met]:
         """Met when one has ended without having been met before."""
@@ -159,12 +159,9 @@ class EndOfRestWatcher(CellWatcher):
         if is_next or reading.state == FINISHED:
             found = self._ended(reading, last)
             self._is_open = reading.step_type in self._types and reading.state != FINISHED
-            self._end = math.inf
         self._deadline = math.inf
         if self._is_open and self._lead and math.isfinite(reading.step_remaining):
-            # What is left was told some time before it is read: the earliest end is the freshest.
-            self._end = min(self._end, reading.time + reading.step_remaining)
-            self._deadline = self._end - self._lead
+            self._deadline = reading.time + reading.step_remaining - self._lead
         return found
 
     def _ended(self, reading: CellReading, last: CellReading | None) -> list[Met]:

@@ -20,6 +20,8 @@ from battbeam.guard.writer import Writer
 RISEN = 0.01
 #: Readings in a row that show it.
 N_RISEN = 3
+#: s by which a step's start must be found elsewhere to be told anew: stamps of live values scatter.
+STEADY = 0.5
 
 
 class Course:
@@ -49,6 +51,7 @@ class Course:
         self._step_watch: StepWatch | None = None
         self._n_risen = 0
         self._this_hold = hold_maximum
+        self._step_begun = (-1, math.nan)
         self.hold_maximum = hold_maximum
         self.terms: Terms | None = None
 
@@ -207,13 +210,31 @@ class Course:
         return True
 
     @property
-    def step_remaining(self) -> float:
-        """s until the step's longest duration is over; infinity when it has none."""
+    def step_start(self) -> float:
+        """When the step under way began, session clock; NaN when none is.
+
+        Time that it was interrupted for does not count: what is left of it is behind this time.
+        """
+        runner, live = self._runner, self._writer.live
+        if runner.step is None or not runner.is_active:
+            return math.nan
+        begun = self._writer.clock.now() - runner.samples.step_elapsed
+        if live is not None and self._writer.has_live:
+            since = live.elapsed - runner.samples.step_started + runner.samples.elapsed_before
+            begun = live.session_time - since
+        count, before = self._step_begun
+        if runner.step_count != count or abs(begun - before) > STEADY:
+            self._step_begun = (runner.step_count, begun)
+        return self._step_begun[1]
+
+    @property
+    def step_end(self) -> float:
+        """When the step's longest duration will be over, session clock; infinity if it has none."""
         step = self._runner.step
         if step is None or not self._runner.is_active:
             return math.nan
         length = scan_length(step)
-        return math.inf if length is None else max(0.0, length - self._runner.samples.step_elapsed)
+        return math.inf if length is None else self.step_start + length
 
 
 def scan_length(step: Step) -> float | None:

@@ -32,8 +32,8 @@ def published(guard: Guard) -> dict[str, Any]:
         "StepType": str(step.type) if step and runner.is_active else "",
         "StepCount": runner.step_count,
         "CycleNumber": step.cycle_number if step else 0,
-        "StepElapsed": samples.step_elapsed if runner.is_active else math.nan,
-        "StepRemaining": guard.course.step_remaining,
+        "StepStart": guard.course.step_start,
+        "StepEnd": guard.course.step_end,
         "Voltage": live.voltage if live else math.nan,
         "Current": live.current if live else math.nan,
         "VoltageWorking": live.voltage + guard.writer.counter_of(live) if live else math.nan,
@@ -76,6 +76,5 @@ def progress(guard: Guard) -> dict[str, Any]:
         "cycle_number": step.cycle_number if step else 0,
         "steps_ahead": len(runner.steps_ahead) if runner.is_active else len(runner.steps_waiting),
         "segments_ahead": len(runner.waiting),
-        "step_elapsed": round(guard.samples.step_elapsed, 1),
         "remainder": len(runner.remainder),
     }

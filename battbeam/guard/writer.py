@@ -58,6 +58,11 @@ class Writer:
         self._unseen_rest, self._rest_since = False, math.nan
         self._last_watermark = self._last_live = self._last_comparison = -math.inf
 
+    @property
+    def has_live(self) -> bool:
+        """Whether the newest live value is of the segment under way."""
+        return self._has_live
+
     def line(self, kind: str, **fields: Any) -> None:
         """Any other line, stamped with the session's clock."""
         self.log.write(kind, time=self.clock.now(), **fields)

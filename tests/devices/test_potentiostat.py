@@ -80,13 +80,14 @@ def test_a_guard_that_is_not_heard_knows_nothing_of_the_cell(potentiostat):
 def test_a_reading_of_the_cell_holds_all_that_rules_may_ask_for(potentiostat):
     potentiostat.voltage_working.sim_put(3.8)
     potentiostat.voltage_counter.sim_put(0.1)
-    potentiostat.step_remaining.sim_put(math.inf)
+    potentiostat.step_start.sim_put(2.0)
+    potentiostat.step_end.sim_put(math.inf)
     potentiostat.cycle_number.sim_put(3)
     potentiostat.temperature.sim_put(30.0)
     reading = potentiostat.cell_reading(5.0)
     assert (reading.voltage_working, reading.voltage_counter) == (3.8, 0.1)
     assert (reading.step_remaining, reading.cycle_number) == (math.inf, 3)
-    assert (reading.temperature, reading.step_elapsed) == (30.0, 0.0)
+    assert (reading.temperature, reading.step_elapsed) == (30.0, 3.0)
 
 
 def test_a_hold_may_have_a_maximum(potentiostat):

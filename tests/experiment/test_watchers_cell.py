@@ -147,18 +147,6 @@ def test_a_rest_that_ends_earlier_is_met_when_it_has_ended():
     assert [due for _, due, _ in served] == [1250.0, 1300.0 + 540]
 
 
-def test_what_is_left_may_be_told_late_and_the_freshest_counts():
-    agenda, rng = Agenda(evaluator(EndOfRest(lead=60.0))), random.Random(3)
-    for k in range(600):
-        age = rng.choice([0.0, 10.0, 25.0])
-        left = 600.0 - max(k - age, 0.0)
-        agenda.feed(CellReading(time=float(k), step_count=1, step_type=REST, step_remaining=left))
-        due = agenda.take(float(k))
-        if due is not None:
-            break
-    assert due.due == 540.0
-
-
 def test_a_rest_shorter_than_the_lead_is_met_as_soon_as_it_is_seen():
     served, _ = rests(EndOfRest(lead=60.0), [(30, 30)])
     assert [due for _, due, _ in served] == [1050.0]

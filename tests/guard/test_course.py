@@ -107,10 +107,16 @@ def test_a_temperature_is_refused_at_load_where_it_is_only_read(bench):
 def test_the_time_of_a_step_is_shown_until_it_is_over(bench):
     bench.running(protocol(LOAD), after=100)
     assert bench.guard.samples.step_elapsed == pytest.approx(100, abs=6)
-    assert bench.guard.course.step_remaining == pytest.approx(200, abs=6)
     assert bench.guard.samples.step_charge == pytest.approx(-0.2e-3 * 100 / 3.6 * 10, rel=0.2)
+    now, course = bench.clock.time, bench.guard.course
+    assert now - course.step_start == pytest.approx(100, abs=6)
+    assert course.step_end - now == pytest.approx(200, abs=6)
+    started = course.step_start
+    bench.run(50)
+    assert course.step_start == started
     bench.run_until(lambda: bench.guard.state is GuardState.FINISHED)
-    assert math.isnan(bench.guard.course.step_remaining)
+    assert math.isnan(course.step_start)
+    assert math.isnan(course.step_end)
 
 
 def test_a_load_that_a_list_cannot_hold_goes_on_as_the_same_step(bench):

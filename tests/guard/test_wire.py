@@ -413,8 +413,10 @@ def test_both_electrodes_are_read_against_the_third_and_their_difference_is_the_
         method = [charge, {**REST_120, "until_time_s": 300}]
         cell.done("Load", protocol={"record": {"time_s": 10}, "method": method})
         cell.done("Start")
-        wait_for(lambda: cell.number("StepElapsed") > 100, timeout=20, what="some time")
-        assert 0 <= cell.number("StepRemaining") < 500
+        start, end = cell.number("StepStart"), cell.number("StepEnd")
+        wait_for(lambda: cell.number("SampleTime") > start + 100, timeout=20, what="some time")
+        assert cell.number("StepStart") == pytest.approx(start, abs=10)
+        assert cell.number("StepEnd") == pytest.approx(end, abs=10)
         numbers = [cell.number(f"Voltage{name}") for name in ("Working", "Counter")]
         assert all(math.isfinite(number) for number in numbers)
         cell.wait_state("Finished")
