@@ -153,7 +153,7 @@ def test_a_tomogram_at_9_84_and_296_coulomb_per_square_centimetre(tmp_path):
     assert not any(row["missed"] or row["error"] or row["remark"] for row in [start, *found])
     assert areal([start["start"]]) == pytest.approx([0.0], abs=CLOSE)
     assert len(found) == 3
-    assert np.abs(due - LEVELS).max() < 0.2
+    assert np.abs(due - LEVELS).max() < CLOSE
     assert np.abs(at - LEVELS).max() < CLOSE
     # The current would have passed 1.2 C/cm2 meanwhile, had it gone on.
     assert np.abs(held).max() < CLOSE
