@@ -21,6 +21,8 @@ from battbeam.storage.tail import documents
 
 pytestmark = pytest.mark.ioc
 
+#: s of session clock, at 10 times: four cells take 12 wall s, on a busy machine more.
+LATEST = 280.0
 SMALL = Detector(n_rows=64, n_columns=64, pixel_size=1.376, centre_row=31.4, centre_column=32.8)
 
 
@@ -122,7 +124,7 @@ def test_four_cells_at_different_rates_are_served_from_one_beamline(tmp_path):
         rules = tuple(
             Rule(
                 name=f"clock {cell}",
-                when=AbsoluteClock(period=300.0, n=2),
+                when=AbsoluteClock(period=300.0, n=2, grace=LATEST),
                 measure="pattern",
                 cell=cell,
             )
@@ -157,7 +159,7 @@ def test_four_cells_at_different_rates_are_served_from_one_beamline(tmp_path):
         served = [row for row in found if row["cell"] == cell and not row["missed"]]
         assert len(served) == 2
         assert not any(row["error"] for row in served)
-        assert all(0 <= row["lateness"] < 150.0 for row in served)
+        assert all(0 <= row["lateness"] < LATEST for row in served)
     truth = [
         json.loads(line) for line in (tmp_path / "sim" / "truth.jsonl").read_text().splitlines()
     ]
