@@ -218,8 +218,8 @@ class Potentiostat(Device):  # type: ignore[misc]
         policy = self.policy("client_loss")
         acted = f" and carried out its policy on client_loss ({policy})" if has_acted else ""
         told = f"guard {self.name} {why}{acted}; this session owns the cell again"
-        self.losses.append(told)
         _log.warning("%s", told)
+        self.losses.append(told)
 
     def release(self) -> TimedStatus:
         """Give the cell free; it goes on with what it does."""
