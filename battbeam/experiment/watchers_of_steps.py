@@ -145,13 +145,14 @@ class EndOfRestWatcher(CellWatcher):
         self._lead = condition.lead
         self._last: CellReading | None = None
         self._is_open = False
+        self._seen: float | None = None
         self._deadline = math.inf
 
     def update(self, reading: CellReading) -> list[Met]:
         """Met when one has ended without having been met before."""
         count, last = reading.step_count, self._last
         if count is None or not (reading.step_type or reading.state == FINISHED):
-            self._deadline = math.inf
+            self._seen, self._deadline = None, math.inf
             return []
         self._last = reading
         found: list[Met] = []
@@ -159,6 +160,8 @@ class EndOfRestWatcher(CellWatcher):
         if is_next or reading.state == FINISHED:
             found = self._ended(reading, last)
             self._is_open = reading.step_type in self._types and reading.state != FINISHED
+        if is_next or self._seen is None:
+            self._seen = reading.time
         self._deadline = math.inf
         if self._is_open and self._lead and math.isfinite(reading.step_remaining):
             self._deadline = reading.time + reading.step_remaining - self._lead
@@ -172,10 +175,10 @@ class EndOfRestWatcher(CellWatcher):
 
     def due(self, now: float) -> list[Met]:
         """Met ``lead`` before the end; no longer than until then."""
-        if now < self._deadline or self._last is None:
+        if now < self._deadline or self._seen is None:
             return []
-        # A step shorter than the lead is met as soon as it is seen.
-        due, end = max(self._deadline, self._last.time), self._deadline + self._lead
+        # A step shorter than the lead is met as soon as it is seen; so is one not known meanwhile.
+        due, end = max(self._deadline, self._seen), self._deadline + self._lead
         self._is_open, self._deadline = False, math.inf
         return [Met(due=min(due, now), expires=end)]
 

@@ -147,6 +147,13 @@ def test_a_rest_that_ends_earlier_is_met_when_it_has_ended():
     assert [due for _, due, _ in served] == [1250.0, 1300.0 + 540]
 
 
+def test_a_lead_that_nobody_looked_at_in_time_is_due_when_it_was():
+    agenda = Agenda(evaluator(EndOfRest(lead=60.0)))
+    agenda.feed(CellReading(time=0.0, step_count=1, step_type=REST, step_remaining=600.0))
+    agenda.feed(CellReading(time=580.0, step_count=1, step_type=REST, step_remaining=20.0))
+    assert agenda.take(580.0).due == 540.0
+
+
 def test_a_rest_shorter_than_the_lead_is_met_as_soon_as_it_is_seen():
     served, _ = rests(EndOfRest(lead=60.0), [(30, 30)])
     assert [due for _, due, _ in served] == [1050.0]
