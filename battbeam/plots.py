@@ -252,6 +252,8 @@ def _measured_trace(
     axes: "Axes", trace: CellTrace, start: float, revisions: Sequence[float]
 ) -> None:
     """A line for the voltage; each measurement a stretch of it with a symbol in its middle."""
+    from matplotlib import transforms
+
     times = np.asarray(trace.cell["time"].values, dtype=float)
     volts = np.asarray(trace.cell["voltage"].values, dtype=float)
     axes.plot(_hours(times, start), volts, color=_GREY, linewidth=1.0, zorder=1)
@@ -268,23 +270,29 @@ def _measured_trace(
             axes.plot(
                 _hours(inside, start), np.interp(inside, times, volts), color=color, linewidth=2.4
             )
+    # Above the trace, where they hide no measurement of the same time.
+    above = transforms.offset_copy(
+        axes.transData, fig=axes.get_figure(root=True), y=11, units="points"
+    )
     reasons = dict.fromkeys(reason for _, reason in trace.missed)
-    for reason, marker in zip(reasons, itertools.cycle("xPX"), strict=False):
+    styles = itertools.cycle((("x", "black"), ("+", _VERMILION), ("X", _VERMILION)))
+    for reason, (marker, color) in zip(reasons, styles, strict=False):
         dues = np.array([due for due, why in trace.missed if why == reason])
         axes.plot(
             _hours(dues, start),
             np.interp(dues, times, volts),
             marker,
-            color="black",
+            color=color,
             markersize=8,
             markeredgewidth=1.6,
+            transform=above,
             label=f"{reason} ({len(dues)})",
-            zorder=4,
         )
     for number, revision in enumerate(revisions):
         hour = (revision - start) / 3600
         edited = "schedule edited" if number == 0 else None
         axes.axvline(hour, color=_VERMILION, linestyle=":", linewidth=1.4, label=edited)
+    axes.margins(y=0.12)
     axes.set_ylabel("voltage (V)")
     axes.set_title(trace.name, loc="left", fontsize=10)
     axes.grid(alpha=0.25)

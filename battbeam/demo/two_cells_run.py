@@ -138,11 +138,15 @@ def _trace(outcome: TwoCells, name: str) -> CellTrace:
     for rule in _RULES[name]:
         rows = outcome.of(rule, missed=True)
         for due, reason in zip(rows["due"].to_numpy(), rows["missed"].to_numpy(), strict=True):
-            what = "refused: smear" if "smear" in reason else "missed: no beam"
-            missed.append(
-                (float(due), what if "smear" in reason or "no beam" in reason else "missed")
-            )
+            missed.append((float(due), _why(reason)))
     return CellTrace(_TITLES[name], outcome.cells[name], measured, missed)
+
+
+def _why(missed: str) -> str:
+    """In two words."""
+    if "smear" in missed:
+        return "refused: smear"
+    return "missed: no beam" if "no beam" in missed else "missed: beamline busy"
 
 
 def _leave(
