@@ -124,6 +124,7 @@ class Guard:
         """End the cell run."""
         self._refuse_while_current_flows("the cell cannot be dismounted")
         self.standing.mounted()
+        self.writer.complete()
         self.writer.line("dismount", cell_run=self.cell_run)
         self.set_passport(None, "")
         self.runner.clear()

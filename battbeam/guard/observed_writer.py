@@ -32,3 +32,6 @@ class ObservedWriter(Writer):
         if not math.isnan(complete_to) and not complete_to <= self.watermark:
             self.watermark = complete_to
         self.line("watermark", complete_to=self.watermark, rate=self.clock.rate)
+
+    def complete(self) -> None:
+        """Nothing is promised at the end: the log of others may lag behind the cell."""

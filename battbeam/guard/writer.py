@@ -225,6 +225,12 @@ class Writer:
             self.watermark = complete_to
         self.line("watermark", complete_to=self.watermark, rate=self.clock.rate)
 
+    def complete(self) -> None:
+        """Say that all is written up to now: the cell is taken away, and passes no current."""
+        self._write_live()
+        self.watermark = self.clock.now()
+        self.line("watermark", complete_to=self.watermark, rate=self.clock.rate)
+
     def _is_rest_unseen(self, wall: float) -> bool:
         """Whether the voltage may still change: none was read since the circuit was opened."""
         if math.isnan(self._rest_since):

@@ -323,6 +323,7 @@ def test_dismounting_ends_the_cell_run_and_a_new_one_counts_from_nothing(bench):
     bench.run(10)
     first = bench.guard.standing.cell_run
     bench.guard.dismount()
+    assert bench.lines("watermark")[-1]["complete_to"] == bench.clock.time
     assert bench.guard.standing.shown_state is GuardState.UNMOUNTED
     bench.mount(cell="another")
     assert bench.guard.standing.cell_run != first
