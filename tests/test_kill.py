@@ -49,7 +49,7 @@ with open_session(Path(sys.argv[1])) as session:
 @pytest.fixture
 def running(tmp_path):
     small = Detector(n_rows=64, n_columns=64, pixel_size=1.376, centre_row=31.4, centre_column=32.8)
-    scenario = Scenario(name="kill", rate=60.0, detector=small)
+    scenario = Scenario(name="kill", prefix="KILL:", rate=60.0, detector=small)
     with SimulatedBeamline(scenario, tmp_path) as beamline:
         connection = beamline.start()
         connection.use()

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from caproto.threading.client import Context
 from rich.console import Console
@@ -25,6 +26,7 @@ from battbeam.demo.two_cells_experiment import (
 )
 from battbeam.demo.two_cells_verdict import TwoCells, judged
 from battbeam.demo.verdict import Measured
+from battbeam.experiment.clock_relation import clock_relation
 from battbeam.plots import CellTrace, operando_cells
 from battbeam.serve import Services
 from battbeam.session import Session, open_session
@@ -111,7 +113,7 @@ def read(connection: Connection, operando: str) -> tuple[TwoCells, int]:
         )
         n_rows += int(rows.sizes["time"])
         measured[name] = Measured(rows.sortby("time"), truth)
-        cells[name] = catalog.table(cell["guard"]["cell_run"])
+        cells[name] = _on_session_clock(catalog, cell["guard"]["cell_run"])
         histories[name] = History(history_path(connection.directory, number))
     outcome = TwoCells(
         rules=_notes(catalog, operando, "rules"),
@@ -122,6 +124,16 @@ def read(connection: Connection, operando: str) -> tuple[TwoCells, int]:
         operando=operando,
     )
     return outcome, n_rows
+
+
+def _on_session_clock(catalog: Catalog, cell_run: str) -> xr.Dataset:
+    """A cell run along the session's clock: its samples are dated by the cycler's own."""
+    samples, clock = catalog.table(cell_run), catalog.table(cell_run, "clock")
+    columns = ("device_time", "session_time", "uncertainty")
+    relation = clock_relation(**{name: clock[name].to_numpy().astype(float) for name in columns})
+    times = samples["time"].to_numpy().astype(float)
+    seen = [relation.session_time(float(time)) for time in times]
+    return samples.assign_coords(time=("time", np.array(seen)))
 
 
 def _notes(catalog: Catalog, operando: str, stream: str) -> xr.Dataset:

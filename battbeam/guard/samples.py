@@ -58,7 +58,7 @@ class Samples:
         self.step_started = 0.0
         self.elapsed_before = 0.0
         self.charge_before = 0.0
-        self._is_continuation = False
+        self._is_continuation = self._is_step_new = False
         self.recent: deque[float] = deque(maxlen=N_HOLD)
 
     def mount(self) -> None:
@@ -89,6 +89,7 @@ class Samples:
 
     def _begin_step(self) -> None:
         self.elapsed_before, self.charge_before = 0.0, self.committed.charge
+        self._is_step_new = True
 
     def commit(self, *, elapsed: float, voltage: float, current: float) -> Tally:
         """Count a record for good."""
@@ -106,8 +107,13 @@ class Samples:
         return self.latest
 
     def _remember(self, voltage: float) -> None:
-        if math.isfinite(voltage):
-            self.recent.append(voltage)
+        if not math.isfinite(voltage):
+            return
+        if self._is_step_new:
+            # A mean over a jump of the voltage would be held with a current that nobody asked for.
+            self.recent.clear()
+            self._is_step_new = False
+        self.recent.append(voltage)
 
     @property
     def step_elapsed(self) -> float:

@@ -1,6 +1,7 @@
 """A foreign cycler for tests: its log, an observing guard beside it, and somebody else's software."""
 
 import json
+import math
 import os
 import threading
 import time
@@ -29,7 +30,7 @@ class Client:
     def __init__(self, prefix: str, passport: Mapping[str, Any] = EXAMPLE) -> None:
         self.passport = dict(passport)
         names = ("Owner", "Passport", "Load", "Start", "Heartbeat", "OwnerState", "State")
-        names = (*names, "Hold", "LastError", "Controls", "CommandResult")
+        names = (*names, "Hold", "LastError", "Controls", "CommandResult", "Voltage")
         self.context = Context(timeout=20)
         pvs = self.context.get_pvs(*(f"{prefix}{name}" for name in names))
         self.pvs = dict(zip(names, pvs, strict=True))
@@ -42,12 +43,17 @@ class Client:
         self.say("Owner", until=("OwnerState", "owned"), host="here", pid=1, session="test")
         self._heart.start()
         self.say("Passport", until=("Passport", self.passport["cell"]), passport=self.passport)
+        # Without a reading of the cell no protocol is loaded.
+        wait_for(self._is_read, timeout=30, what="a voltage")
         return self
 
     def __exit__(self, *_):
         self._stopping.set()
         self._heart.join()
         self.context.disconnect()
+
+    def _is_read(self) -> bool:
+        return math.isfinite(float(self.pvs["Voltage"].read(timeout=10).data[0]))
 
     def text(self, name: str) -> str:
         return bytes(self.pvs[name].read(timeout=10).data).split(b"\0")[0].decode()
