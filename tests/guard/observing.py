@@ -43,8 +43,9 @@ class Client:
         self.say("Owner", until=("OwnerState", "owned"), host="here", pid=1, session="test")
         self._heart.start()
         self.say("Passport", until=("Passport", self.passport["cell"]), passport=self.passport)
-        # Without a reading of the cell no protocol is loaded.
-        wait_for(self._is_read, timeout=30, what="a voltage")
+        if int(self.pvs["Controls"].read(timeout=10).data[0]):
+            # Without a reading of the cell no protocol is loaded.
+            wait_for(self._is_read, timeout=30, what="a voltage")
         return self
 
     def __exit__(self, *_):
