@@ -62,6 +62,7 @@ def ready_motor(motor: Motor, *, limits: tuple[float, float] = (-20.0, 20.0)) ->
     motor.velocity.sim_put(1.0)
     motor.low_limit.sim_put(limits[0])
     motor.high_limit.sim_put(limits[1])
+    motor.user_offset.sim_put(0.0)
     motor.readback.sim_put(0.0)
     motor.setpoint.sim_put(0.0)
     motor.is_done.sim_put(1)

@@ -34,6 +34,8 @@ class Motor(Device):  # type: ignore[misc]
     velocity = Cpt(Setting, ".VELO", kind="config", doc="units per s")
     low_limit = Cpt(Setting, ".LLM", kind="config", doc="lowest position allowed")
     high_limit = Cpt(Setting, ".HLM", kind="config", doc="highest position allowed")
+    # Bluesky's `%wa` asks for the record's offset by this name.
+    user_offset = Cpt(Readback, ".OFF", kind="omitted", doc="position minus that of the dial")
 
     def __init__(
         self, prefix: str, *, name: str, units: str, tolerance: float = 1e-3, **kwargs: Any
@@ -45,7 +47,8 @@ class Motor(Device):  # type: ignore[misc]
         self._has_left = False
         self._at_rest, self._here = True, math.nan
         self.readback.name = self.name
-        for signal in (self.readback, self.setpoint, self.low_limit, self.high_limit):
+        limits = (self.low_limit, self.high_limit)
+        for signal in (self.readback, self.setpoint, *limits, self.user_offset):
             signal.declared_units = units
         self.velocity.declared_units = f"{units}/s"
         self.is_done.subscribe(self._rest_changed, run=False)

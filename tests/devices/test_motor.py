@@ -1,4 +1,8 @@
+from types import SimpleNamespace
+
 import pytest
+from bluesky.magics import BlueskyMagics
+from ophyd.utils import ReadOnlyError
 
 from battbeam.devices.fakes import fake, ready_motor
 from battbeam.devices.motor import Motor
@@ -58,3 +62,19 @@ def test_units_and_types_stand_in_the_descriptor(motor):
     assert motor.describe()["x"] | {"units": "mm", "dtype": "number"} == motor.describe()["x"]
     motor.readback.sim_put(3)
     assert isinstance(motor.read()["x"]["value"], float)
+
+
+def test_where_all_prints_a_motor_with_its_offset(capsys):
+    motor = ready_motor(fake(Motor, name="x", units="mm", labels={"motors"}))
+    motor.set(3.5).wait(timeout=1)
+    motor.user_offset.sim_put(0.25)
+    magics = BlueskyMagics()
+    magics.shell = SimpleNamespace(user_ns={"x": motor})
+    magics.wa("motors")
+    assert "x 3.5 -20.0 20.0 0.25" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_offset_is_read_only_and_in_no_event(motor):
+    with pytest.raises(ReadOnlyError, match="x_user_offset"):
+        motor.user_offset.put(1.0)
+    assert "x_user_offset" not in {**motor.read(), **motor.read_configuration()}
