@@ -12,9 +12,9 @@ from bluesky.utils import RunEngineInterrupted
 
 from battbeam.connection import SiteNotes
 from battbeam.devices.frames import FrameTrain
-from battbeam.devices.potentiostat import GuardState
 from battbeam.errors import DeviceError, PreflightError
 from battbeam.experiment.conditions import AbsoluteClock, EndOfProtocol, StepEdge
+from battbeam.experiment.guard_state import GuardState
 from battbeam.experiment.schedule import Rule, Schedule
 from battbeam.plans.measurements import OwnRun, Pattern
 from battbeam.plans.operando import operando

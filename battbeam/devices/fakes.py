@@ -16,10 +16,11 @@ from battbeam.devices.beamline import Beamline
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.monochromator import Monochromator
 from battbeam.devices.motor import Motor
-from battbeam.devices.potentiostat import GuardState, Potentiostat
+from battbeam.devices.potentiostat import Potentiostat
 from battbeam.devices.rotation_stage import RotationStage
 from battbeam.devices.sample_stage import SampleStage
 from battbeam.devices.signals import Described, Note, Readback, Setting
+from battbeam.experiment.guard_state import GuardState
 
 #: Si 111, as in the declarations.
 _CRYSTAL: dict[str, Any] = {"d_spacing": 3.13560, "hkl": (1, 1, 1), "lattice_parameter": 5.43102}

@@ -1,28 +1,8 @@
-"""This file is where it is said what a cell guard tells of its cell, and in which words."""
+"""This file is where it is said what is heard of a cell guard."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 
 from battbeam.errors import GuardError
-
-
-class GuardState(StrEnum):
-    """What a guard says about its cell."""
-
-    UNMOUNTED = "Unmounted"
-    OPEN_CIRCUIT = "OpenCircuit"
-    LOADED = "Loaded"
-    RUNNING = "Running"
-    HOLDING = "Holding"
-    TRIPPED = "Tripped"
-    FINISHED = "Finished"
-    UNREACHABLE = "Unreachable"
-
-
-#: What a guard says of an owner that it has heard no beat of for too long.
-LAPSED = "lapsed"
-#: States in which a protocol is under way.
-UNDER_WAY = (GuardState.RUNNING, GuardState.HOLDING)
 
 
 class SilentGuardError(GuardError):

@@ -16,13 +16,14 @@ from ophyd import Component as Cpt
 from ophyd import Device
 from ophyd.utils.errors import WaitTimeoutError
 
-from battbeam.devices.guard_words import LAPSED, UNDER_WAY, WATCHED, GuardState, SilentGuardError
+from battbeam.devices.guard_words import WATCHED, SilentGuardError
 from battbeam.devices.signals import Readback, Setting
 from battbeam.devices.status import TimedStatus
 from battbeam.errors import GuardError
+from battbeam.experiment.guard_state import OwnerState
 from battbeam.experiment.watchers import CellReading
 
-__all__ = ["LAPSED", "UNDER_WAY", "GuardState", "Potentiostat", "SilentGuardError"]
+__all__ = ["Potentiostat", "SilentGuardError"]
 
 _log = logging.getLogger(__name__)
 
@@ -188,7 +189,7 @@ class Potentiostat(Device):  # type: ignore[misc]
     @property
     def has_lapsed(self) -> bool:
         """Whether the guard has heard no beat of its owner for too long, and took it for lost."""
-        return self._latest.get("owner") == LAPSED
+        return self._latest.get("owner") == OwnerState.LAPSED
 
     def _acquire_again(self) -> None:
         """A guard that was started again has forgotten its owner, and waits some seconds for it; one

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from battbeam.errors import StorageError
+from battbeam.experiment.guard_state import IDLE
 from battbeam.experiment.log_parts import read_block
 from battbeam.units import AnyArray
 
@@ -33,8 +34,6 @@ NARROW = {
 }
 #: The same of live values, which stand in for a while: a microvolt, and a millionth of the charge.
 NARROW_LIVE = dict.fromkeys(("voltage", "current", "charge"), np.float32)
-#: States of the guard in which no current flows.
-IDLE_STATES = frozenset({"Unmounted", "OpenCircuit", "Loaded", "Tripped", "Finished"})
 #: Currents below this are none, A: ten times the offset of a good potentiostat's lowest range.
 NO_CURRENT = 1e-8
 
@@ -253,7 +252,7 @@ class CellLog:
             self.comparisons.append(self._line, *values)
 
     def _state(self, entry: Mapping[str, Any]) -> None:
-        self.states.append(self._line, _number(entry, "time"), entry["state"] in IDLE_STATES)
+        self.states.append(self._line, _number(entry, "time"), entry["state"] in IDLE)
 
     def _mount(self, entry: Mapping[str, Any]) -> None:
         run, passport = str(entry["cell_run"]), entry["passport"]

@@ -11,8 +11,9 @@ from battbeam.experiment.discrete_event_model import (
     CellState,
     impedance_duration,
 )
+from battbeam.experiment.guard_state import GuardState
 from battbeam.experiment.step import Step, StepType
-from battbeam.experiment.watchers import FINISHED, CellReading
+from battbeam.experiment.watchers import CellReading
 
 #: Longest step of the arithmetic under a changing current, s: charge within 0.1 % of an exponential
 #: decay of some minutes.
@@ -94,7 +95,7 @@ class ModelCell:
             charge=state.charge,
             step_count=min(self._position, len(self.steps) - 1) + 1,
             step_type="" if step is None else step.type.value,
-            state="Tripped" if self.trip else FINISHED if step is None else "Running",
+            state=self._state().value,
             current=state.current,
             temperature=self.temperature,
             cycle_number=None if step is None else step.cycle_number,
@@ -103,6 +104,11 @@ class ModelCell:
             voltage_counter=counter,
             step_remaining=math.inf if duration is None else max(0.0, duration - self._elapsed),
         )
+
+    def _state(self) -> GuardState:
+        if self.trip:
+            return GuardState.TRIPPED
+        return GuardState.FINISHED if self.step is None else GuardState.RUNNING
 
     # Going on.
 

@@ -50,7 +50,6 @@ from battbeam.experiment.watchers_of_cell import (
     SettlingWatcher,
 )
 from battbeam.experiment.watchers_of_steps import (
-    FINISHED,
     CycleEdgeWatcher,
     EndOfRestWatcher,
     EndWatcher,
@@ -64,7 +63,7 @@ from battbeam.experiment.watchers_of_time import (
     WindowClockWatcher,
 )
 
-__all__ = ["FINISHED", "CellReading", "Met", "ProtocolSteps", "Watcher", "overdue", "watcher"]
+__all__ = ["CellReading", "Met", "ProtocolSteps", "Watcher", "overdue", "watcher"]
 
 
 @singledispatch

@@ -9,12 +9,9 @@ from dataclasses import replace
 
 from battbeam.experiment.cell_reading import CellReading
 from battbeam.experiment.conditions_of_steps import CycleEdge, EndOfRest, StepEdge
+from battbeam.experiment.guard_state import GuardState
 from battbeam.experiment.met import CellWatcher, Met
 
-#: The guard's words for a protocol that has run to its end, and for one that was interrupted.
-FINISHED = "Finished"
-HOLDING, OPEN_CIRCUIT = "Holding", "OpenCircuit"
-RUNNING = "Running"
 #: Steps or cycles that passed unseen and are written down one by one.
 MOST_UNSEEN = 1000
 _UNSEEN = "the {} was over before it was seen"
@@ -33,12 +30,12 @@ class ProtocolSteps:
 
     def seen(self, reading: CellReading) -> CellReading:
         """The same reading, with step count, type and cycle of the protocol's own step."""
-        if reading.state in (HOLDING, OPEN_CIRCUIT):
+        if reading.state in (GuardState.HOLDING, GuardState.OPEN_CIRCUIT):
             return self._interrupted(reading)
         if reading.step_count is None:
             return reading
         if self._resumes_at is not None:
-            if reading.state != RUNNING:
+            if reading.state != GuardState.RUNNING:
                 self._resumes_at = None
             elif reading.step_count < self._resumes_at or not reading.step_type:
                 return self._unchanged(reading)
@@ -47,7 +44,7 @@ class ProtocolSteps:
         self._raw = reading.step_count
         if self._offset:
             reading = replace(reading, step_count=reading.step_count - self._offset)
-        if reading.state == RUNNING and reading.step_type:
+        if reading.state == GuardState.RUNNING and reading.step_type:
             self._last = reading
         return reading
 
@@ -55,7 +52,7 @@ class ProtocolSteps:
         if self._last is None:
             return reading
         # A hold is counted, and what is left after it; an opened circuit is not.
-        least = self._raw + (2 if reading.state == HOLDING else 1)
+        least = self._raw + (2 if reading.state == GuardState.HOLDING else 1)
         beyond = 0 if reading.step_count is None else reading.step_count + 1
         self._resumes_at = max(least, beyond, self._resumes_at or 0)
         return self._unchanged(reading)
@@ -151,15 +148,17 @@ class EndOfRestWatcher(CellWatcher):
     def update(self, reading: CellReading) -> list[Met]:
         """Met when one has ended without having been met before."""
         count, last = reading.step_count, self._last
-        if count is None or not (reading.step_type or reading.state == FINISHED):
+        if count is None or not (reading.step_type or reading.state == GuardState.FINISHED):
             self._seen, self._deadline = None, math.inf
             return []
         self._last = reading
         found: list[Met] = []
         is_next = last is None or last.step_count is None or count != last.step_count
-        if is_next or reading.state == FINISHED:
+        if is_next or reading.state == GuardState.FINISHED:
             found = self._ended(reading, last)
-            self._is_open = reading.step_type in self._types and reading.state != FINISHED
+            self._is_open = (
+                reading.step_type in self._types and reading.state != GuardState.FINISHED
+            )
         if is_next or self._seen is None:
             self._seen = reading.time
         self._deadline = math.inf
@@ -198,10 +197,10 @@ class EndWatcher(CellWatcher):
         if not reading.state:
             return []
         last, self._last = self._last, reading
-        if last is None or reading.state != FINISHED:
+        if last is None or reading.state != GuardState.FINISHED:
             return []
         # Finished on both sides of a gap is another end if steps have run in between.
         another = (reading.step_count or 0) > (last.step_count or 0)
-        if last.state == FINISHED and not another:
+        if last.state == GuardState.FINISHED and not another:
             return []
         return [Met(due=reading.time, gap=reading.time - last.time)]

@@ -13,6 +13,7 @@ from uuid import uuid4
 from battbeam.errors import GuardError, PreflightError
 from battbeam.experiment.cell import CellPassport
 from battbeam.experiment.clock import Clock
+from battbeam.experiment.guard_state import GuardState
 from battbeam.experiment.protocol import Protocol, StepType
 from battbeam.guard.config import GuardConfig
 from battbeam.guard.course import Course
@@ -25,7 +26,7 @@ from battbeam.guard.preflight import cell_faults, window_faults
 from battbeam.guard.protocol_limits import ProtocolLimits
 from battbeam.guard.runner import Runner
 from battbeam.guard.samples import Samples
-from battbeam.guard.standing import GuardState, Standing
+from battbeam.guard.standing import Standing
 from battbeam.guard.thermostat import Thermostat
 from battbeam.guard.writer import Writer
 

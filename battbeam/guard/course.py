@@ -5,12 +5,13 @@ is over that the instrument cannot end, what a hold is, and what is left after i
 import math
 
 from battbeam.errors import GuardError
+from battbeam.experiment.guard_state import GuardState
 from battbeam.experiment.protocol import CompiledProtocol, Step, StepType
 from battbeam.guard.driver import Readings
 from battbeam.guard.endings import StepReading, StepWatch, is_watched
 from battbeam.guard.limits import Limits
 from battbeam.guard.runner import Ending, Runner, Terms, follows_voltage
-from battbeam.guard.standing import GuardState, Standing
+from battbeam.guard.standing import Standing
 from battbeam.guard.thermostat import Thermostat
 from battbeam.guard.watch import START_TIMEOUT, Watch
 from battbeam.guard.writer import Writer

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from battbeam.experiment.clock import Clock
+from battbeam.experiment.guard_state import GuardState
 from battbeam.guard.config import EclabConfig, GuardConfig
 from battbeam.guard.core import Guard
 from battbeam.guard.drivers.eclab import EclabDriver
@@ -11,7 +12,6 @@ from battbeam.guard.log import Log
 from battbeam.guard.observed import ObservedGuard
 from battbeam.guard.observed_past import ObservedPast
 from battbeam.guard.restore import Past, restore
-from battbeam.guard.standing import GuardState
 from battbeam.guard.thermostat import EpicsThermostat
 
 

@@ -11,6 +11,7 @@ from battbeam.errors import GuardError
 from battbeam.experiment.cell import CellPassport
 from battbeam.experiment.clock import Clock
 from battbeam.experiment.cycler_log import LogRow
+from battbeam.experiment.guard_state import GuardState
 from battbeam.experiment.protocol import Step
 from battbeam.guard.config import GuardConfig
 from battbeam.guard.core import Guard
@@ -23,7 +24,6 @@ from battbeam.guard.observed_steps import StepFollower
 from battbeam.guard.observed_writer import ObservedWriter
 from battbeam.guard.policy import Occasion, Policy
 from battbeam.guard.runner import Runner
-from battbeam.guard.standing import GuardState
 
 
 class ObservedRunner(Runner):

@@ -6,18 +6,10 @@ Times are wall seconds of a monotonic clock, passed in.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from battbeam.errors import GuardError
-
-
-class OwnerState(StrEnum):
-    """How the cell stands with its owner."""
-
-    NONE = "none"
-    OWNED = "owned"
-    LAPSED = "lapsed"
+from battbeam.experiment.guard_state import OwnerState
 
 
 @dataclass(frozen=True)

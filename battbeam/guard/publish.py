@@ -4,9 +4,9 @@ import json
 import math
 from typing import Any
 
+from battbeam.experiment.guard_state import GuardState
 from battbeam.experiment.protocol import expected_duration
 from battbeam.guard.core import Guard
-from battbeam.guard.standing import GuardState
 
 
 def published(guard: Guard) -> dict[str, Any]:

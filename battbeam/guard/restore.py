@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from battbeam.experiment.cell import CellPassport, Window
+from battbeam.experiment.guard_state import GuardState, OwnerState
 from battbeam.experiment.protocol import Step
 from battbeam.guard.core import Guard
 from battbeam.guard.driver import Segment
 from battbeam.guard.log import read_lines
-from battbeam.guard.ownership import OwnerState
 from battbeam.guard.policy import policies_from
 from battbeam.guard.runner import Terms
 from battbeam.guard.samples import Tally
-from battbeam.guard.standing import GuardState
 
 #: Wall s that a client may need to find a guard again that was started again: Channel Access
 #: searches at growing intervals.

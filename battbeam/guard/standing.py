@@ -2,29 +2,11 @@
 cycler answers; every change is written down.
 """
 
-from enum import StrEnum
-
 from battbeam.errors import GuardError
 from battbeam.experiment.cell import CellPassport
+from battbeam.experiment.guard_state import UNDER_WAY, GuardState
 from battbeam.guard.runner import Runner
 from battbeam.guard.writer import Writer
-
-
-class GuardState(StrEnum):
-    """What the guard has the cell do."""
-
-    UNMOUNTED = "Unmounted"
-    OPEN_CIRCUIT = "OpenCircuit"
-    LOADED = "Loaded"
-    RUNNING = "Running"
-    HOLDING = "Holding"
-    TRIPPED = "Tripped"
-    FINISHED = "Finished"
-    UNREACHABLE = "Unreachable"
-
-
-#: States in which current may flow.
-FLOWING = (GuardState.RUNNING, GuardState.HOLDING)
 
 
 class Standing:
@@ -50,7 +32,7 @@ class Standing:
     @property
     def flows(self) -> bool:
         """Whether current may flow."""
-        return self.state in FLOWING
+        return self.state in UNDER_WAY
 
     @property
     def shown_state(self) -> GuardState:

@@ -17,8 +17,8 @@ from typing import Any
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 
-from battbeam.devices.potentiostat import GuardState
 from battbeam.experiment.clock import Clock
+from battbeam.experiment.guard_state import GuardState
 from battbeam.experiment.protocol import StepType
 from battbeam.experiment.schedule import Due
 from battbeam.plans.preprocessors import contained, why

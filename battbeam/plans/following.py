@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import bluesky.plan_stubs as bps
 
 from battbeam.devices.notes import ParkingNotes
-from battbeam.devices.potentiostat import UNDER_WAY, GuardState
 from battbeam.errors import GuardError
 from battbeam.experiment.clock import Clock
 from battbeam.experiment.dispatch import Dispatcher, Parked
+from battbeam.experiment.guard_state import UNDER_WAY, GuardState
 from battbeam.experiment.schedule import Due, Schedule
 from battbeam.experiment.watchers import CellReading
 from battbeam.plans.edits import Revision, Revisions, ScheduleFile

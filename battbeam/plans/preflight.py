@@ -10,9 +10,10 @@ from battbeam import materials
 from battbeam.devices.beamline import missing_records
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.frames import train_faults
-from battbeam.devices.potentiostat import UNDER_WAY, GuardState, Potentiostat
+from battbeam.devices.potentiostat import Potentiostat
 from battbeam.errors import GuardError, PreflightError
 from battbeam.experiment.cell import CellPassport, Window
+from battbeam.experiment.guard_state import UNDER_WAY, GuardState
 from battbeam.experiment.protocol import Protocol
 from battbeam.plans.stubs import Plan, finished
 

@@ -9,9 +9,10 @@ from typing import Any
 from battbeam.devices.beam import Beam
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.notes import BeamNotes, ClockNotes
-from battbeam.devices.potentiostat import UNDER_WAY, GuardState, Potentiostat
+from battbeam.devices.potentiostat import Potentiostat
 from battbeam.experiment.cell import CellPassport
 from battbeam.experiment.clock import Clock
+from battbeam.experiment.guard_state import UNDER_WAY, GuardState
 from battbeam.experiment.protocol import Step
 from battbeam.experiment.schedule import Due
 from battbeam.experiment.watchers import CellReading

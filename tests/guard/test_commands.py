@@ -4,10 +4,10 @@ import math
 import pytest
 
 from battbeam.experiment.cell import EXAMPLE
+from battbeam.experiment.guard_state import GuardState
 from battbeam.guard.commands import VERBS, carry_out, set_soft_limit
 from battbeam.guard.policy import Occasion, Policy
 from battbeam.guard.publish import published
-from battbeam.guard.standing import GuardState
 
 TOKEN = "a-random-token"
 REST = {"record": {"time_s": 10}, "method": [{"step": "open_circuit_voltage", "until_time_s": 60}]}

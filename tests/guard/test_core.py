@@ -4,10 +4,10 @@ from dataclasses import replace
 import pytest
 
 from battbeam.errors import GuardError, PreflightError
+from battbeam.experiment.guard_state import GuardState
 from battbeam.experiment.protocol import Protocol, StepType
 from battbeam.guard.ownership import Owner
 from battbeam.guard.policy import Occasion, Policy
-from battbeam.guard.standing import GuardState
 
 CHARGE = {
     "record": {"time_s": 10},

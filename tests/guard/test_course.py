@@ -9,11 +9,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from battbeam.errors import GuardError, PreflightError
+from battbeam.experiment.guard_state import GuardState
 from battbeam.experiment.protocol import Protocol
 from battbeam.guard.core import Guard
 from battbeam.guard.log import Log
 from battbeam.guard.restore import Past, restore
-from battbeam.guard.standing import GuardState
 
 CHARGE = {"step": "constant_current", "rate_C": 1, "until_time_s": 100}
 HOLD = {"step": "constant_voltage", "voltage_V": 3.4, "until_charge_mAh": 0.1}

@@ -11,6 +11,7 @@ import pytest
 from battbeam.errors import GuardError, PreflightError
 from battbeam.experiment.cell import EXAMPLE, CellPassport
 from battbeam.experiment.cell_log import CellLog
+from battbeam.experiment.guard_state import GuardState
 from battbeam.experiment.timeline import CellTimeline
 from battbeam.guard import commands
 from battbeam.guard.config import GuardConfig
@@ -24,7 +25,6 @@ from battbeam.guard.making import make_guard, restore_guard
 from battbeam.guard.ownership import Owner
 from battbeam.guard.policy import Occasion
 from battbeam.guard.publish import published
-from battbeam.guard.standing import GuardState
 
 START, CAPACITY, CURRENT = 1_750_000_000.0, 2.9, 2.9e-3
 TOKEN = "a-random-token"

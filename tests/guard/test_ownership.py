@@ -1,7 +1,8 @@
 import pytest
 
 from battbeam.errors import GuardError
-from battbeam.guard.ownership import Owner, Ownership, OwnerState
+from battbeam.experiment.guard_state import OwnerState
+from battbeam.guard.ownership import Owner, Ownership
 
 
 def owner(token="a-long-token"):

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from battbeam.experiment.cell import EXAMPLE
+from battbeam.experiment.guard_state import GuardState
 from battbeam.guard.commands import carry_out, set_soft_limit
-from battbeam.guard.standing import GuardState
 
 TOKEN = "a-random-token"
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)

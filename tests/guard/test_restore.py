@@ -1,11 +1,11 @@
 import pytest
 
+from battbeam.experiment.guard_state import GuardState
 from battbeam.guard.core import Guard
 from battbeam.guard.log import Log, read_lines
 from battbeam.guard.ownership import Owner
 from battbeam.guard.policy import Occasion, Policy
 from battbeam.guard.restore import Past, restore
-from battbeam.guard.standing import GuardState
 
 CHARGE = {
     "record": {"time_s": 10},
