@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from battbeam.processes import Child, Supervisor, end_with_parent, say_ready, wa
 from battbeam.storage.tail import POLL_INTERVAL
 
 if TYPE_CHECKING:
-    from battbeam.callbacks.live_xrd import LiveXrd
+    from battbeam.callbacks.live_run import LiveRun
 
 #: In the order of starting; they end in the opposite one, so that what is on disk is published.
 ROLES = ("tiled", "publisher", "reducer")
@@ -183,8 +182,7 @@ class Reduction:
 
     def __init__(self, connection: Connection) -> None:
         from battbeam.callbacks.damage_watch import DamageWatch
-        from battbeam.callbacks.live_xrd import LiveXrd
-        from battbeam.callbacks.reducers import CellLogs, Reducers
+        from battbeam.callbacks.methods import LiveRuns
         from battbeam.storage.progress import closed_reductions
         from battbeam.storage.spool import Spool
         from battbeam.storage.tail import SpoolReader
@@ -193,15 +191,14 @@ class Reduction:
         self._reader = SpoolReader(connection.spool)
         for uid in closed_reductions(connection):
             self._reader.forget(uid)
-        self._wants = LiveXrd.wants
         watch = DamageWatch(connection.alarms)
 
         def publish(name: str, doc: dict[str, Any]) -> None:
             self._spool(name, doc)
             watch(name, doc)
 
-        self._open = partial(LiveXrd, publish, make_reducer=Reducers(), cell_logs=CellLogs())
-        self._runs: dict[str, LiveXrd] = {}
+        self._publish, self._methods = publish, LiveRuns()
+        self._runs: dict[str, LiveRun[Any]] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Reduce until ``stop`` is set; what waits then is reduced next time."""
@@ -214,8 +211,8 @@ class Reduction:
         """Take what is new and reduce what can be; whether there was anything."""
         lines = self._reader.poll()
         for line in lines:
-            if line.name == "start" and self._wants(line.doc):
-                self._runs[line.uid] = self._open()
+            if line.name == "start" and self._methods.method_of(line.doc) is not None:
+                self._runs[line.uid] = self._methods.begin(line.doc, self._publish)
             elif line.name == "start":
                 self._reader.forget(line.uid)
             self._guarded(line.uid, lambda run, line=line: run(line.name, line.doc))  # type: ignore[misc]
@@ -224,7 +221,7 @@ class Reduction:
             del self._runs[uid]
         return bool(lines) or n_done > 0
 
-    def _guarded(self, uid: str, act: Callable[["LiveXrd"], int | None]) -> int:
+    def _guarded(self, uid: str, act: Callable[["LiveRun[Any]"], int | None]) -> int:
         """Let one run act; one that fails as a whole is dropped, the others go on."""
         run = self._runs.get(uid)
         if run is None:

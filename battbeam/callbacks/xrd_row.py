@@ -9,64 +9,50 @@ import gemmi
 import numpy as np
 
 from battbeam import materials
-from battbeam.experiment.timeline import CellDuring, CellState
+from battbeam.callbacks.cell_columns import (
+    CELL_COLUMNS,
+    INTEGER,
+    NUMBER,
+    STRING,
+    array_key,
+    cell_values,
+    scalar_keys,
+)
+from battbeam.experiment.timeline import CellDuring
 from battbeam.reduction.xrd import PhaseResult, ScatteringPhase, XrdResult
 
-_NUMBER, _INTEGER, _STRING = "number", "integer", "string"
 #: name: (type, unit).
 _FRAME_COLUMNS = {
-    "point": (_INTEGER, ""),
-    "raw_seq_num": (_INTEGER, ""),
-    "frame": (_INTEGER, ""),
-    "frame_file": (_STRING, ""),
-    "frame_index": (_INTEGER, ""),
-    "time_start": (_NUMBER, "s"),
-    "time_end": (_NUMBER, "s"),
-    "exposure": (_NUMBER, "s"),
-    "i0": (_NUMBER, "count"),
-    "transmission": (_NUMBER, "1"),
-    "ring_current": (_NUMBER, "mA"),
-    "measurement": (_INTEGER, ""),
-    "repeat": (_INTEGER, ""),
-    "spot_x": (_NUMBER, "mm"),
-    "spot_y": (_NUMBER, "mm"),
-    "fluence": (_NUMBER, "1/mm2"),
-    "valid": (_INTEGER, ""),
-    "invalid_reason": (_STRING, ""),
-}
-_CELL_COLUMNS = {
-    **{
-        f"{name}{suffix}": (_NUMBER, unit)
-        for name, unit in (
-            ("voltage", "V"),
-            ("current", "A"),
-            ("capacity", "mAh"),
-            ("state_of_charge", "1"),
-        )
-        for suffix in ("_start", "", "_end")
-    },
-    "voltage_mean": (_NUMBER, "V"),
-    "current_mean": (_NUMBER, "A"),
-    "smear": (_NUMBER, "1"),
-    "lithium_content_charge": (_NUMBER, "1"),
-    "step_index": (_INTEGER, ""),
-    "step_count": (_INTEGER, ""),
-    "cycle_number": (_INTEGER, ""),
-    "live_flag": (_INTEGER, ""),
-    "clock_offset": (_NUMBER, "s"),
-    "clock_uncertainty": (_NUMBER, "s"),
+    "point": (INTEGER, ""),
+    "raw_seq_num": (INTEGER, ""),
+    "frame": (INTEGER, ""),
+    "frame_file": (STRING, ""),
+    "frame_index": (INTEGER, ""),
+    "time_start": (NUMBER, "s"),
+    "time_end": (NUMBER, "s"),
+    "exposure": (NUMBER, "s"),
+    "i0": (NUMBER, "count"),
+    "transmission": (NUMBER, "1"),
+    "ring_current": (NUMBER, "mA"),
+    "measurement": (INTEGER, ""),
+    "repeat": (INTEGER, ""),
+    "spot_x": (NUMBER, "mm"),
+    "spot_y": (NUMBER, "mm"),
+    "fluence": (NUMBER, "1/mm2"),
+    "valid": (INTEGER, ""),
+    "invalid_reason": (STRING, ""),
 }
 _RESULT_COLUMNS = {
-    "lithium_content_xray": (_NUMBER, "1"),
-    "lithium_content_xray_error": (_NUMBER, "1"),
-    "active_amount": (_NUMBER, "mol/cm2"),
-    "active_amount_error": (_NUMBER, "mol/cm2"),
-    "residual": (_NUMBER, "1"),
-    "residual_deviation": (_NUMBER, "1"),
-    "unexplained": (_NUMBER, "1"),
-    "unexplained_two_theta": (_NUMBER, "degree"),
-    "counts": (_NUMBER, "count"),
-    "n_saturated": (_INTEGER, ""),
+    "lithium_content_xray": (NUMBER, "1"),
+    "lithium_content_xray_error": (NUMBER, "1"),
+    "active_amount": (NUMBER, "mol/cm2"),
+    "active_amount_error": (NUMBER, "mol/cm2"),
+    "residual": (NUMBER, "1"),
+    "residual_deviation": (NUMBER, "1"),
+    "unexplained": (NUMBER, "1"),
+    "unexplained_two_theta": (NUMBER, "degree"),
+    "counts": (NUMBER, "count"),
+    "n_saturated": (INTEGER, ""),
 }
 #: One value a bin.
 PATTERNS = ("intensity", "intensity_error", "model")
@@ -151,25 +137,13 @@ class RowSchema:
         """For the descriptor."""
         scalars = {
             **_FRAME_COLUMNS,
-            **{name: (_NUMBER, unit) for name, unit in self._positions.items()},
-            **_CELL_COLUMNS,
+            **{name: (NUMBER, unit) for name, unit in self._positions.items()},
+            **CELL_COLUMNS,
             **_RESULT_COLUMNS,
             **self._phase_columns(),
         }
-        keys: dict[str, dict[str, Any]] = {
-            name: {"source": "battbeam", "dtype": dtype, "shape": [], "units": unit}
-            for name, (dtype, unit) in scalars.items()
-        }
-        for name in PATTERNS:
-            keys[name] = {
-                "source": "battbeam",
-                "dtype": "array",
-                "dtype_numpy": "<f8",
-                "shape": [self._n_bins],
-                "units": "count",
-                "dims": ["two_theta"],
-            }
-        return keys
+        pattern = array_key([self._n_bins], "count", ["two_theta"])
+        return scalar_keys(scalars) | {name: dict(pattern) for name in PATTERNS}
 
     def _phase_columns(self) -> dict[str, tuple[str, str]]:
         columns: dict[str, tuple[str, str]] = {}
@@ -181,7 +155,7 @@ class RowSchema:
                 single |= {f"phase_fraction_{name}": "1", f"lithium_content_{name}": "1"}
             single |= {f"two_theta_{name}_{hkl}": "degree" for hkl in self._followed[name]}
             for column, unit in single.items():
-                columns[column] = columns[f"{column}_error"] = (_NUMBER, unit)
+                columns[column] = columns[f"{column}_error"] = (NUMBER, unit)
         return columns
 
     def row(
@@ -225,7 +199,7 @@ class RowSchema:
             "valid": int(not faults and result is not None),
             "invalid_reason": "; ".join(faults),
             **{name: context.positions.get(name, math.nan) for name in self._positions},
-            **_cell_values(cell, cell.start if state_at_start else cell.middle),
+            **cell_values(cell, cell.start if state_at_start else cell.middle),
             **_result_values(result),
             **self._phase_values(result),
         }
@@ -243,34 +217,10 @@ class RowSchema:
         return {column: values.get(column, math.nan) for column in self._phase_columns()}
 
 
-def _cell_values(cell: CellDuring, middle: CellState) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for suffix, state in (("_start", cell.start), ("", middle), ("_end", cell.end)):
-        values[f"voltage{suffix}"] = state.voltage
-        values[f"current{suffix}"] = state.current
-        values[f"capacity{suffix}"] = state.charge
-        values[f"state_of_charge{suffix}"] = state.state_of_charge
-    clock = cell.clock
-    uncertainty = math.nan if clock is None else clock.uncertainty(cell.middle.time)
-    ordered = {name: values[name] for name in _CELL_COLUMNS if name in values}
-    return ordered | {
-        "voltage_mean": cell.voltage,
-        "current_mean": cell.current,
-        "smear": cell.smear,
-        "lithium_content_charge": middle.lithium_content,
-        "step_index": cell.step_index,
-        "step_count": cell.step_count,
-        "cycle_number": cell.cycle_number,
-        "live_flag": int(cell.is_live),
-        "clock_offset": math.nan if clock is None else clock.offset,
-        "clock_uncertainty": uncertainty,
-    }
-
-
 def _result_values(result: XrdResult | None) -> dict[str, Any]:
     if result is None:
         return {
-            name: -1 if dtype == _INTEGER else math.nan
+            name: -1 if dtype == INTEGER else math.nan
             for name, (dtype, _) in _RESULT_COLUMNS.items()
         }
     return {
