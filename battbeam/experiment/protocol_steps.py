@@ -75,9 +75,19 @@ class ChargeEnding(BaseModel):
         return self
 
 
-def _needs(step: BaseModel, *names: str) -> None:
-    if not any(getattr(step, name) for name in names):
-        raise ValueError(f"needs an end: {', '.join(names[:-1])} or {names[-1]}, not 0")
+#: The endings of `ChargeEnding`.
+_BY_CHARGE = ("until_charge_mAh", "until_charge_fraction")
+
+
+def _ends_by(*names: str) -> Any:
+    """A check of a step that it has one of these endings."""
+
+    def check(step: BaseModel) -> BaseModel:
+        if not any(getattr(step, name) for name in names):
+            raise ValueError(f"needs an end: {', '.join(names[:-1])} or {names[-1]}, not 0")
+        return step
+
+    return model_validator(mode="after")(check)
 
 
 class OpenCircuitVoltage(UnicyclerOpenCircuitVoltage):  # type: ignore[misc]
@@ -99,18 +109,10 @@ class ConstantCurrent(ChargeEnding, UnicyclerConstantCurrent):  # type: ignore[m
 
     until_voltage_rate_mV_per_h: Positive = None
 
-    @model_validator(mode="after")
-    def _ensure_stop_condition(self) -> "ConstantCurrent":
-        # Unicycler's own check by this name knows time and voltage only.
-        _needs(
-            self,
-            "until_time_s",
-            "until_voltage_V",
-            "until_charge_mAh",
-            "until_charge_fraction",
-            "until_voltage_rate_mV_per_h",
-        )
-        return self
+    # Unicycler's own check by this name knows time and voltage only.
+    _ensure_stop_condition = _ends_by(
+        "until_time_s", "until_voltage_V", *_BY_CHARGE, "until_voltage_rate_mV_per_h"
+    )
 
 
 class ConstantVoltage(ChargeEnding, UnicyclerConstantVoltage):  # type: ignore[misc]
@@ -122,19 +124,14 @@ class ConstantVoltage(ChargeEnding, UnicyclerConstantVoltage):  # type: ignore[m
 
     until_current_rate_mA_per_h: Positive = None
 
-    @model_validator(mode="after")
-    def _check_stop_condition(self) -> "ConstantVoltage":
-        # Unicycler's own check by this name knows time and current only.
-        _needs(
-            self,
-            "until_time_s",
-            "until_rate_C",
-            "until_current_mA",
-            "until_charge_mAh",
-            "until_charge_fraction",
-            "until_current_rate_mA_per_h",
-        )
-        return self
+    # Unicycler's own check by this name knows time and current only.
+    _check_stop_condition = _ends_by(
+        "until_time_s",
+        "until_rate_C",
+        "until_current_mA",
+        *_BY_CHARGE,
+        "until_current_rate_mA_per_h",
+    )
 
 
 class VoltageScan(ChargeEnding, UnicyclerVoltageScan):  # type: ignore[misc]
@@ -159,18 +156,9 @@ class ConstantResistance(ChargeEnding, UnicyclerStep):  # type: ignore[misc]
     until_rate_C: Rate = None
     until_current_mA: Value = None
 
-    @model_validator(mode="after")
-    def _has_an_end(self) -> "ConstantResistance":
-        _needs(
-            self,
-            "until_time_s",
-            "until_voltage_V",
-            "until_rate_C",
-            "until_current_mA",
-            "until_charge_mAh",
-            "until_charge_fraction",
-        )
-        return self
+    _has_an_end = _ends_by(
+        "until_time_s", "until_voltage_V", "until_rate_C", "until_current_mA", *_BY_CHARGE
+    )
 
 
 class CurrentRamp(ChargeEnding, UnicyclerStep):  # type: ignore[misc]

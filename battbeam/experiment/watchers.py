@@ -5,6 +5,7 @@ and nothing is forgotten. What happened during such a gap is met when it is seen
 """
 
 import math
+from collections.abc import Callable, Mapping
 from functools import singledispatch
 
 from battbeam.experiment.cell import CellPassport
@@ -65,6 +66,15 @@ from battbeam.experiment.watchers_of_time import (
 
 __all__ = ["CellReading", "Met", "ProtocolSteps", "Watcher", "overdue", "watcher"]
 
+#: Watchers that need nothing but their condition.
+_ALONE: Mapping[type, Callable[..., Watcher]] = {
+    Settling: SettlingWatcher,
+    FastChange: FastChangeWatcher,
+    StepEdge: StepEdgeWatcher,
+    CycleEdge: CycleEdgeWatcher,
+    EndOfRest: EndOfRestWatcher,
+}
+
 
 @singledispatch
 def watcher(
@@ -80,7 +90,10 @@ def watcher(
     Raises:
         ValueError: If the condition lacks something to be watched.
     """
-    raise TypeError(f"no watcher for {type(condition).__name__}")
+    alone = _ALONE.get(type(condition))
+    if alone is None:
+        raise TypeError(f"no watcher for {type(condition).__name__}")
+    return alone(condition)
 
 
 @watcher.register
@@ -138,31 +151,6 @@ def _(
 @watcher.register
 def _(condition: ChargeStep, passport: CellPassport | None, begin: float = -math.inf) -> Watcher:
     return ChargeStepWatcher(condition.step_in_charge(passport), condition.reference)
-
-
-@watcher.register
-def _(condition: Settling, passport: CellPassport | None, begin: float = -math.inf) -> Watcher:
-    return SettlingWatcher(condition)
-
-
-@watcher.register
-def _(condition: FastChange, passport: CellPassport | None, begin: float = -math.inf) -> Watcher:
-    return FastChangeWatcher(condition)
-
-
-@watcher.register
-def _(condition: StepEdge, passport: CellPassport | None, begin: float = -math.inf) -> Watcher:
-    return StepEdgeWatcher(condition)
-
-
-@watcher.register
-def _(condition: CycleEdge, passport: CellPassport | None, begin: float = -math.inf) -> Watcher:
-    return CycleEdgeWatcher(condition)
-
-
-@watcher.register
-def _(condition: EndOfRest, passport: CellPassport | None, begin: float = -math.inf) -> Watcher:
-    return EndOfRestWatcher(condition)
 
 
 @watcher.register
