@@ -148,6 +148,11 @@ class Connection(BaseModel):
         return self.directory / "reduced"
 
     @property
+    def volumes(self) -> Path:
+        """Reduced results that are too large for a row, one file a run."""
+        return self.directory / "volumes"
+
+    @property
     def alarms(self) -> Path:
         """A line of JSON for each alarm that the reducer raised."""
         return self.directory / "alarms.jsonl"

@@ -1,7 +1,7 @@
 """This file is where frames are read from HDF5 while their detector still writes it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,9 @@ from urllib.parse import unquote, urlparse
 
 import h5py
 import hdf5plugin  # noqa: F401  registers the filters that frames are compressed with
+import numpy as np
 
-from battbeam.units import AnyArray
+from battbeam.units import AnyArray, FloatArray
 
 #: areaDetector stamps frames in s since 1990-01-01 UTC; documents count from 1970-01-01.
 EPICS_EPOCH = 631_152_000.0
@@ -69,6 +70,19 @@ class FrameFile:
         with suppress(OSError, TypeError, ValueError):
             return float(values[index])
         return math.nan
+
+    def attributes(self, name: str, indices: Sequence[int]) -> FloatArray:
+        """What was noted beside several frames, shape (n,); NaN where nothing is."""
+        found = np.full(len(indices), math.nan)
+        values = self._open(f"{ATTRIBUTES}/{name}")
+        if values is None:
+            return found
+        with suppress(OSError, TypeError, ValueError):
+            there = np.asarray(values[:], dtype=float)
+            wanted = np.asarray(indices, dtype=int)
+            known = (wanted >= 0) & (wanted < len(there))
+            found[known] = there[wanted[known]]
+        return found
 
     def _open(self, dataset: str) -> Any:
         try:

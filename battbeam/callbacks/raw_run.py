@@ -32,6 +32,7 @@ class RawFrame:
         event: Its event document.
         position: Within the event.
         n_frames: Of the event.
+        stream: That it was taken in.
         clock: Of the detector, as known when the event was written.
     """
 
@@ -41,6 +42,7 @@ class RawFrame:
     position: int
     n_frames: int
     clock: ClockRelation = IDENTITY
+    stream: str = "primary"
 
 
 class RawRun:
@@ -58,7 +60,8 @@ class RawRun:
         self.shape = (0, 0)
         self.position_units: dict[str, str] = {}
         self._configuration: dict[str, Any] = {}
-        self._descriptor_uids: set[str] = set()
+        self._streams: dict[str, str] = {}
+        self._flown: set[str] = set()
         self._resources: dict[str, FrameFile] = {}
         self._file: FrameFile | None = None
         self._comparisons = [
@@ -70,7 +73,10 @@ class RawRun:
         images = [key for key, column in doc["data_keys"].items() if _is_image(key, column)]
         if not images:
             return
-        self._descriptor_uids.add(doc["uid"])
+        self._streams[doc["uid"]] = str(doc.get("name", "primary"))
+        if len(images) == len(doc["data_keys"]):
+            # Nothing but frames: they were flown, and no events follow.
+            self._flown.add(doc["uid"])
         self.detector = images[0].removesuffix("_image")
         shape = doc["data_keys"][images[0]]["shape"]
         self.shape = (int(shape[-2]), int(shape[-1]))
@@ -86,22 +92,32 @@ class RawRun:
         if doc["data_key"] == f"{self.detector}_image":
             self._resources[doc["uid"]] = FrameFile.of_resource(doc)
 
-    def stream_datum(self, doc: Mapping[str, Any]) -> None:
-        """Take note that the next event has frames in a file."""
-        self._file = self._resources.get(doc["stream_resource"], self._file)
+    def stream_datum(self, doc: Mapping[str, Any]) -> list[RawFrame]:
+        """Take note that the next event has frames in a file; the frames of one that was flown."""
+        file = self._resources.get(doc["stream_resource"], self._file)
+        if doc["descriptor"] not in self._flown:
+            self._file = file
+            return []
+        stream, clock = self._streams[doc["descriptor"]], _detector_clock(self._comparisons)
+        return [
+            RawFrame(file, index, _flown_event(index), 0, 1, clock, stream)
+            for index in range(doc["indices"]["start"], doc["indices"]["stop"])
+        ]
 
     def frames(self, doc: Mapping[str, Any]) -> list[RawFrame]:
         """The frames of one event, none if it is of another stream."""
-        if doc["descriptor"] not in self._descriptor_uids:
+        if doc["descriptor"] not in self._streams:
             return []
         file, self._file = self._file, None
         data = doc["data"]
         first = int(data.get(f"{self.detector}_frame", -1))
         n_frames = int(data.get(f"{self.detector}_n_frames", 1))
-        clock = self._clock_with(data)
+        clock, stream = self._clock_with(data), self._streams[doc["descriptor"]]
         # An event whose exposure failed has no frame; it has its row all the same.
         return [
-            RawFrame(file if first >= 0 else None, first + k, doc, k, max(n_frames, 1), clock)
+            RawFrame(
+                file if first >= 0 else None, first + k, doc, k, max(n_frames, 1), clock, stream
+            )
             for k in range(max(n_frames, 1))
         ]
 
@@ -216,6 +232,11 @@ class RawRun:
     def dark_i0(self, exposure: float) -> float:
         """Counts of I0 without beam."""
         return _known(self._configuration.get("beam_i0_dark_rate"), 0.0) * exposure
+
+
+def _flown_event(index: int) -> dict[str, Any]:
+    """What stands for the event of a frame that has none."""
+    return {"seq_num": index + 1, "time": math.nan, "data": {}, "timestamps": {}}
 
 
 def _is_image(key: str, column: Mapping[str, Any]) -> bool:

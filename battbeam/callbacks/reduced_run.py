@@ -6,11 +6,14 @@ same program with the same parameters gives the same documents, to the bit.
 
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from event_model import compose_run
+from event_model import compose_run, compose_stream_resource
 
 #: Takes a document's name and the document.
 Publish = Callable[[str, dict[str, Any]], None]
@@ -18,7 +21,7 @@ Publish = Callable[[str, dict[str, Any]], None]
 #: What a reduced run repeats of its raw run's start document.
 KEPT = (
     *("cell", "guard", "operando", "plan_name", "scan_id", "simulated", "technique", "energy"),
-    "sentinel",
+    *("sentinel", "label", "edges", "tomography"),
 )
 #: Of uids that follow from others.
 _NAMESPACE = uuid.UUID("5f0b1c4e-3f0f-5d53-9b1c-0c9a4f1b7e25")
@@ -36,6 +39,14 @@ def program_version() -> str:
 def derived_uid(*parts: object) -> str:
     """The uid that follows from these; JSON-ready."""
     return str(uuid.uuid5(_NAMESPACE, json.dumps(parts, sort_keys=True)))
+
+
+@dataclass
+class _Stream:
+    compose_event: Any
+    columns: list[str]
+    descriptor: dict[str, Any]
+    n_rows: int = 0
 
 
 class ReducedRun:
@@ -67,37 +78,42 @@ class ReducedRun:
                 "raw_reduction": dict(raw.get("reduction", {})),
             },
         )
-        self._compose_event: Any = None
-        self._columns: list[str] = []
-        self.n_rows = 0
+        self._streams: dict[str, _Stream] = {}
+        self._files: dict[tuple[str, str], Any] = {}
         publish("start", dict(self._bundle.start_doc))
 
     @property
     def is_described(self) -> bool:
-        """Whether the columns are known."""
-        return self._compose_event is not None
+        """Whether the columns of the rows are known."""
+        return STREAM in self._streams
 
     def describe(
-        self, data_keys: Mapping[str, Any], configuration: Mapping[str, tuple[Any, str]]
+        self,
+        data_keys: Mapping[str, Any],
+        configuration: Mapping[str, tuple[Any, str]],
+        *,
+        stream: str = STREAM,
     ) -> None:
         """Say what the rows hold.
 
         Args:
-            data_keys: Columns.
+            data_keys: Columns; those that are ``external`` lie in a file (see `file`).
             configuration: What is the same for every row: a value and its unit by name.
+            stream: Of the rows; those of another than ``primary`` stand beside the result.
         """
         described = self._bundle.compose_descriptor(
-            name=STREAM,
+            name=stream,
             data_keys={key: dict(value) for key, value in data_keys.items()},
             object_keys={"reduction": list(data_keys)},
             configuration={"reduction": self._configuration(configuration)},
             hints={"reduction": {"fields": []}},
             time=self._raw_time,
-            uid=derived_uid(self.uid, STREAM),
+            uid=derived_uid(self.uid, stream),
         )
-        self._compose_event = described.compose_event
-        self._columns = list(data_keys)
-        self._publish("descriptor", dict(described.descriptor_doc))
+        columns = [key for key, value in data_keys.items() if "external" not in value]
+        document = dict(described.descriptor_doc)
+        self._streams[stream] = _Stream(described.compose_event, columns, document)
+        self._publish("descriptor", document)
 
     def _configuration(self, given: Mapping[str, tuple[Any, str]]) -> dict[str, Any]:
         keys = {name: _described(value, unit) for name, (value, unit) in given.items()}
@@ -107,20 +123,46 @@ class ReducedRun:
             "data_keys": keys,
         }
 
-    def add(self, time: float, row: Mapping[str, Any]) -> None:
+    def file(self, key: str, path: Path, *, dataset: str, shape: Sequence[int]) -> None:
+        """Say in which HDF5 file an external column lies, a row an index of its first axis.
+
+        Args:
+            key: The column.
+            path: Of the file.
+            dataset: In it.
+            shape: Of one row.
+        """
+        bundle = compose_stream_resource(
+            mimetype="application/x-hdf5",
+            uri=f"file://localhost{quote(str(path.resolve()))}",
+            data_key=key,
+            parameters={"dataset": dataset, "chunk_shape": [1, *shape], "swmr": False},
+            uid=derived_uid(self.uid, STREAM, key, "file"),
+            start=self._bundle.start_doc,
+        )
+        self._files[STREAM, key] = bundle
+        self._publish("stream_resource", dict(bundle.stream_resource_doc))
+
+    def add(self, time: float, row: Mapping[str, Any], *, stream: str = STREAM) -> None:
         """One row at the middle of its exposure, s since the Unix epoch.
+
+        What it has in files must be in them already.
 
         Raises:
             ValueError: If the row has other columns than were described.
         """
-        if set(row) != set(self._columns):
-            differing = sorted(set(row) ^ set(self._columns))
+        to = self._streams[stream]
+        if set(row) != set(to.columns):
+            differing = sorted(set(row) ^ set(to.columns))
             raise ValueError(f"row and descriptor differ in {', '.join(differing)}")
-        self.n_rows += 1
-        event = self._compose_event(
-            data={name: row[name] for name in self._columns},
-            timestamps=dict.fromkeys(self._columns, time),
-            uid=derived_uid(self.uid, STREAM, self.n_rows),
+        for (of, _), bundle in self._files.items():
+            if of == stream:
+                self._publish("stream_datum", dict(_datum(bundle, to)))
+        to.n_rows += 1
+        event = to.compose_event(
+            data={name: row[name] for name in to.columns},
+            timestamps=dict.fromkeys(to.columns, time),
+            uid=derived_uid(self.uid, stream, to.n_rows),
             time=time,
             # The columns were compared above; the schema cannot say more about numbers.
             validate=False,
@@ -133,6 +175,17 @@ class ReducedRun:
             exit_status=exit_status, reason=reason, time=time, uid=derived_uid(self.uid, "stop")
         )
         self._publish("stop", dict(doc))
+
+
+def _datum(bundle: Any, stream: _Stream) -> Mapping[str, Any]:
+    """That the next row has its part in a file."""
+    n = stream.n_rows
+    datum: Mapping[str, Any] = bundle.compose_stream_datum(
+        indices={"start": n, "stop": n + 1},
+        seq_nums={"start": n + 1, "stop": n + 2},
+        descriptor=stream.descriptor,
+    )
+    return datum
 
 
 def _described(value: Any, unit: str) -> dict[str, Any]:

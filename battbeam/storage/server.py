@@ -130,7 +130,9 @@ def configuration(connection: Connection) -> dict[str, Any]:
                     "init_if_not_exists": False,
                     # SQLite: DuckDB, the default, answers 500 to simultaneous reads of a table.
                     "writable_storage": [str(arrays), f"sqlite:///{directory / 'tables.db'}"],
-                    "readable_storage": [str(connection.frames.resolve())],
+                    "readable_storage": [
+                        str(path.resolve()) for path in (connection.frames, connection.volumes)
+                    ],
                     "adapters_by_mimetype": {"application/x-tiled-sql-table": f"{tables}:RowTable"},
                 },
             }

@@ -49,12 +49,13 @@ def test_the_key_may_come_from_the_environment(connection, monkeypatch):
     assert not connection.catalog_key_file.exists()
 
 
-def test_no_file_is_handed_out_and_only_frames_are_read(connection):
+def test_no_file_is_handed_out_and_only_frames_and_volumes_are_read(connection):
     make_catalog_key(connection)
     told = configuration(connection)
     assert told["expose_raw_assets"] is False
     assert told["authentication"]["allow_anonymous_access"] is False
-    assert told["trees"][0]["args"]["readable_storage"] == [str(connection.frames)]
+    readable = [str(connection.frames), str(connection.volumes)]
+    assert told["trees"][0]["args"]["readable_storage"] == readable
 
 
 def test_the_catalogue_is_served_on_loopback_only(connection):
