@@ -157,15 +157,24 @@ class Beamline(PVGroup):  # type: ignore[misc]
             )
             for axis, name in enumerate("XY")
         )
-        self.rotation = Motor(f"{prefix}ROT", units="deg", limits=(-360, 360), velocity=90)
+        self.rotation = Motor(
+            f"{prefix}ROT",
+            units="deg",
+            limits=(-360, 360),
+            velocity=90,
+            acceleration_time=0.2,
+            clock=clock,
+        )
         bragg = math.degrees(math.asin(HC / scenario.beam.energy / (2 * D_SPACING)))
         self.bragg = Motor(
             f"{prefix}MONO:BRAGG",
             units="deg",
             limits=(1, 60),
             velocity=5,
-            precision=6,
+            acceleration_time=0.05,
+            precision=7,
             position=bragg,
+            clock=clock,
         )
         rows, columns = scenario.detector.n_rows, scenario.detector.n_columns
         self.writer = Writer(f"{prefix}DET1:HDF1:", executor=self.executor, shape=(rows, columns))
