@@ -1,12 +1,12 @@
 """This file is where the demo's hidden truth is drawn, and what its user believes is written beside it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from battbeam.errors import PreflightError
+from battbeam.demo.asked import Asked
+from battbeam.demo.belief import believed_passport
 from battbeam.sim.scenario import Beam, Cell, Cycler, DeadSpot, Detector, Scenario
 
 #: Width and height of the demo detector's sensor, mm; ``--frame-size`` divides it into pixels.
@@ -30,26 +30,20 @@ MAP_HALF_WIDTH, MAP_POINTS = 1.2, 5
 
 
 @dataclass(frozen=True)
-class DemoOptions:
+class DemoOptions(Asked):
     """What ``battbeam demo`` was asked.
 
     Attributes:
         chemistry: ``lfp`` or ``nmc811``.
         solid_solution: LiFePO4 only: one phase whose lattice follows x.
-        seed: Of the hidden truth and of every random number.
         frame_size: Pixels along each side of the detector.
         distance: mm.
-        speed: s of cell time per s.
-        out: Where everything is written.
     """
 
     chemistry: Literal["lfp", "nmc811"] = "lfp"
     solid_solution: bool = False
-    seed: int = 1
     frame_size: int = 512
     distance: float = 130.0
-    speed: float = 60.0
-    out: Path = Path("demo-output")
 
     def faults(self) -> list[str]:
         """Everything that is wrong with these options."""
@@ -65,11 +59,7 @@ class DemoOptions:
                 f"distance must lie in 40 to {self.farthest:.0f} mm, got {self.distance:g} mm: the "
                 f"detector must reach {WIDEST_ANGLE} degree, where the standard has its third ring"
             )
-        if not 1 <= self.speed <= 600:
-            found.append(f"speed must lie in 1 to 600, got {self.speed}")
-        if self.seed < 0:
-            found.append(f"seed must not be negative, got {self.seed}")
-        return found
+        return found + super().faults()
 
     @property
     def farthest(self) -> float:
@@ -78,15 +68,6 @@ class DemoOptions:
         up, across = (max(side, 1 - side) for side in sides)
         reach = SENSOR * np.hypot(up, across)
         return float(np.floor(reach / np.tan(np.radians(WIDEST_ANGLE))))
-
-    def check(self) -> None:
-        """Refuse what cannot work.
-
-        Raises:
-            PreflightError: With every fault.
-        """
-        if found := self.faults():
-            raise PreflightError("battbeam demo", found)
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -142,23 +123,16 @@ def hidden_truth(options: DemoOptions) -> Scenario:
 
 def passport(options: DemoOptions, scenario: Scenario) -> dict[str, Any]:
     """What the user believes about the cell; a little beside the truth, as always."""
-    cell = scenario.cells[0]
-    mass = round(cell.active_loading * cell.electrode_area, 2)
     low, high = _LIMITS[options.chemistry]
-    chemistry = NAMES[options.chemistry] + (" solid solution" if options.solid_solution else "")
-    return {
-        "cell": "demo-1",
-        "sample_uid": f"demo-{options.chemistry}-{options.seed}",
-        "chemistry": chemistry,
-        "active_mass": mass,
-        "electrode_area": round(cell.electrode_area, 4),
-        "nominal_capacity": round(mass * 1e-3 * _SPECIFIC_CAPACITY[options.chemistry], 4),
-        "nominal_capacity_definition": f"{_SPECIFIC_CAPACITY[options.chemistry]:.0f} mAh/g of active material",
-        "initial_state_of_charge": 0.0,
-        "initial_lithium_content": 0.98,
-        "electrolyte": {"composition": "1 M LiPF6 in EC:DMC 1:1 by volume"},
-        "limits": {"voltage_min": low - 0.1, "voltage_max": high + 0.05, "current_max": 0.02},
-    }
+    return believed_passport(
+        scenario.cells[0],
+        name="demo-1",
+        sample_uid=f"demo-{options.chemistry}-{options.seed}",
+        chemistry=NAMES[options.chemistry] + (" solid solution" if options.solid_solution else ""),
+        specific_capacity=_SPECIFIC_CAPACITY[options.chemistry],
+        voltage_min=low - 0.1,
+        voltage_max=high + 0.05,
+    )
 
 
 def protocol(options: DemoOptions) -> dict[str, Any]:

@@ -7,13 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
 from battbeam.demo.checks import Check
-from battbeam.demo.options import DemoOptions
-from battbeam.demo.verdict import Measured
 from battbeam.devices.beamline import Beamline
 from battbeam.experiment.watchers import CellReading
 
@@ -95,7 +92,7 @@ def _short(value: float) -> str:
 def closing(
     out: Path,
     operando: str,
-    picture: object,
+    picture: Path,
     seconds: float,
     passed: bool,
     screen: Console,
@@ -113,16 +110,3 @@ def closing(
         f"c = Catalog(Path('{out}')); print(c.reduced(c.runs(operando='{operando}')[0]))\"",
         highlight=False,
     )
-
-
-def truth_lines(series: Measured, options: DemoOptions) -> xr.Dataset:
-    """The hidden truth along the patterns, as the picture draws it."""
-    valid = series.valid
-    truth = xr.Dataset({"capacity": ("time", valid.true("charge_middle"))})
-    if options.chemistry == "nmc811":
-        for edge in ("a", "c"):
-            truth[f"lattice_NMC811_{edge}"] = ("time", valid.true("lattice", "NMC811", edge))
-    elif len(options.phases) > 1:
-        for phase in options.phases:
-            truth[f"phase_fraction_{phase}"] = ("time", valid.true("phase_fraction", phase))
-    return truth

@@ -6,13 +6,13 @@ changer of one beamline.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from battbeam.demo.asked import Asked
+from battbeam.demo.belief import believed_passport
 from battbeam.demo.options import NAMES, SENSOR
-from battbeam.errors import PreflightError
 from battbeam.sim.scenario import Beam, Cell, Cycler, Detector, Scenario
 
 #: Phases of each cell's active material.
@@ -30,32 +30,11 @@ _DISTANCE, _PIXELS, _CORNER = 130.0, 512, (0.12, 0.14)
 
 
 @dataclass(frozen=True)
-class ScheduleOptions:
-    """What ``battbeam demo schedule`` was asked.
+class ScheduleOptions(Asked):
+    """What ``battbeam demo schedule`` was asked."""
 
-    Attributes:
-        seed: Of the hidden truth and of every random number.
-        speed: s of cell time per s.
-        out: Where everything is written.
-    """
-
-    seed: int = 1
-    speed: float = 60.0
-    out: Path = Path("demo-output")
-
-    def check(self) -> None:
-        """Refuse what cannot work.
-
-        Raises:
-            PreflightError: With every fault.
-        """
-        found = []
-        if not 1 <= self.speed <= 120:
-            found.append(f"speed must lie in 1 to 120, got {self.speed:g}")
-        if self.seed < 0:
-            found.append(f"seed must not be negative, got {self.seed}")
-        if found:
-            raise PreflightError("battbeam demo schedule", found)
+    command: ClassVar[str] = "battbeam demo schedule"
+    fastest: ClassVar[float] = 120.0
 
 
 def hidden_truth(options: ScheduleOptions) -> Scenario:
@@ -106,20 +85,15 @@ def passports(scenario: Scenario) -> dict[str, dict[str, Any]]:
 
 def _passport(name: str, cell: Cell) -> dict[str, Any]:
     specific, low, high = _BELIEFS[cell.chemistry]
-    mass = round(cell.active_loading * cell.electrode_area, 2)
-    return {
-        "cell": name,
-        "sample_uid": f"{name}-{cell.chemistry}",
-        "chemistry": NAMES[cell.chemistry],
-        "active_mass": mass,
-        "electrode_area": round(cell.electrode_area, 4),
-        "nominal_capacity": round(mass * 1e-3 * specific, 4),
-        "nominal_capacity_definition": f"{specific:.0f} mAh/g of active material",
-        "initial_state_of_charge": 0.0,
-        "initial_lithium_content": 0.98,
-        "electrolyte": {"composition": "1 M LiPF6 in EC:DMC 1:1 by volume"},
-        "limits": {"voltage_min": low - 0.1, "voltage_max": high, "current_max": 0.02},
-    }
+    return believed_passport(
+        cell,
+        name=name,
+        sample_uid=f"{name}-{cell.chemistry}",
+        chemistry=NAMES[cell.chemistry],
+        specific_capacity=specific,
+        voltage_min=low - 0.1,
+        voltage_max=high,
+    )
 
 
 def protocols() -> dict[str, dict[str, Any]]:

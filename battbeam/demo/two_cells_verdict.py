@@ -45,7 +45,6 @@ class TwoCells:
         measured: Reduced rows with their truth, by cell.
         histories: The hidden state, by cell.
         cells: Cell runs, by cell.
-        operando: Uid of the experiment.
     """
 
     rules: xr.Dataset
@@ -53,7 +52,11 @@ class TwoCells:
     measured: Mapping[str, Measured]
     histories: Mapping[str, History]
     cells: Mapping[str, xr.Dataset]
-    operando: str
+
+    @property
+    def n_rows(self) -> int:
+        """Reduced, of all runs."""
+        return sum(len(part) for part in self.measured.values())
 
     def of(self, rule: str, *, missed: bool | None = None) -> xr.Dataset:
         """Rows of one rule: all, those missed, or those served."""
