@@ -38,14 +38,6 @@ _FURTHER_STEPS: Mapping[ExportFormat, frozenset[str]] = {
     ExportFormat.PYBAMM: frozenset(),
     ExportFormat.BATTINFO: frozenset({"voltage_scan", "impedance_spectroscopy"}),
 }
-#: How the name of a file ends.
-SUFFIXES: Mapping[ExportFormat, str] = {
-    ExportFormat.BIOLOGIC: ".mps",
-    ExportFormat.NEWARE: ".xml",
-    ExportFormat.TOMATO: ".json",
-    ExportFormat.PYBAMM: ".json",
-    ExportFormat.BATTINFO: ".jsonld",
-}
 #: Fields of `safety` that a format takes, as unicycler writes it.
 _SAFETY: Mapping[ExportFormat, frozenset[str]] = {
     ExportFormat.BIOLOGIC: frozenset(

@@ -227,11 +227,6 @@ class PixelMap:
         ]
         self._matrix = sparse.vstack(blocks, format="csr")
 
-    @property
-    def n_weights(self) -> int:
-        """Stored numbers, for the memory it takes (8 bytes each)."""
-        return int(self._matrix.nnz)
-
     def image(self, pattern: FloatArray) -> FloatArray:
         """The pattern's mean over each pixel, shape (rows, columns)."""
         image = self._matrix @ sharpened(pattern).astype(np.float32)
