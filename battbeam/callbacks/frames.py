@@ -71,6 +71,21 @@ class FrameFile:
             return float(values[index])
         return math.nan
 
+    def frames(self, indices: Sequence[int]) -> AnyArray:
+        """Several frames, shape (n, n_rows, n_columns).
+
+        Raises:
+            OSError: If one is not there.
+        """
+        values = self._open(self._dataset)
+        wanted = np.asarray(indices, dtype=int)
+        if values is None or (wanted.size and not 0 <= wanted.min() <= wanted.max() < len(values)):
+            raise OSError(f"{self.path}: it holds not all of {len(wanted)} frames")
+        if wanted.size and np.array_equal(wanted, np.arange(wanted[0], wanted[0] + wanted.size)):
+            together: AnyArray = values[wanted[0] : wanted[0] + wanted.size]
+            return together
+        return np.stack([values[index] for index in wanted])
+
     def attributes(self, name: str, indices: Sequence[int]) -> FloatArray:
         """What was noted beside several frames, shape (n,); NaN where nothing is."""
         found = np.full(len(indices), math.nan)

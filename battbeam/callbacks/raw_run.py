@@ -99,9 +99,10 @@ class RawRun:
             self._file = file
             return []
         stream, clock = self._streams[doc["descriptor"]], _detector_clock(self._comparisons)
+        first, number = doc["indices"]["start"], doc["seq_nums"]["start"]
         return [
-            RawFrame(file, index, _flown_event(index), 0, 1, clock, stream)
-            for index in range(doc["indices"]["start"], doc["indices"]["stop"])
+            RawFrame(file, first + k, _flown_event(number + k), 0, 1, clock, stream)
+            for k in range(doc["indices"]["stop"] - first)
         ]
 
     def frames(self, doc: Mapping[str, Any]) -> list[RawFrame]:
@@ -194,8 +195,9 @@ class RawRun:
             missing = raw.file is None
             noted = math.nan if missing else _attribute(raw, "NDArrayTimeStamp")
             stamp = noted + EPICS_EPOCH
-        delay = _known(self._configuration.get(f"{self.detector}_readout_delay"), 0.0)
-        on_detector = middle_of_exposure(stamp=stamp, readout_delay=delay, exposure=exposure)
+        on_detector = middle_of_exposure(
+            stamp=stamp, readout_delay=self.readout_delay, exposure=exposure
+        )
         return raw.clock.session_time(on_detector) if math.isfinite(on_detector) else math.nan
 
     def _beam_faults(
@@ -229,14 +231,19 @@ class RawRun:
             if distance > MOVED:
                 yield f"stage moved: {name} by {distance:.3f} mm"
 
+    @property
+    def readout_delay(self) -> float:
+        """Of the detector, from the end of an exposure to its stamp, s."""
+        return _known(self._configuration.get(f"{self.detector}_readout_delay"), 0.0)
+
     def dark_i0(self, exposure: float) -> float:
         """Counts of I0 without beam."""
         return _known(self._configuration.get("beam_i0_dark_rate"), 0.0) * exposure
 
 
-def _flown_event(index: int) -> dict[str, Any]:
+def _flown_event(number: int) -> dict[str, Any]:
     """What stands for the event of a frame that has none."""
-    return {"seq_num": index + 1, "time": math.nan, "data": {}, "timestamps": {}}
+    return {"seq_num": number, "time": math.nan, "data": {}, "timestamps": {}}
 
 
 def _is_image(key: str, column: Mapping[str, Any]) -> bool:

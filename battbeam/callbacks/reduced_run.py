@@ -6,7 +6,7 @@ same program with the same parameters gives the same documents, to the bit.
 
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -79,7 +79,6 @@ class ReducedRun:
             },
         )
         self._streams: dict[str, _Stream] = {}
-        self._files: dict[tuple[str, str], Any] = {}
         publish("start", dict(self._bundle.start_doc))
 
     @property
@@ -97,7 +96,7 @@ class ReducedRun:
         """Say what the rows hold.
 
         Args:
-            data_keys: Columns; those that are ``external`` lie in a file (see `file`).
+            data_keys: Columns; those that are ``external`` lie in files.
             configuration: What is the same for every row: a value and its unit by name.
             stream: Of the rows; those of another than ``primary`` stand beside the result.
         """
@@ -123,30 +122,22 @@ class ReducedRun:
             "data_keys": keys,
         }
 
-    def file(self, key: str, path: Path, *, dataset: str, shape: Sequence[int]) -> None:
-        """Say in which HDF5 file an external column lies, a row an index of its first axis.
-
-        Args:
-            key: The column.
-            path: Of the file.
-            dataset: In it.
-            shape: Of one row.
-        """
-        bundle = compose_stream_resource(
-            mimetype="application/x-hdf5",
-            uri=f"file://localhost{quote(str(path.resolve()))}",
-            data_key=key,
-            parameters={"dataset": dataset, "chunk_shape": [1, *shape], "swmr": False},
-            uid=derived_uid(self.uid, STREAM, key, "file"),
-            start=self._bundle.start_doc,
-        )
-        self._files[STREAM, key] = bundle
-        self._publish("stream_resource", dict(bundle.stream_resource_doc))
-
-    def add(self, time: float, row: Mapping[str, Any], *, stream: str = STREAM) -> None:
+    def add(
+        self,
+        time: float,
+        row: Mapping[str, Any],
+        *,
+        stream: str = STREAM,
+        files: Mapping[str, Path] | None = None,
+    ) -> None:
         """One row at the middle of its exposure, s since the Unix epoch.
 
-        What it has in files must be in them already.
+        Args:
+            time: Of the row.
+            row: Values of its columns.
+            stream: That it belongs to.
+            files: HDF5 file of each external column: dataset ``/<column>``, whose first axis has
+                this row alone; it must be whole.
 
         Raises:
             ValueError: If the row has other columns than were described.
@@ -155,19 +146,36 @@ class ReducedRun:
         if set(row) != set(to.columns):
             differing = sorted(set(row) ^ set(to.columns))
             raise ValueError(f"row and descriptor differ in {', '.join(differing)}")
-        for (of, _), bundle in self._files.items():
-            if of == stream:
-                self._publish("stream_datum", dict(_datum(bundle, to)))
+        for key, path in (files or {}).items():
+            self._file(to, key, path)
         to.n_rows += 1
         event = to.compose_event(
             data={name: row[name] for name in to.columns},
             timestamps=dict.fromkeys(to.columns, time),
-            uid=derived_uid(self.uid, stream, to.n_rows),
+            uid=derived_uid(self.uid, to.descriptor["name"], to.n_rows),
             time=time,
             # The columns were compared above; the schema cannot say more about numbers.
             validate=False,
         )
         self._publish("event", dict(event))
+
+    def _file(self, stream: _Stream, key: str, path: Path) -> None:
+        shape = stream.descriptor["data_keys"][key]["shape"]
+        bundle = compose_stream_resource(
+            mimetype="application/x-hdf5",
+            uri=f"file://localhost{quote(str(path.resolve()))}",
+            data_key=key,
+            parameters={"dataset": f"/{key}", "chunk_shape": [1, *shape], "swmr": False},
+            uid=derived_uid(self.uid, stream.descriptor["name"], key, stream.n_rows),
+            start=self._bundle.start_doc,
+        )
+        self._publish("stream_resource", dict(bundle.stream_resource_doc))
+        datum = bundle.compose_stream_datum(
+            indices={"start": 0, "stop": 1},
+            seq_nums={"start": stream.n_rows + 1, "stop": stream.n_rows + 2},
+            descriptor=stream.descriptor,
+        )
+        self._publish("stream_datum", dict(datum))
 
     def stop(self, time: float, exit_status: str, reason: str) -> None:
         """End the run at the raw run's end."""
@@ -175,17 +183,6 @@ class ReducedRun:
             exit_status=exit_status, reason=reason, time=time, uid=derived_uid(self.uid, "stop")
         )
         self._publish("stop", dict(doc))
-
-
-def _datum(bundle: Any, stream: _Stream) -> Mapping[str, Any]:
-    """That the next row has its part in a file."""
-    n = stream.n_rows
-    datum: Mapping[str, Any] = bundle.compose_stream_datum(
-        indices={"start": n, "stop": n + 1},
-        seq_nums={"start": n + 1, "stop": n + 2},
-        descriptor=stream.descriptor,
-    )
-    return datum
 
 
 def _described(value: Any, unit: str) -> dict[str, Any]:
