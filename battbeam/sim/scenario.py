@@ -25,6 +25,7 @@ from battbeam.sim.scenario_cell import (
     Thermostat,
     coin_cell_stack,
 )
+from battbeam.sim.scenario_imaging import Imaging
 
 __all__ = [
     "Beam",
@@ -34,6 +35,7 @@ __all__ = [
     "Cycler",
     "DeadSpot",
     "Detector",
+    "Imaging",
     "Layer",
     "Position",
     "ReferenceElectrode",
@@ -176,6 +178,7 @@ class Scenario(Part):
         beam: The beam.
         detector: The detector.
         cycler: The cycler.
+        imaging: The imaging camera, the wide beam for it, and the rotation stage.
         standard: Calibrant mounted beside the cells, in the beam when the stage is at
             ``standard_position``.
         standard_position: (x, y) of the sample stage, mm.
@@ -193,6 +196,7 @@ class Scenario(Part):
     beam: Beam = Beam()
     detector: Detector = Detector()
     cycler: Cycler = Cycler()
+    imaging: Imaging = Imaging()
     standard: Literal["LaB6", "CeO2"] = "LaB6"
     standard_position: Position = (12.0, 0.0)
 

@@ -6,17 +6,14 @@ the source.
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from battbeam.sim.scenario_part import Part as Part
+from battbeam.sim.scenario_phantom import Phantom
 
 Chemistry = Literal["lfp", "nmc811"]
 #: (x, y) of the sample stage with the middle of a cell in the beam, mm.
 Position = tuple[float, float]
-
-
-class Part(BaseModel):
-    """A part of a scenario; it takes no field that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DeadSpot(Part):
@@ -161,6 +158,7 @@ class Cell(Part):
         position: (x, y) of the sample stage with the cell's middle in the beam, mm; by default the
             next place of the changer.
         stack: Its layers; by default those of the scenario.
+        phantom: Its inside as the imaging camera sees it; by default a piece of a coin cell.
     """
 
     chemistry: Chemistry = "lfp"
@@ -188,6 +186,7 @@ class Cell(Part):
     beam_damage: float = Field(default=0.0, ge=0)
     position: Position | None = None
     stack: tuple[Layer, ...] | None = None
+    phantom: Phantom | None = None
 
     @property
     def electrode_area(self) -> float:
