@@ -1,14 +1,27 @@
 """This file is where counts behind a rotating sample become transmissions."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from battbeam.errors import ReductionError
 from battbeam.units import AnyArray, FloatArray
 
+# A frame with less than this share of the median frame's intensity had no beam. Chosen here: a
+# top-up dip is a few per cent, a beam dump is all of it.
+_LEAST_BEAM = 0.2
+# The median frame with less than this share of the open beam is no measurement.
+_LEAST_INTENSITY = 1e-3
+# Share of full pixels from which on a frame is not used; chosen here, hot pixels are fewer.
+_MOST_SATURATED = 1e-3
+# Transmissions are not taken to be below this: a count less than one is no measurement.
+_LEAST_TRANSMISSION = 1e-4
+# A pixel with less than this share of the open beam's median is dead.
+_DEAD = 0.02
 # Flats whose mean is less than this many standard deviations of the darks above them: no beam.
 _LEAST_FLAT = 10.0
 
@@ -119,3 +132,101 @@ class Projections:
                 part = np.float32((time - before) / (after - before))
                 return np.asarray(first + part * (second - first))
         return series[-1][1]
+
+    def open_beams(self, frames: npt.NDArray[np.intp] | None = None) -> Iterator[AnyArray]:
+        """`open_beam` of each projection, or of some."""
+        return (
+            self.open_beam(float(time))
+            for time in self.time[slice(None) if frames is None else frames]
+        )
+
+
+@dataclass(frozen=True)
+class Usable:
+    """Which frames of a tomogram can be used.
+
+    Attributes:
+        frames: Their indices, shape (n_usable,).
+        faults: What is wrong with the others, one phrase a kind.
+    """
+
+    frames: npt.NDArray[np.intp]
+    faults: tuple[str, ...]
+
+
+def usable(projections: Projections, *, saturation: float | None = None) -> Usable:
+    """Frames with an angle, with beam and without full pixels.
+
+    Args:
+        projections: With flats and darks.
+        saturation: Counts at which a pixel is full.
+
+    Raises:
+        ReductionError: If flats are full, or if hardly any frame is left.
+    """
+    if saturation is not None and _share_full(projections.flats, saturation) > _MOST_SATURATED:
+        raise ReductionError(
+            f"flats: {_share_full(projections.flats, saturation):.1%} of the pixels hold "
+            f"{saturation:g} counts or more; expose for a shorter time"
+        )
+    counts = projections.counts
+    full = np.array([_share_full(frame, saturation) > _MOST_SATURATED for frame in counts])
+    beam = np.array(
+        [
+            (frame.mean(dtype=np.float64) - projections.dark.mean()) / open_beam.mean()
+            for frame, open_beam in zip(counts, projections.open_beams(), strict=True)
+        ]
+    )
+    usual = float(np.median(beam)) if len(beam) else 0.0
+    if not usual > _LEAST_INTENSITY:
+        raise ReductionError(
+            f"no beam: the median of {len(beam)} projections has {usual:.2g} of the open beam"
+        )
+    kinds = {
+        "without beam": beam < _LEAST_BEAM * usual,
+        "with full pixels": full,
+        "without an angle": ~np.isfinite(projections.omega),
+    }
+    frames = np.flatnonzero(~np.any(list(kinds.values()), axis=0))
+    faults = tuple(f"{hits.sum()} frames {kind}" for kind, hits in kinds.items() if hits.any())
+    if 2 * len(frames) < len(counts) or len(frames) < 3:
+        raise ReductionError(
+            f"{len(frames)} of {len(counts)} projections can be used: {', '.join(faults)}"
+        )
+    return Usable(frames, faults)
+
+
+def _share_full(frames: AnyArray, saturation: float | None) -> float:
+    return 0.0 if saturation is None or not frames.size else float(np.mean(frames >= saturation))
+
+
+def absorbance(
+    projections: Projections, frames: npt.NDArray[np.intp], *, rows: slice = slice(None)
+) -> AnyArray:
+    """-ln(transmission) of each pixel: counts over the open beam at that time, darks off both.
+
+    Dead pixels are what their neighbours in the row are.
+
+    Args:
+        projections: With flats and darks.
+        frames: Which ones.
+        rows: Of the detector.
+
+    Returns:
+        Shape (n_frames, n_rows, n_columns), single precision.
+    """
+    dark = projections.dark[rows]
+    found = np.empty((len(frames), *dark.shape), dtype=np.float32)
+    beams = projections.open_beams(frames)
+    for index, (frame, beam) in enumerate(zip(frames, beams, strict=True)):
+        above = np.subtract(projections.counts[frame, rows], dark, out=found[index])
+        np.divide(above, np.maximum(beam[rows], 1e-6), out=above)
+    np.maximum(found, _LEAST_TRANSMISSION, out=found)
+    np.log(found, out=found)
+    np.negative(found, out=found)
+    first = projections.open_beam(-np.inf)[rows]
+    for row, column in np.argwhere(first < _DEAD * np.median(first)):
+        alive = np.flatnonzero(first[row] >= _DEAD * np.median(first))
+        near = alive[np.argsort(np.abs(alive - column))[:2]]
+        found[:, row, column] = found[:, row, near].mean(axis=-1)
+    return found
