@@ -5,7 +5,10 @@ the working electrode (charges the cell). The hidden state is the mean lithium c
 material that takes part; where it is in the electrode, and in which phases, follows from it by
 arithmetic (`battbeam.sim.lithium`).
 
-What it does not imitate: heat of reaction, ageing of the working electrode, rate-dependent widening
+Where capacity fades, connected material drops out with the lithium that it holds, so the content of
+the rest goes on as it was. A cell that has become a short stores nothing any more.
+
+What it does not imitate: heat of reaction, growth of resistance with age, rate-dependent widening
 of the two-phase region; the double layer shows in the impedance only.
 """
 
@@ -19,8 +22,12 @@ from battbeam.sim.counter import Counter
 from battbeam.sim.lithium import full_capacity
 from battbeam.sim.open_circuit import OpenCircuit, open_circuit
 
-#: V that the simulated potentiostat can apply; beyond, a set current is not reached.
+#: V that the simulated potentiostat can apply; beyond, a set current is not reached. A symmetric
+#: cell is driven both ways.
 COMPLIANCE = (0.0, 5.0)
+SYMMETRIC_COMPLIANCE = (-5.0, 5.0)
+#: Of a cell that lithium has shorted, ohm: chosen.
+SHORT_RESISTANCE = 0.5
 #: Share of the lithium range over which LiFePO4 goes from one branch of its hysteresis to the
 #: other; chosen.
 HYSTERESIS_WIDTH = 0.02
@@ -64,8 +71,7 @@ class _Scales:
 class HalfCell:
     """One cell under current, at a voltage, or at rest.
 
-    Lithium is conserved by construction: the content is the initial one minus the charge stored
-    over the capacity.
+    Lithium is conserved by construction: the content falls by the charge stored over the capacity.
 
     Attributes:
         truth: What the cell is.
@@ -80,6 +86,10 @@ class HalfCell:
         voltage: Of the cell, V, now: working minus counter electrode.
         is_limited: Whether a set current was not reached, at the compliance of the potentiostat.
         age: s since the start.
+        cycles: Equivalent full cycles so far: charge passed either way over twice the capacity that
+            there was.
+        drawn: By how much the mean lithium content has fallen since the start.
+        is_short: Whether lithium connects both electrodes.
     """
 
     truth: scenario.Cell
@@ -93,10 +103,15 @@ class HalfCell:
     voltage: float = field(init=False)
     is_limited: bool = False
     age: float = 0.0
+    cycles: float = 0.0
+    drawn: float = 0.0
+    is_short: bool = False
 
     def __post_init__(self) -> None:
         self._curve: OpenCircuit = open_circuit(self.truth.chemistry)
-        self._capacity = full_capacity(self.truth) * _COULOMB_PER_MAH
+        self._fresh_capacity = full_capacity(self.truth) * _COULOMB_PER_MAH
+        symmetric = self.truth.chemistry == "lithium"
+        self._compliance = SYMMETRIC_COMPLIANCE if symmetric else COMPLIANCE
         self._control: tuple[str, float] = ("current", 0.0)
         self.temperature = self.truth.temperature
         self._counter_potential = self._counter_after(0.0, 0.0)
@@ -112,14 +127,24 @@ class HalfCell:
         self._temperature = temperature
         self._scales = _Scales.at(temperature, self.truth)
         self._counter = Counter.of(
-            self.truth, working_capacity=self._capacity, temperature=temperature
+            self.truth, working_capacity=self._fresh_capacity, temperature=temperature
         )
+
+    @property
+    def _capacity(self) -> float:
+        """C that change the mean content of the material that is still connected by one."""
+        left = float((1 - self.truth.ageing.capacity_fade) ** self.cycles)
+        return self._fresh_capacity * left
+
+    @property
+    def capacity(self) -> float:
+        """mAh that change the mean content of the material that is still connected by one."""
+        return self._capacity / _COULOMB_PER_MAH
 
     @property
     def lithium_content(self) -> float:
         """x, mean over the connected material."""
-        stored = self.charge - self.side_charge
-        return self.truth.initial_lithium_content - stored / self._capacity
+        return self.truth.initial_lithium_content - self.drawn
 
     @property
     def counter_lithium_content(self) -> float:
@@ -170,6 +195,8 @@ class HalfCell:
         """
         if not frequency > 0:
             raise ValueError(f"frequency must be greater than 0 Hz, got {frequency}")
+        if self.is_short:
+            return complex(SHORT_RESISTANCE)
         omega, scales = 2 * math.pi * frequency, self._scales
         surface = self.lithium_content - self.lag
         total = complex(scales.ohmic)
@@ -223,9 +250,10 @@ class HalfCell:
         self.is_limited = False
         if control == "current":
             reached = self._voltage_after(duration, value)
-            self.is_limited = not COMPLIANCE[0] <= reached <= COMPLIANCE[1]
+            low, high = self._compliance
+            self.is_limited = not low <= reached <= high
             if self.is_limited:
-                value = self._current_for(duration, COMPLIANCE[1] if value > 0 else COMPLIANCE[0])
+                value = self._current_for(duration, high if value > 0 else low)
         else:
             value = self._current_for(duration, value)
         mean = self._mean_current(duration, value)
@@ -237,13 +265,21 @@ class HalfCell:
         self.counter_side_charge += passed - self._counter.stored(passed)
         self.charge += passed
         self.side_charge += passed - self._stored(passed)
+        capacity = self._capacity
+        self.drawn += self._stored(passed) / capacity
+        self.cycles += abs(passed) / (2 * capacity)
         self.age += duration
         self.current = value
+        limit = self.truth.short_charge
+        if limit is not None and abs(self.charge) >= limit * self.truth.electrode_area:
+            self.is_short = True
 
     def _mean_current(self, duration: float, current: float) -> float:
         return (self.current + current) / 2 if duration > 0 else current
 
     def _stored(self, current: float) -> float:
+        if self.is_short:
+            return 0.0
         return current * self.truth.coulombic_efficiency if current > 0 else current
 
     def _lag_after(self, duration: float, mean_current: float) -> float:
@@ -274,6 +310,8 @@ class HalfCell:
 
         Source: ohmic drop and Butler-Volmer with equal transfer coefficients.
         """
+        if self.is_short:
+            return current * SHORT_RESISTANCE
         mean = self._mean_current(duration, current)
         content = self.lithium_content - self._stored(mean) * duration / self._capacity
         surface = content - self._lag_after(duration, mean)

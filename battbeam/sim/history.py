@@ -18,7 +18,7 @@ from battbeam.errors import ProcessError
 from battbeam.sim.cell import HalfCell
 from battbeam.units import FloatArray
 
-_FIELDS = ("time", "lithium_content", "voltage", "current", "charge", "side_charge")
+_FIELDS = ("time", "lithium_content", "voltage", "current", "charge", "side_charge", "cycles")
 _COULOMB_PER_MAH = 3.6
 #: s by which a time may lie beyond the last line and still count as covered: rounding of the file.
 _TOLERANCE = 1e-5
@@ -44,6 +44,7 @@ class HiddenState:
         current: A.
         charge: mAh passed since the start of the simulation, > 0 on charge.
         side_charge: mAh of it lost to the side reaction.
+        cycles: Equivalent full cycles so far.
     """
 
     time: FloatArray
@@ -52,6 +53,7 @@ class HiddenState:
     current: FloatArray
     charge: FloatArray
     side_charge: FloatArray
+    cycles: FloatArray
 
 
 class HistoryWriter:
@@ -67,7 +69,8 @@ class HistoryWriter:
             f'{{"time": {time:.6f}, "lithium_content": {cell.lithium_content:.10f}, '
             f'"voltage": {cell.voltage:.7f}, "current": {cell.current:.9g}, '
             f'"charge": {cell.charge / _COULOMB_PER_MAH:.9f}, '
-            f'"side_charge": {cell.side_charge / _COULOMB_PER_MAH:.9f}}}\n'
+            f'"side_charge": {cell.side_charge / _COULOMB_PER_MAH:.9f}, '
+            f'"cycles": {cell.cycles:.8f}}}\n'
         )
 
     def flush(self) -> None:

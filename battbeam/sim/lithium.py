@@ -4,26 +4,32 @@ import math
 
 import numpy as np
 
-from battbeam.materials import FARADAY, LITHIUM_RANGE, MISCIBILITY_GAP, structure
+from battbeam.materials import FARADAY, MISCIBILITY_GAP
 from battbeam.sim import scenario
+from battbeam.sim.chemistry import ACTIVE_MATERIALS, ActiveMaterial
 from battbeam.units import FloatArray
 
 _COULOMB_PER_MAH = 3.6
 
 
+def active_material(cell: scenario.Cell) -> ActiveMaterial:
+    """What the working electrode is made of."""
+    return ACTIVE_MATERIALS[cell.chemistry]
+
+
 def active_phase(cell: scenario.Cell) -> str:
-    """Name of the active material's structure when it is one phase."""
-    return "LixFePO4" if cell.chemistry == "lfp" else "NMC811"
+    """Name of the active material when it is one phase."""
+    return active_material(cell).name
 
 
 def lithium_range(cell: scenario.Cell) -> tuple[float, float]:
     """Lowest and highest lithium content of the active material."""
-    return LITHIUM_RANGE[active_phase(cell)]
+    return active_material(cell).content_range
 
 
 def active_areal_moles(cell: scenario.Cell) -> float:
     """All active formula units per electrode area, mol/cm2, inactive ones too."""
-    return cell.active_loading * 1e-3 / structure(active_phase(cell), 1.0).molar_mass
+    return cell.active_loading * 1e-3 / active_material(cell).molar_mass
 
 
 def connected_fraction(cell: scenario.Cell) -> float:

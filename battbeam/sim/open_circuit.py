@@ -16,10 +16,11 @@ from typing import Literal
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from battbeam.materials import LITHIUM_RANGE, MISCIBILITY_GAP
-from battbeam.sim.scenario import Chemistry
+from battbeam.materials import MISCIBILITY_GAP
+from battbeam.sim.chemistry import ACTIVE_MATERIALS, Chemistry
 from battbeam.units import FloatArray
 
+Host = Chemistry | Literal["graphite"]
 #: Middle of the LiFePO4 plateau, V: Dreyer et al., Nat. Mater. 9 (2010) 448; recalled. The table
 #: has 3.397 V.
 LFP_PLATEAU = 3.422
@@ -33,11 +34,43 @@ _NMC811_POOR = ((0.2, 4.52), (0.16, 4.72))
 #: Graphite's table is flat to its last digit above this y; there and beyond we chose a faint slope.
 _GRAPHITE_FLAT = 0.73
 _GRAPHITE_RICH = ((0.95, 0.088), (0.975, 0.078), (0.985, 0.06))
+#: Curves, (content, V), chosen by us to have the plateaus and the window that such cells are known
+#: for; not measurements. Against lithium, that of NaNMC442 against sodium; `lithium` against itself.
+_CHOSEN: Mapping[Host, tuple[tuple[float, float], ...]] = {
+    "nanmc442": (
+        *((0.24, 4.6), (0.3, 4.32), (0.4, 3.95), (0.5, 3.6), (0.6, 3.3), (0.7, 3.05), (0.8, 2.9)),
+        *((0.9, 2.77), (0.95, 2.62), (0.98, 2.35), (0.99, 2.1), (0.996, 1.8)),
+    ),
+    "lmo": (
+        *((0.04, 4.4), (0.1, 4.22), (0.2, 4.165), (0.3, 4.15), (0.45, 4.12), (0.5, 4.06)),
+        *((0.55, 4.02), (0.7, 3.98), (0.85, 3.95), (0.93, 3.9), (0.97, 3.8), (0.985, 3.6)),
+        (0.995, 3.2),
+    ),
+    "lirich": (
+        *((0.03, 4.85), (0.1, 4.68), (0.2, 4.57), (0.4, 4.45), (0.5, 4.35), (0.6, 4.17)),
+        *((0.7, 3.97), (0.8, 3.82), (0.9, 3.67), (0.95, 3.5), (0.98, 3.2), (0.99, 2.8)),
+        (0.996, 2.2),
+    ),
+    "nca": (
+        *((0.22, 4.6), (0.3, 4.3), (0.4, 4.12), (0.5, 3.99), (0.6, 3.87), (0.7, 3.77)),
+        *((0.8, 3.7), (0.9, 3.62), (0.95, 3.54), (0.98, 3.42), (0.99, 3.3), (0.996, 3.05)),
+    ),
+    "mno2": (
+        *((0.01, 3.45), (0.05, 3.35), (0.2, 3.15), (0.4, 3.0), (0.6, 2.85), (0.8, 2.7)),
+        *((0.9, 2.5), (0.96, 2.2), (0.99, 1.7)),
+    ),
+    "sno": (
+        *((0.02, 2.0), (0.1, 1.3), (0.3, 1.02), (1.0, 0.95), (1.6, 0.9), (1.9, 0.8), (2.2, 0.68)),
+        *((2.6, 0.6), (3.2, 0.51), (4.0, 0.42), (4.8, 0.34), (5.5, 0.25), (6.0, 0.15)),
+        (6.3, 0.04),
+    ),
+    "lithium": (
+        *((0.002, 0.05), (0.01, 0.002), (0.05, 2e-4), (0.5, 0.0), (0.95, -2e-4), (0.99, -0.002)),
+        (0.998, -0.05),
+    ),
+}
 #: Intervals of the grid from which a voltage is interpolated; 3e-4 of lithium content each.
 _N_INTERVALS = 3200
-
-
-Host = Chemistry | Literal["graphite"]
 
 
 @dataclass(frozen=True)
@@ -99,8 +132,8 @@ class OpenCircuit:
 @functools.cache
 def open_circuit(host: Host) -> OpenCircuit:
     """The curve of a chemistry, or of graphite."""
-    contents, voltages = _POINTS[host]()
-    low, high = _RANGES[host]
+    contents, voltages = _points(host)
+    low, high = (0.0, 1.0) if host == "graphite" else ACTIVE_MATERIALS[host].content_range
     grid = np.linspace(contents[0], contents[-1], _N_INTERVALS + 1)
     values = PchipInterpolator(contents, voltages)(grid)
     spacing = float(grid[1] - grid[0])
@@ -152,13 +185,15 @@ def _graphite_points() -> tuple[FloatArray, FloatArray]:
     )
 
 
-_POINTS: Mapping[Host, Callable[[], tuple[FloatArray, FloatArray]]] = {
+def _points(host: Host) -> tuple[FloatArray, FloatArray]:
+    if host in _CHOSEN:
+        contents, voltages = np.array(_CHOSEN[host]).T
+        return contents, voltages
+    return _TABULATED[host]()
+
+
+_TABULATED: Mapping[Host, Callable[[], tuple[FloatArray, FloatArray]]] = {
     "lfp": _lfp_points,
     "nmc811": _nmc811_points,
     "graphite": _graphite_points,
-}
-_RANGES: Mapping[Host, tuple[float, float]] = {
-    "lfp": LITHIUM_RANGE["LixFePO4"],
-    "nmc811": LITHIUM_RANGE["NMC811"],
-    "graphite": (0.0, 1.0),
 }

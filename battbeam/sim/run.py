@@ -25,12 +25,17 @@ from battbeam.sim.scenario import Cell, Chemistry, Scenario
 HARD_LIMITS: Mapping[Chemistry, tuple[float, float, float]] = {
     "lfp": (2.0, 4.2, 0.05),
     "nmc811": (2.5, 4.5, 0.05),
+    "nanmc442": (1.8, 4.6, 0.05),
+    "lmo": (3.0, 4.6, 0.05),
+    "lirich": (2.0, 4.9, 0.05),
+    "nca": (2.5, 4.5, 0.05),
+    "mno2": (1.5, 3.7, 0.05),
+    "sno": (0.005, 2.5, 0.05),
+    "lithium": (-2.0, 2.0, 0.05),
 }
-#: The same against graphite, whose potential of 0.1 V when charged is missing from the cell's.
-FULL_CELL_LIMITS: Mapping[Chemistry, tuple[float, float, float]] = {
-    "lfp": (1.9, 4.0, 0.05),
-    "nmc811": (2.4, 4.4, 0.05),
-}
+#: V by which the lowest and the highest are lower against graphite, whose potential of 0.1 V when
+#: charged is missing from the cell's; LiFePO4's steep end has room for more.
+_GRAPHITE_LOWERS, _LFP_LOWERS = (0.1, 0.1), (0.1, 0.2)
 #: Wall seconds within which every process must serve; a guard imports in a second or two.
 START_TIMEOUT = 60.0
 #: Wall s that a point takes beside its exposure: Channel Access, drawing and writing a frame.
@@ -220,8 +225,11 @@ class SimulatedBeamline:
 
 def hard_limits(cell: Cell) -> tuple[float, float, float]:
     """Lowest and highest voltage and largest current of a cell's guard: V, V, A."""
-    limits = FULL_CELL_LIMITS if cell.counter.material == "graphite" else HARD_LIMITS
-    return limits[cell.chemistry]
+    low, high, largest = HARD_LIMITS[cell.chemistry]
+    if cell.counter.material == "graphite":
+        lowers = _LFP_LOWERS if cell.chemistry == "lfp" else _GRAPHITE_LOWERS
+        low, high = round(low - lowers[0], 3), round(high - lowers[1], 3)
+    return low, high, largest
 
 
 def site_notes(scenario: Scenario) -> SiteNotes:

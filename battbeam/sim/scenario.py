@@ -12,22 +12,27 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from battbeam.sim.chemistry import Chemistry
 from battbeam.sim.scenario_cell import (
+    Ageing,
     Cell,
-    Chemistry,
     CounterElectrode,
     DeadSpot,
+    Heating,
     Layer,
     Part,
     Position,
+    Reduction,
     ReferenceElectrode,
     TemperatureLaw,
     Thermostat,
     coin_cell_stack,
+    spectroscopy_stack,
 )
 from battbeam.sim.scenario_imaging import Imaging
 
 __all__ = [
+    "Ageing",
     "Beam",
     "Cell",
     "Chemistry",
@@ -35,14 +40,17 @@ __all__ = [
     "Cycler",
     "DeadSpot",
     "Detector",
+    "Heating",
     "Imaging",
     "Layer",
     "Position",
+    "Reduction",
     "ReferenceElectrode",
     "Scenario",
     "TemperatureLaw",
     "Thermostat",
     "changer_place",
+    "spectroscopy_stack",
 ]
 #: mm between neighbouring places of the changer, and the rows of one of its columns; cells with the
 #: default electrode and the standard at its default place have room.

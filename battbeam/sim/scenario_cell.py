@@ -6,12 +6,12 @@ the source.
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from battbeam.sim.chemistry import ACTIVE_MATERIALS, Chemistry
 from battbeam.sim.scenario_part import Part as Part
 from battbeam.sim.scenario_phantom import Phantom
 
-Chemistry = Literal["lfp", "nmc811"]
 #: (x, y) of the sample stage with the middle of a cell in the beam, mm.
 Position = tuple[float, float]
 
@@ -56,6 +56,22 @@ def coin_cell_stack() -> tuple[Layer, ...]:
         Layer(material="Al", thickness=0.015, depth=0.04),
         Layer(material="steel", thickness=0.004, depth=1.45),
         Layer(material="Kapton", thickness=0.05, depth=1.5),
+    )
+
+
+def spectroscopy_stack() -> tuple[Layer, ...]:
+    """A cell for spectra from the Mn to the Cu edge: Kapton on either side, nothing that has an edge there.
+
+    Without steel and copper; an electrode of 4 mg/cm2 of NMC811 has a jump of 1.1 at the Ni edge.
+    """
+    return (
+        Layer(material="Kapton", thickness=0.025, depth=-0.4),
+        Layer(material="Li", thickness=0.2, depth=-0.2),
+        Layer(material="polyethylene", thickness=0.025, depth=-0.05),
+        Layer(material="active", thickness=0.03, depth=0.0),
+        Layer(material="carbon", thickness=0.004, depth=0.0),
+        Layer(material="Al", thickness=0.01, depth=0.03),
+        Layer(material="Kapton", thickness=0.025, depth=0.1),
     )
 
 
@@ -127,11 +143,59 @@ class Thermostat(Part):
     thermal_resistance: float = Field(default=20.0, ge=0)
 
 
+class Ageing(Part):
+    """What an aged cell is, and how a cell ages on.
+
+    Attributes:
+        capacity_fade: Share of the connected capacity lost per equivalent full cycle, outside the
+            beam's footprint: what the beam meets keeps its amplitude.
+        valence_shift: Valence by which the active metal is above that of a fresh cell.
+        shell_shift: By which the metal-oxygen distance is longer than in a fresh cell, angstrom.
+        debye_waller: By which sigma squared of every shell is larger than in a fresh cell, angstrom squared.
+        debye_waller_per_cycle: What it gains per equivalent full cycle, angstrom squared.
+    """
+
+    capacity_fade: float = Field(default=0.0, ge=0, lt=1)
+    valence_shift: float = 0.0
+    shell_shift: float = 0.0
+    debye_waller: float = Field(default=0.0, ge=0)
+    debye_waller_per_cycle: float = Field(default=0.0, ge=0)
+
+
+class Reduction(Part):
+    """How heat reduces one metal of a charged cathode: a logistic function of temperature.
+
+    Attributes:
+        half: Temperature at which half of the change is done, degC.
+        width: Of the logistic, K.
+        amplitude: Valence that is lost in the end.
+    """
+
+    half: float
+    width: float = Field(default=12.0, gt=0)
+    amplitude: float = Field(ge=0)
+
+
+class Heating(Part):
+    """How a charged layered cathode changes in a furnace; what it has lost does not come back.
+
+    Attributes:
+        nickel: Goes first.
+        cobalt: Later and less.
+    """
+
+    nickel: Reduction = Reduction(half=200.0, amplitude=0.8)
+    cobalt: Reduction = Reduction(half=270.0, amplitude=0.4)
+
+
 class Cell(Part):
     """One cell: the working electrode that the beam looks at, and what stands opposite.
 
     Attributes:
-        chemistry: ``lfp`` (LiFePO4) or ``nmc811`` (LiNi0.8Mn0.1Co0.1O2).
+        chemistry: ``lfp`` (LiFePO4), ``nmc811`` (LiNi0.8Mn0.1Co0.1O2), or without diffraction lines
+            ``nanmc442`` (NaNi0.4Mn0.4Co0.2O2), ``lmo`` (LiMn2O4), ``lirich`` (a lithium-rich layered
+            oxide), ``nca`` (LiNi0.8Co0.15Al0.05O2), ``mno2`` (of a primary cell), ``sno`` (lithium
+            per Sn, to 6.4), ``lithium`` (a symmetric cell).
         solid_solution: LiFePO4 only: one phase whose lattice follows x, instead of two phases.
         active_loading: Active material per electrode area, mg/cm2.
         electrode_radius: mm.
@@ -153,6 +217,10 @@ class Cell(Part):
         temperature: At the start, degC.
         temperature_law: How resistances and diffusion change with it.
         thermostat: Of the cell's holder.
+        ageing: How it has aged, and ages.
+        heating: How heat reduces its metals.
+        short_charge: Largest areal charge, passed either way since the start, C/cm2, at which the cell
+            becomes a short; none: never.
         beam_damage: How fast material that the beam meets ceases to take part, as share per fluence,
             mm2 per photon; it keeps the lithium content at which it ceased. 0: never.
         position: (x, y) of the sample stage with the cell's middle in the beam, mm; by default the
@@ -166,7 +234,7 @@ class Cell(Part):
     active_loading: float = Field(default=10.0, gt=0)
     electrode_radius: float = Field(default=7.5, gt=0)
     inactive_fraction: float = Field(default=0.02, ge=0, lt=1)
-    initial_lithium_content: float = Field(default=0.98, ge=0, le=1)
+    initial_lithium_content: float = Field(default=0.98, ge=0)
     coulombic_efficiency: float = Field(default=0.999, gt=0, le=1)
     gradient_x: float = 0.02
     gradient_y: float = 0.0
@@ -183,10 +251,25 @@ class Cell(Part):
     temperature: float = Field(default=25.0, gt=-60, lt=120)
     temperature_law: TemperatureLaw = TemperatureLaw()
     thermostat: Thermostat = Thermostat()
+    ageing: Ageing = Ageing()
+    heating: Heating = Heating()
+    short_charge: float | None = Field(default=None, gt=0)
     beam_damage: float = Field(default=0.0, ge=0)
     position: Position | None = None
     stack: tuple[Layer, ...] | None = None
     phantom: Phantom | None = None
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "Cell":
+        low, high = ACTIVE_MATERIALS[self.chemistry].content_range
+        if not low <= self.initial_lithium_content <= high:
+            raise ValueError(
+                f"initial_lithium_content of {self.chemistry} must lie in {low:g} to {high:g}, "
+                f"got {self.initial_lithium_content:g}"
+            )
+        if self.beam_damage > 0 and high > 1:
+            raise ValueError(f"beam_damage is not simulated for {self.chemistry}")
+        return self
 
     @property
     def electrode_area(self) -> float:

@@ -226,7 +226,11 @@ class Scene:
     def mixed_pattern(
         self, phase: str, *, lithium_content: FloatArray, weight: FloatArray
     ) -> FloatArray:
-        """Sum of a phase's patterns at the given lithium contents with the given weights."""
+        """Sum of a phase's patterns at the given lithium contents with the given weights; 0 for one
+        without lines.
+        """
+        if phase not in materials.LITHIUM_RANGE:
+            return np.zeros_like(self.optics.grid)
         shares = node_shares(phase, lithium_content=lithium_content, weight=weight)
         total = np.zeros_like(self.optics.grid)
         for node in np.flatnonzero(shares):

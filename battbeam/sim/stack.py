@@ -14,7 +14,7 @@ import numpy as np
 
 from battbeam import materials
 from battbeam.materials import AVOGADRO
-from battbeam.sim.lithium import active_areal_moles, active_phase
+from battbeam.sim.lithium import active_areal_moles, active_material
 from battbeam.sim.scenario import Cell, Layer, Scenario
 from battbeam.units import FloatArray
 
@@ -116,8 +116,8 @@ def layer_absorption(
     content.
     """
     if layer.material == "active":
-        host = {**materials.structure(active_phase(cell), 1.0).formula, "Li": lithium_content}
-        return layer.areal_moles * materials.molar_attenuation(host, energy)
+        active = active_material(cell).at(lithium_content)
+        return layer.areal_moles * materials.molar_attenuation(active, energy)
     if layer.crystalline:
         formula: Mapping[str, float] = materials.structure(layer.material).formula
     else:

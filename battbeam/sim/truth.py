@@ -137,14 +137,15 @@ def electrode_truth(
     names = [name for name, _, _ in phase_composition(np.array([lithium_content]), cell)]
     fraction = dict.fromkeys(names, 0.0)
     fraction |= {phase: float(weight.sum()) / total for phase, (weight, _) in phases.items()}
+    with_lines = {phase: phases[phase] for phase in phases if phase in REFLECTIONS}
     moles = {phase: active_areal_moles(cell) * share for phase, share in fraction.items()}
     return {
         "lithium_content": sum(float(weight @ content) for weight, content in phases.values())
         / total,
         "phase_fraction": fraction,
-        "lattice": {phase: _mean_edges(phase, *of_phase) for phase, of_phase in phases.items()},
+        "lattice": {phase: _mean_edges(phase, *with_lines[phase]) for phase in with_lines},
         "two_theta": {
-            phase: _mean_angles(phase, *of_phase, energy) for phase, of_phase in phases.items()
+            phase: _mean_angles(phase, *with_lines[phase], energy) for phase in with_lines
         },
         "areal_moles": moles | _inert_moles(slabs),
         "cell_fraction": seen.fraction,

@@ -36,7 +36,9 @@ def write_history(directory: Path) -> None:
     with path.open("w") as file:
         for moment, content, voltage, charge in rows:
             row = {"time": moment, "lithium_content": content, "voltage": voltage, "current": 1e-3}
-            file.write(json.dumps(row | {"charge": charge, "side_charge": 0.0}) + "\n")
+            file.write(
+                json.dumps(row | {"charge": charge, "side_charge": 0.0, "cycles": 0.0}) + "\n"
+            )
 
 
 class Panel:

@@ -123,7 +123,13 @@ def ledger_of(scenario, directory, *, end=1000.0):
     with path.open("w") as file:
         for offset in (0.0, end):
             row = {"time": START + offset, "lithium_content": 0.9 - offset * 1e-4}
-            row |= {"voltage": 3.4, "current": 1e-3, "charge": 0.0, "side_charge": 0.0}
+            row |= {
+                "voltage": 3.4,
+                "current": 1e-3,
+                "charge": 0.0,
+                "side_charge": 0.0,
+                "cycles": 0.0,
+            }
             file.write(json.dumps(row) + "\n")
     log = BeamLog(scenario.beam, start=START)
     return log, FluenceLedger(scenario, beam_log=log, histories=[History(path)])

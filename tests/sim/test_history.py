@@ -108,7 +108,7 @@ def write_lines(path, n, *, period=1.0):
         for index in range(n):
             file.write(
                 f'{{"time": {START + index * period}, "lithium_content": {1 - index * 1e-6:.7f}, '
-                f'"voltage": 3.4, "current": 0.001, "charge": {index}, "side_charge": 0}}\n'
+                f'"voltage": 3.4, "current": 0.001, "charge": {index}, "side_charge": 0, "cycles": 0}}\n'
             )
 
 
@@ -127,7 +127,7 @@ def test_a_jump_between_two_blocks_shows_the_state_after_it(path):
         for offset, current in ((1023.0, 0.002), (1024.0, 0.002)):
             file.write(
                 f'{{"time": {START + offset}, "lithium_content": 0.5, "voltage": 3.4, '
-                f'"current": {current}, "charge": 1023, "side_charge": 0}}\n'
+                f'"current": {current}, "charge": 1023, "side_charge": 0, "cycles": 0}}\n'
             )
     state = History(path).at(START + np.array([1022.5, 1023.0, 1023.5]))
     assert state.current == pytest.approx([0.001, 0.002, 0.002])
