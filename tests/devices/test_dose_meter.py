@@ -4,22 +4,15 @@ import time
 
 import pytest
 
-from battbeam.connection import FluxCalibration
-from battbeam.devices.dose_meter import FLUX_MARGIN, DoseMeter
+from battbeam.devices.dose_meter import FLUX_MARGIN
 from battbeam.devices.fakes import fake_beamline
 from battbeam.devices.sample_places import Place, SamplePlaces
 from battbeam.errors import DeviceError, DoseError
 from battbeam.experiment.dose import DoseBudget, DoseLedger
 from battbeam.processes import wait_for
+from tests.devices.metering import metered
 
 PASSPORT = {"cell": "LFP-7", "sample_uid": "lfp-007"}
-FLUX = FluxCalibration(
-    photons_per_count=100.0,
-    photons_per_milliampere=2e6,
-    ring_current_max=100.0,
-    beam_size=(0.3, 0.2),
-    energy=22163.0,
-)
 AREA = 0.06
 
 
@@ -65,17 +58,7 @@ def ledger(tmp_path):
 
 
 def meter_of(fakes, ledger, **options):
-    places = SamplePlaces(fakes.sample_stage, [Place(fakes.potentiostat)])
-    return DoseMeter(
-        name="dose_meter",
-        ledger=ledger,
-        beam=fakes.beam,
-        monochromator=fakes.monochromator,
-        clock=fakes.clock,
-        flux=FLUX,
-        places=places,
-        **{"overhead": 1.0, **options},
-    )
+    return metered(fakes, ledger, **{"overhead": 1.0, **options})
 
 
 def move(fakes, position, timeout=1.0):

@@ -2,10 +2,7 @@ import math
 
 import pytest
 
-from battbeam.connection import FluxCalibration
-from battbeam.devices.dose_meter import DoseMeter
 from battbeam.devices.fakes import fake
-from battbeam.devices.sample_places import Place, SamplePlaces
 from battbeam.devices.statistics import Statistics
 from battbeam.devices.top_up import TopUp
 from battbeam.errors import DoseError, PreflightError
@@ -14,15 +11,9 @@ from battbeam.plans.by_result import ByResult, counting_error
 from battbeam.plans.light import limited
 from battbeam.plans.xrd_map import xrd_map
 from battbeam.plans.xrd_series import xrd_series
+from tests.devices.metering import metered
 
 FILTERS = (1.0, 0.3, 0.1, 0.03, 0.01)
-FLUX = FluxCalibration(
-    photons_per_count=100.0,
-    photons_per_milliampere=2e6,
-    ring_current_max=100.0,
-    beam_size=(0.3, 0.2),
-    energy=22163.0,
-)
 
 
 class Camera:
@@ -67,21 +58,6 @@ def series(fakes, **options):
         clock=fakes.clock,
         suspend=False,
         **{"exposure": 10.0, "n_points": 3, **options},
-    )
-
-
-def metered(fakes, tmp_path):
-    ledger = DoseLedger(tmp_path / "ledger.jsonl")
-    places = SamplePlaces(fakes.sample_stage, [Place(fakes.potentiostat)])
-    return DoseMeter(
-        name="dose_meter",
-        ledger=ledger,
-        beam=fakes.beam,
-        monochromator=fakes.monochromator,
-        clock=fakes.clock,
-        flux=FLUX,
-        places=places,
-        overhead=0.0,
     )
 
 
@@ -163,12 +139,16 @@ def test_every_fault_is_said_before_anything_moves(fakes, engine):
 # Within a dose budget.
 
 
-def test_at_the_limit_a_series_moves_on(fakes, tmp_path, engine, documents):
-    metered(fakes, tmp_path)
+@pytest.fixture
+def meter(fakes, tmp_path):
+    return metered(fakes, DoseLedger(tmp_path / "ledger.jsonl"), overhead=0.0)
+
+
+def test_at_the_limit_a_series_moves_on(fakes, meter, engine, documents):
     most = 1.05 * 2e9 / 0.06
     # Without counts the most counts; the fake shutter is open for next to nothing.
     budget = DoseBudget(fluence=1.5 * most, at_limit="move", spots=((2.0, 1.0),))
-    fakes.beam.dose_meter.ledger.reserve(
+    meter.ledger.reserve(
         "no passport on X:", 0, 0, 1.5e9, size=(0.3, 0.2), energy=22163.0, time=0.0
     )
     engine(series(fakes, budget=budget, n_points=2))
@@ -180,8 +160,7 @@ def test_at_the_limit_a_series_moves_on(fakes, tmp_path, engine, documents):
 
 
 @pytest.mark.parametrize("at_limit", ["skip", "attenuate"])
-def test_what_does_not_fit_is_a_point_without_frames(fakes, tmp_path, engine, documents, at_limit):
-    metered(fakes, tmp_path)
+def test_what_does_not_fit_is_a_point_without_frames(fakes, meter, engine, documents, at_limit):
     engine(series(fakes, budget=DoseBudget(fluence=1.0, at_limit=at_limit), n_points=1))
     (event,) = documents.events()
     assert event["fault"].startswith("not exposed: dose limit of 1 photons/mm2")
@@ -189,8 +168,7 @@ def test_what_does_not_fit_is_a_point_without_frames(fakes, tmp_path, engine, do
     assert event["photons"] == 0.0
 
 
-def test_at_the_limit_an_absorber_goes_in(fakes, tmp_path, engine, documents):
-    metered(fakes, tmp_path)
+def test_at_the_limit_an_absorber_goes_in(fakes, meter, engine, documents):
     Camera(fakes, rate=1.0)
     budget = DoseBudget(fluence=0.2 * 1.05 * 2e9 / 0.06, at_limit="attenuate")
     engine(series(fakes, budget=budget, n_points=1))
@@ -199,17 +177,15 @@ def test_at_the_limit_an_absorber_goes_in(fakes, tmp_path, engine, documents):
     assert event["dose_decision"].startswith("attenuate: ")
 
 
-def test_stop_ends_the_plan(fakes, tmp_path, engine, documents):
-    metered(fakes, tmp_path)
+def test_stop_ends_the_plan(fakes, meter, engine, documents):
     with pytest.raises(DoseError, match="dose limit of 1 photons/mm2"):
         engine(series(fakes, budget=DoseBudget(fluence=1.0, at_limit="stop")))
     assert documents.of("stop")[0]["exit_status"] == "fail"
 
 
-def test_a_map_keeps_its_places_and_skips_those_that_are_spent(fakes, tmp_path, engine, documents):
-    metered(fakes, tmp_path)
+def test_a_map_keeps_its_places_and_skips_those_that_are_spent(fakes, meter, engine, documents):
     most = 1.05 * 2e9 / 0.06
-    fakes.beam.dose_meter.ledger.reserve(
+    meter.ledger.reserve(
         "no passport on X:", 1.0, 0, 1e9, size=(0.3, 0.2), energy=22163.0, time=0.0
     )
 
@@ -227,9 +203,8 @@ def test_a_map_keeps_its_places_and_skips_those_that_are_spent(fakes, tmp_path, 
 
 
 def test_whatever_a_limited_plan_opens_the_shutter_for_meets_the_limit(
-    fakes, tmp_path, engine, documents
+    fakes, meter, engine, documents
 ):
-    meter = metered(fakes, tmp_path)
     with pytest.raises(DoseError, match="beam_shutter stays closed: dose limit of 1 photons/mm2"):
         engine(limited(series(fakes), fakes.beam, DoseBudget(fluence=1.0)))
     assert meter.budget is None

@@ -1,9 +1,6 @@
 import pytest
 
-from battbeam.connection import FluxCalibration
-from battbeam.devices.dose_meter import DoseMeter
 from battbeam.devices.frames import FrameTrain
-from battbeam.devices.sample_places import Place, SamplePlaces
 from battbeam.errors import PreflightError
 from battbeam.experiment.conditions import AbsoluteClock, ArealChargeLevels, Cadence, Rate
 from battbeam.experiment.control_spot import ControlSpot
@@ -17,18 +14,12 @@ from battbeam.plans.light import decided
 from battbeam.plans.measurements import OwnRun, Pattern
 from battbeam.plans.operando import operando
 from battbeam.plans.stubs import Exposure
+from tests.devices.metering import metered
 
 CURRENT = str(StepType.CONSTANT_CURRENT)
 ONE_C = 2.9e-3
 #: Photons per mm2 of one exposure of 10 s at most.
 ONE = 1.05 * 2e8 * 10 / 0.09
-FLUX = FluxCalibration(
-    photons_per_count=100.0,
-    photons_per_milliampere=2e6,
-    ring_current_max=100.0,
-    beam_size=(0.3, 0.3),
-    energy=22163.0,
-)
 
 
 @pytest.fixture
@@ -37,18 +28,8 @@ def lit(cycling, tmp_path):
     cycling.clock.cycle(cycling.potentiostat, (CURRENT, ONE_C, 700.0))
     cycling.potentiostat.state.sim_put("Running")
     cycling.beam.attenuator.transmissions = (1.0, 0.5, 0.1)
-    places = SamplePlaces(cycling.sample_stage, [Place(cycling.potentiostat)])
     ledger = DoseLedger(tmp_path / "ledger.jsonl")
-    DoseMeter(
-        name="dose_meter",
-        ledger=ledger,
-        beam=cycling.beam,
-        monochromator=cycling.monochromator,
-        clock=cycling.clock,
-        flux=FLUX,
-        places=places,
-        overhead=0.0,
-    )
+    metered(cycling, ledger, beam_size=(0.3, 0.3), overhead=0.0)
     cycling.beam.shutter.status.subscribe(
         lambda value, **_: places_of.append(cycling.sample_stage.x.position) if value else None,
         run=False,
