@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from battbeam.experiment.sentinel import Damage, Effect, damage_alarm, spot_rows
+from battbeam.experiment.sentinel import Damage, damage_alarm
+from battbeam.experiment.spot_comparison import Effect, spot_rows
 
 #: Column of reduced rows that says how far the cell is.
 STATE = "lithium_content_charge"

@@ -3,7 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from battbeam.experiment.sentinel import SpotRow, comparisons, damage_alarm, spot_rows
+from battbeam.experiment.sentinel import damage_alarm
+from battbeam.experiment.spot_comparison import SpotRow
 
 #: Fluence of one exposure, photons/mm2; two cycles have some 240 of them.
 EACH = 1e10
@@ -116,16 +117,6 @@ def test_a_value_that_drifts_with_the_light_is_found_in_either_direction():
         assert found.rate == pytest.approx(sign * 1e-12, rel=0.15)
 
 
-def test_spots_are_compared_only_at_the_same_state_of_the_cell():
-    far = [SpotRow(False, 0.0, 0.1, 0.1, 0.01, 1e9), SpotRow(False, 20.0, 0.5, 0.5, 0.01, 2e9)]
-    control = SpotRow(True, 10.0, 0.3, 0.28, 0.01, 0.0)
-    assert comparisons([far[0], control, far[1]]) == []
-    near = SpotRow(False, 20.0, 0.34, 0.34, 0.01, 2e9)
-    (one,) = comparisons([SpotRow(False, 0.0, 0.26, 0.26, 0.01, 1e9), control, near])
-    assert one.difference == pytest.approx(0.02)
-    assert one.error == pytest.approx(math.hypot(0.01, math.hypot(0.005, 0.005)))
-
-
 def test_two_comparisons_decide_nothing():
     verdict = damage_alarm(series(1, 0.0)[:20], rate_of_interest=OF_INTEREST)
     assert not verdict.is_found
@@ -136,22 +127,3 @@ def test_two_comparisons_decide_nothing():
 def test_parameters_that_make_no_sense_are_refused_together():
     with pytest.raises(ValueError, match=r"rate_of_interest must be greater than 0, got 0; false"):
         damage_alarm([], rate_of_interest=0, false_alarms=2)
-
-
-def test_rows_of_the_two_spots_are_picked_by_their_place():
-    columns = {
-        name: np.array(values)
-        for name, values in {
-            "time": [3.0, 1.0, 2.0],
-            "x": [0.0, 1.0, 7.0],
-            "y": [0.0, 0.0, 0.0],
-            "state_of_charge": [0.3, 0.1, 0.2],
-            "value": [0.31, 0.11, 0.2],
-            "error": [0.01, 0.01, 0.01],
-            "fluence": [1e9, 2e9, 0.0],
-        }.items()
-    }
-    rows = spot_rows(**columns, exposed=(0, 0), control=(1, 0))
-    assert [(row.is_control, row.time) for row in rows] == [(True, 1.0), (False, 3.0)]
-    with pytest.raises(ValueError, match=r"must be more than 0.1 mm apart, are 0"):
-        spot_rows(**columns, exposed=(0, 0), control=(0, 0))
