@@ -197,7 +197,7 @@ class Reduction:
             self._spool(name, doc)
             watch(name, doc)
 
-        self._publish, self._methods = publish, LiveRuns()
+        self._publish, self._methods = publish, LiveRuns(connection.volumes)
         self._runs: dict[str, LiveRun[Any]] = {}
 
     def run(self, stop: threading.Event) -> None:

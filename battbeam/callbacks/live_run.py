@@ -152,7 +152,7 @@ class LiveRun(ABC, Generic[Item]):
         self._work(math.inf)
 
     def _start(self, doc: Document) -> None:
-        self._raw_uid = str(doc["uid"])
+        self._raw_uid, self._raw_time = str(doc["uid"]), float(doc["time"])
         try:
             parameters = self._open(doc)
         except ReductionError as fault:

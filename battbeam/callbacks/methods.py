@@ -5,23 +5,25 @@ from pathlib import Path
 from typing import Any
 
 from battbeam.callbacks.live_run import Document, LiveRun, reduced
+from battbeam.callbacks.live_xanes import LiveXanes
 from battbeam.callbacks.live_xrd import LiveXrd
 from battbeam.callbacks.reduced_run import Publish
 from battbeam.callbacks.reducers import CellLogs, Reducers
 from battbeam.errors import ReductionError
 
 #: What reduces, by technique.
-METHODS: tuple[type[LiveRun[Any]], ...] = (LiveXrd,)
+METHODS: tuple[type[LiveRun[Any]], ...] = (LiveXrd, LiveXanes)
 
 
 class LiveRuns:
     """Begins the reduction that a run asks for; what runs share is made once.
 
     Args:
+        volumes: Directory for results that are too large for a row.
         guard_log: In place of those that start documents name; None takes theirs.
     """
 
-    def __init__(self, guard_log: Path | None = None) -> None:
+    def __init__(self, volumes: Path, guard_log: Path | None = None) -> None:
         logs = CellLogs()
         self._shared: Mapping[type[LiveRun[Any]], Mapping[str, Any]] = {
             LiveXrd: {"make_reducer": Reducers()},
@@ -50,12 +52,13 @@ class LiveRuns:
 
 
 def reduced_again(
-    documents: Iterable[tuple[str, Document]], guard_log: Path | None = None
+    documents: Iterable[tuple[str, Document]], volumes: Path, guard_log: Path | None = None
 ) -> list[tuple[str, dict[str, Any]]]:
     """Reduce a recorded run by the method that it asks for; what it gave live, to the bit.
 
     Args:
         documents: Of the raw run, in the order in which it wrote them.
+        volumes: Directory for results that are too large for a row.
         guard_log: In place of the one that its start document names.
 
     Returns:
@@ -65,5 +68,5 @@ def reduced_again(
         ReductionError: If it asks for no reduction that is known.
     """
     found = list(documents)
-    start, runs = found[0][1], LiveRuns(guard_log)
+    start, runs = found[0][1], LiveRuns(volumes, guard_log)
     return reduced(lambda publish: runs.begin(start, publish), found)
