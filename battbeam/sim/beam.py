@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from battbeam.sim.scenario import Beam
-from battbeam.units import FloatArray
+from battbeam.units import AnyArray, FloatArray
 
 #: Ring current at which ``Beam.flux`` is given, mA.
 REFERENCE_CURRENT = 100.0
@@ -171,3 +171,19 @@ class BeamLog:
         if not times:
             return Instants(np.array([(start + end) / 2]), np.zeros(1))
         return Instants(np.concatenate(times), np.concatenate(photons))
+
+    def cumulative(self, times: FloatArray) -> FloatArray:
+        """Photons on the sample from the first of ascending times, s, to each; shape (n,), exact."""
+        edges = np.array(self._edges(float(times[0]), float(times[-1])))
+        first, last = edges[:-1], edges[1:]
+        middles, lifetime = (first + last) / 2, self.beam.lifetime
+        flux = np.array([self.flux(float(middle)) for middle in middles])
+        at_first = flux * np.exp((middles - first) / lifetime)
+
+        def since(part: AnyArray, duration: FloatArray) -> FloatArray:
+            return np.asarray(-at_first[part] * lifetime * np.expm1(-duration / lifetime))
+
+        whole = since(np.arange(len(first)), last - first)
+        part = np.clip(np.searchsorted(edges, times, side="right") - 1, 0, len(first) - 1)
+        before = np.concatenate(([0.0], np.cumsum(whole)))[part]
+        return np.asarray(before + since(part, times - first[part]))

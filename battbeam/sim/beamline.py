@@ -27,6 +27,7 @@ from battbeam.sim.fluence import FluenceLedger
 from battbeam.sim.history import History, history_path
 from battbeam.sim.marker import MarkerWriter, marker_path
 from battbeam.sim.marker_line import MarkerLine
+from battbeam.sim.monochromator import D_SPACING, Monochromator, angle_at, energy_at
 from battbeam.sim.motor import Motor
 from battbeam.sim.records import shown
 from battbeam.sim.scenario import Scenario
@@ -35,10 +36,7 @@ from battbeam.sim.shots import DARK_RATE, Camera, Shot
 from battbeam.sim.statistics import Statistics
 from battbeam.sim.truth import TruthWriter
 from battbeam.sim.writer import Writer
-from battbeam.units import HC
 
-#: Of the monochromator's Si(111) planes, angstrom.
-D_SPACING = 3.13560
 #: What the attenuator can put in.
 FILTERS = (1.0, 0.3, 0.1, 0.03, 0.01)
 #: Wall seconds between two live values.
@@ -163,9 +161,9 @@ class Beamline(PVGroup):  # type: ignore[misc]
             limits=(-360, 360),
             velocity=90,
             acceleration_time=0.2,
+            encoder=scenario.imaging.encoder,
             clock=clock,
         )
-        bragg = math.degrees(math.asin(HC / scenario.beam.energy / (2 * D_SPACING)))
         self.bragg = Motor(
             f"{prefix}MONO:BRAGG",
             units="deg",
@@ -173,9 +171,11 @@ class Beamline(PVGroup):  # type: ignore[misc]
             velocity=5,
             acceleration_time=0.05,
             precision=7,
-            position=bragg,
+            position=angle_at(scenario.beam.energy),
+            encoder=scenario.spectroscopy.encoder,
             clock=clock,
         )
+        self.monochromator = Monochromator(scenario)
         rows, columns = scenario.detector.n_rows, scenario.detector.n_columns
         self.writer = Writer(f"{prefix}DET1:HDF1:", executor=self.executor, shape=(rows, columns))
         self.statistics = Statistics(f"{prefix}DET1:STATS1:")
@@ -203,12 +203,12 @@ class Beamline(PVGroup):  # type: ignore[misc]
     @property
     def energy(self) -> float:
         """What the monochromator's angle says, eV."""
-        return float(HC / (2 * D_SPACING * math.sin(math.radians(self.bragg.position))))
+        return float(energy_at(self.bragg.position))
 
     @property
     def true_energy(self) -> float:
         """eV."""
-        return self.energy + self.scenario.beam.energy_offset
+        return float(self.monochromator.energy(self.bragg.position))
 
     def _setup(self) -> tuple[float, float, float]:
         return self.x.position, self.y.position, self.true_energy

@@ -75,6 +75,9 @@ class Motor(PVGroup):  # type: ignore[misc]
         self._clock: Clock = WallClock() if clock is None else clock
         self._moves: deque[Move] = deque([Move.rest(position)], maxlen=_KEPT_MOVES)
         self._task: asyncio.Task[None] | None = None
+        self._direction = 0
+        #: How often it set out against the direction of the move before.
+        self.n_turns = 0
 
     @property
     def move(self) -> Move:
@@ -176,6 +179,9 @@ class Motor(PVGroup):  # type: ignore[misc]
             max(acceleration_time, 0.0),
         )
         self._moves.append(move)
+        if move.direction != 0:
+            self.n_turns += self._direction * move.direction < 0
+            self._direction = move.direction
         self._task = asyncio.ensure_future(self._go(move))
         return move
 

@@ -30,6 +30,7 @@ from battbeam.sim.scenario_cell import (
     spectroscopy_stack,
 )
 from battbeam.sim.scenario_imaging import Imaging
+from battbeam.sim.scenario_spectroscopy import Furnace, Glitch, Spectroscopy
 
 __all__ = [
     "Ageing",
@@ -40,6 +41,8 @@ __all__ = [
     "Cycler",
     "DeadSpot",
     "Detector",
+    "Furnace",
+    "Glitch",
     "Heating",
     "Imaging",
     "Layer",
@@ -47,6 +50,7 @@ __all__ = [
     "Reduction",
     "ReferenceElectrode",
     "Scenario",
+    "Spectroscopy",
     "TemperatureLaw",
     "Thermostat",
     "changer_place",
@@ -187,6 +191,8 @@ class Scenario(Part):
         detector: The detector.
         cycler: The cycler.
         imaging: The imaging camera, the wide beam for it, and the rotation stage.
+        spectroscopy: Monochromator, counters and foils for spectra.
+        furnace: About whatever is in the beam.
         standard: Calibrant mounted beside the cells, in the beam when the stage is at
             ``standard_position``.
         standard_position: (x, y) of the sample stage, mm.
@@ -205,6 +211,8 @@ class Scenario(Part):
     detector: Detector = Detector()
     cycler: Cycler = Cycler()
     imaging: Imaging = Imaging()
+    spectroscopy: Spectroscopy = Spectroscopy()
+    furnace: Furnace = Furnace()
     standard: Literal["LaB6", "CeO2"] = "LaB6"
     standard_position: Position = (12.0, 0.0)
 

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -64,3 +66,17 @@ def test_a_shutter_that_was_closed_all_the_time_let_nothing_through():
     log.change(START + 6.0, is_open=False)
     assert not log.was_closed(START + 5.5)
     assert log.was_closed(START + 6.0)
+
+
+def test_photons_up_to_many_times_are_those_of_the_exposures_between_them():
+    beam = Beam(lifetime=50.0, dumps=((20.0, 3.0),), top_up_interval=30.0, top_up_dip=0.5)
+    log = BeamLog(beam, start=START)
+    log.change(START + 1, is_open=True)
+    log.change(START + 41.5, transmission=0.3)
+    log.change(START + 47.2, is_open=False)
+    times = START + np.sort(np.concatenate([np.linspace(0, 60, 37), [1.0, 20.0, 23.0, 30.0]]))
+    cumulative = log.cumulative(times)
+    assert cumulative[0] == 0
+    between = [log.instants(a, b).total for a, b in itertools.pairwise(times)]
+    np.testing.assert_allclose(np.diff(cumulative), between, rtol=1e-9, atol=1e-3)
+    assert cumulative[-1] == pytest.approx(log.instants(START, START + 60).total)

@@ -146,3 +146,16 @@ def test_an_axis_waits_while_its_clock_stands():
 
     assert run(steps) == 0
     assert motor.position == 5.0
+
+
+def test_it_counts_how_often_it_turned_round():
+    motor = axis(SteppedClock())
+
+    async def steps():
+        await motor.prepare()
+        for target in (1.0, 2.0, 2.0, 3.0, -1.0, -2.0, 0.0):
+            await motor.start(target)
+            await motor.arrive()
+
+    run(steps)
+    assert motor.n_turns == 2
