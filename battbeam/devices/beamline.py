@@ -13,8 +13,15 @@ from ophyd import Device
 
 from battbeam.connection import Connection
 from battbeam.devices.beam import Beam
+from battbeam.devices.counters import Counters
 from battbeam.devices.detector import AreaDetector
+from battbeam.devices.fly_camera import FlyCamera
+from battbeam.devices.pulses import Pulses
+from battbeam.devices.ring_buffer import BurstCamera
 from battbeam.devices.dose_meter import DoseMeter
+from battbeam.devices.energy_sweep import EnergySweep
+from battbeam.devices.foil import Foil
+from battbeam.devices.furnace import Furnace
 from battbeam.devices.monochromator import Monochromator
 from battbeam.devices.potentiostat import Potentiostat
 from battbeam.devices.rotation_stage import RotationStage
@@ -60,6 +67,14 @@ class Beamline:
         statistics: Of the detector's latest frame, for exposures by result; None where none are.
         potentiostats: Of every cell by its name; the one above, as ``cell1``, by default.
         cell_positions: (x, y) of the sample stage with the middle of each cell in the beam, mm.
+        counters: For spectra; None where none are measured.
+        energy_sweep: The monochromator in motion while they count.
+        foil: Behind the sample, for the calibration of energies.
+        furnace: Heats the sample.
+        camera: For radiographs and tomograms; None where none are taken.
+        pulses: Of the rotation's encoder, that trigger the camera.
+        fly_camera: The camera timed by them, or by itself.
+        burst_camera: The camera with a ring buffer, which keeps what came before an event.
     """
 
     potentiostat: Potentiostat
@@ -77,6 +92,14 @@ class Beamline:
     statistics: Statistics | None = None
     potentiostats: Mapping[str, Potentiostat] = field(default_factory=dict)
     cell_positions: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    counters: Counters | None = None
+    energy_sweep: EnergySweep | None = None
+    foil: Foil | None = None
+    furnace: Furnace | None = None
+    camera: AreaDetector | None = None
+    pulses: Pulses | None = None
+    fly_camera: FlyCamera | None = None
+    burst_camera: BurstCamera | None = None
 
     def __post_init__(self) -> None:
         if not self.potentiostats:

@@ -110,8 +110,17 @@ class Monochromator(Device):  # type: ignore[misc]
         """Photon energy now, eV."""
         return self.energy_at(self.bragg.position)
 
+    def axis_at(self, energy: float) -> float:
+        """Where the Bragg axis stands at an energy in eV, degree.
+
+        Raises:
+            ValueError: If it is not reflected.
+        """
+        d_spacing, offset = self._geometry
+        return bragg_from_energy(energy=energy, d_spacing=d_spacing) - offset
+
     def check_value(self, energy: float) -> None:
-        """Refuse an energy outside the limits.
+        """Refuse an energy outside the limits, or one that its axis does not reach.
 
         Raises:
             ValueError: Outside, or not a number.
@@ -121,6 +130,7 @@ class Monochromator(Device):  # type: ignore[misc]
             raise ValueError(
                 f"{self.name}: {energy:g} eV is outside its limits, {low:g} to {high:g} eV"
             )
+        self.bragg.check_value(self.axis_at(energy))
 
     def set(self, energy: float, *, timeout: float | None = None) -> TimedStatus:
         """Move to an energy in eV.
@@ -129,8 +139,5 @@ class Monochromator(Device):  # type: ignore[misc]
             ValueError: If it is outside the limits or not reflected.
         """
         self.check_value(energy)
-        d_spacing, offset = self._geometry
-        status: TimedStatus = self.bragg.set(
-            bragg_from_energy(energy=energy, d_spacing=d_spacing) - offset, timeout=timeout
-        )
+        status: TimedStatus = self.bragg.set(self.axis_at(energy), timeout=timeout)
         return status

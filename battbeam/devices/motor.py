@@ -93,7 +93,7 @@ class Motor(Device):  # type: ignore[misc]
         if timeout is None:
             timeout = MOVE_MARGIN + (2 * abs(position - here) / speed if speed > 0 else 0.0)
         overdue = DeviceError(
-            f"{self.name}: not at {position:g} {self.egu} within {timeout:.1f} s, "
+            f"{self.name}: not at {position:.8g} {self.egu} within {timeout:.1f} s, "
             f"it started from {here:g}; look at its drive and its server"
         )
         status = TimedStatus(timeout=timeout, overdue=overdue)
@@ -139,7 +139,7 @@ class Motor(Device):  # type: ignore[misc]
             return
         status.fail(
             DeviceError(
-                f"{self.name}: came to rest at {self._here:g} {self.egu}, was sent to {wanted:g} "
+                f"{self.name}: came to rest at {self._here:.8g} {self.egu}, was sent to {wanted:.8g} "
                 f"{self.egu} (tolerance {self.tolerance:g}); look at its limit switches"
             )
         )

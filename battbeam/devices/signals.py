@@ -7,8 +7,10 @@ not look like a number: readings are coerced to their declared type, and a disco
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any, Literal
 
+import numpy as np
 from ophyd import EpicsSignal, EpicsSignalRO, Signal
 
 Dtype = Literal["number", "integer", "string"]
@@ -107,9 +109,65 @@ class Setting(Described, EpicsSignal):  # type: ignore[misc]
         super().__init__(pv, **_with_timeouts(kwargs))
 
 
+def put_new(signal: Setting, value: float | str) -> None:
+    """Put a value unless it is there already, to the last bit, and wait until the record has it.
+
+    Raises:
+        TimeoutError: If the server does not answer.
+    """
+    if signal.value_now() != value:
+        signal.put(value, wait=True)
+
+
 class Note(Described, Signal):  # type: ignore[misc]
     """A value of the session's own that goes into events beside the hardware's."""
 
     def __init__(self, *, name: str, dtype: Dtype = "number", **kwargs: Any) -> None:
         kwargs.setdefault("value", UNKNOWN[dtype])
         super().__init__(name=name, dtype=dtype, **kwargs)
+
+
+class Action(Setting):
+    """A record that works while a put to it has not completed: a count, a sweep."""
+
+    def __init__(self, pv: str, **kwargs: Any) -> None:
+        super().__init__(pv, **{"dtype": "integer", **kwargs})
+
+    def begin(self, ended: Callable[[], None]) -> None:
+        """Put 1, and have ``ended`` called, in another thread, when the record says it is done."""
+        # No time-out here: how long it may take is known to whoever begins it.
+        self.put(1, callback=lambda *_, **__: ended(), timeout=None)
+
+
+class Lengthy:
+    """Numbers in the place of one, as many as a sibling says; mixed into signals.
+
+    Args:
+        length: The sibling's attribute in the device.
+    """
+
+    name: str
+    parent: Any
+
+    def __init__(self, *args: Any, length: str, **kwargs: Any) -> None:
+        self._length = length
+        super().__init__(*args, **kwargs)
+
+    @property
+    def _n(self) -> int:
+        return int(getattr(self.parent, self._length).value_now())
+
+    def value_now(self) -> list[float]:
+        """The numbers in use, not those that the record has room for."""
+        values = np.atleast_1d(self.get())  # type: ignore[attr-defined]
+        return [float(number) for number in values[: self._n]]
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """As of a number, with the shape of an array."""
+        described: dict[str, dict[str, Any]] = super().describe()  # type: ignore[misc]
+        described[self.name] |= {"dtype": "array", "shape": [self._n]}
+        return described
+
+
+class ArrayReadback(Lengthy, Readback):
+    """Numbers that the hardware tells."""

@@ -1,0 +1,145 @@
+"""This file is where photons are counted: before the sample, behind it, behind the reference foil,
+and those that it fluoresces.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ophyd import Component as Cpt
+from ophyd import Device
+from ophyd import FormattedComponent as FCpt
+
+from battbeam.devices.amplifier import Amplifier
+from battbeam.devices.signals import Action, Readback, Setting, put_new
+from battbeam.devices.status import TimedStatus, already_done
+from battbeam.errors import DeviceError
+
+#: Wall seconds that a count may take beyond its preset: a busy server.
+COUNT_MARGIN = 30.0
+#: Relative length by which a count may be shorter than its preset: of a tick of the scaler's clock.
+SHORT = 1e-3
+#: What is behind an amplifier; the fluorescence detector counts photons itself.
+AMPLIFIED = ("i0", "it", "ir")
+CHANNELS = (*AMPLIFIED, "if")
+
+
+class Counters(Device):  # type: ignore[misc]
+    """A scaler behind ionisation chambers and a fluorescence detector.
+
+    Args:
+        amplifiers: Prefix of the amplifiers' records, before ``I0:``, ``IT:`` and ``IR:``.
+        counts_per_photon: By channel (``i0``, ``it``, ``ir``, ``if``) as the staff know it, at the
+            gain ``reference_gain``; channels that are left out are not known.
+        reference_gain: V/A.
+
+    >>> RE(bps.trigger_and_read([counters]))  # doctest: +SKIP
+    """
+
+    i0 = Cpt(Readback, "I0", units="count", kind="hinted", doc="before the sample")
+    it = Cpt(Readback, "IT", units="count", kind="hinted", doc="behind the sample")
+    ir = Cpt(Readback, "IR", units="count", kind="normal", doc="behind the reference foil")
+    fluorescence = Cpt(Readback, "IF", units="count", kind="normal", doc="output, with dead time")
+    fluorescence_input = Cpt(
+        Readback, "IF_INPUT", units="count", kind="normal", doc="of the fast channel"
+    )
+    bragg = Cpt(Readback, "BRAGG", units="degree", kind="normal", doc="mean encoder while counting")
+    stamp = Cpt(Readback, "STAMP", units="s", kind="normal", doc="end of the count, since 1970")
+    elapsed = Cpt(Readback, "T", units="s", kind="normal", doc="counted")
+    preset = Cpt(Setting, "TP", units="s", kind="normal", doc="asked for, session clock")
+    count = Cpt(Action, "CNT", kind="omitted", doc="1 while counting; put 0 to break off")
+    fault = Cpt(Readback, "FAULT", dtype="string", kind="omitted", doc="empty: sound")
+    amplifier_i0 = FCpt(Amplifier, "{_amplifiers}I0:", kind="config", doc="of I0")
+    amplifier_it = FCpt(Amplifier, "{_amplifiers}IT:", kind="config", doc="of It")
+    amplifier_ir = FCpt(Amplifier, "{_amplifiers}IR:", kind="config", doc="of Ir")
+
+    def __init__(
+        self,
+        prefix: str,
+        *,
+        name: str,
+        amplifiers: str,
+        counts_per_photon: Mapping[str, float] | None = None,
+        reference_gain: float = 1e6,
+        **kwargs: Any,
+    ) -> None:
+        self._amplifiers = amplifiers
+        self._counts_per_photon = dict(counts_per_photon or {})
+        self._reference_gain = reference_gain
+        self._counting: TimedStatus | None = None
+        super().__init__(prefix, name=name, **kwargs)
+        self.fluorescence.name = f"{name}_if"
+        self.fluorescence_input.name = f"{name}_if_input"
+        for channel, amplifier in self.amplifiers.items():
+            amplifier.gain.name = f"{name}_gain_{channel}"
+
+    @property
+    def amplifiers(self) -> dict[str, Amplifier]:
+        """By channel."""
+        return {channel: getattr(self, f"amplifier_{channel}") for channel in AMPLIFIED}
+
+    @property
+    def gains(self) -> dict[str, float]:
+        """V/A by channel, now."""
+        return {channel: amplifier.position for channel, amplifier in self.amplifiers.items()}
+
+    def counts_per_photon(self, gains: Mapping[str, float]) -> dict[str, float]:
+        """By channel at these gains, as the staff know it; NaN where they do not."""
+        return {
+            channel: self._counts_per_photon.get(channel, math.nan)
+            * (gains[channel] / self._reference_gain if channel in gains else 1.0)
+            for channel in CHANNELS
+        }
+
+    def dwell_faults(self, dwell: float) -> list[str]:
+        """What is wrong with a time to count, one sentence."""
+        if dwell > 0 and math.isfinite(dwell):
+            return []
+        return [f"{self.name}: dwell must be greater than 0 s, got {dwell:g} s"]
+
+    def prepare(self, dwell: float) -> TimedStatus:
+        """Let the next counts last ``dwell`` s of session clock.
+
+        Raises:
+            ValueError: If that is no time.
+        """
+        if faults := self.dwell_faults(dwell):
+            raise ValueError(faults[0])
+        put_new(self.preset, float(dwell))
+        return already_done()
+
+    def trigger(self) -> TimedStatus:
+        """Count once."""
+        limit = float(self.preset.value_now()) + COUNT_MARGIN
+        overdue = DeviceError(
+            f"{self.name}: not counted within {limit:g} s; is its server running?"
+        )
+        status = TimedStatus(timeout=limit, overdue=overdue)
+        self._counting = status
+        self.count.begin(status.finish)
+        return status
+
+    def fault_now(self, asked: float) -> str:
+        """What is wrong with the last count, of ``asked`` s; empty: nothing."""
+        fault, counted = str(self.fault.value_now()), float(self.elapsed.value_now())
+        if not fault and not counted >= asked * (1 - SHORT):
+            fault = f"counted {counted:g} s of {asked:g} s"
+        return fault
+
+    def _abandon(self) -> None:
+        """Break off; whoever waits is told that it is over."""
+        status, self._counting = self._counting, None
+        if status is not None and not status.done:
+            self.count.put(0, wait=False)
+            status.finish()
+
+    def pause(self) -> None:
+        """Break off; on resume the point is taken again."""
+        self._abandon()
+
+    def resume(self) -> None:
+        """Nothing: the plan is rewound to where it triggers."""
+
+    def stop(self, *, success: bool = False) -> None:
+        """Break off what is counting."""
+        self._abandon()
