@@ -8,7 +8,7 @@ a file of its own.
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ophyd import Component as Cpt
 from ophyd import Device
 from ophyd import FormattedComponent as FCpt
 
+from battbeam.devices.camera import INTERNAL, MULTIPLE, Camera
 from battbeam.devices.clock_watch import ClockWatch
 from battbeam.devices.frame_writer import FrameFile, FrameWriter, adjust
 from battbeam.devices.frames import FrameTrain, train_faults
@@ -31,51 +32,6 @@ TRAIN_MARGIN = 30.0
 LOST_AFTER = 3.0
 #: Bytes that must be free before a file is opened: some hundred frames of four million pixels.
 MINIMUM_FREE = 1e9
-#: cam1:ImageMode of a counted train.
-MULTIPLE = 1
-
-
-class Camera(Device):  # type: ignore[misc]
-    """What exposes."""
-
-    acquire = Cpt(Setting, "Acquire", dtype="integer", kind="omitted", doc="1 while exposing")
-    exposure = Cpt(
-        Setting,
-        "AcquireTime_RBV",
-        write_pv="AcquireTime",
-        units="s",
-        kind="config",
-        doc="of one frame",
-    )
-    period = Cpt(
-        Setting,
-        "AcquirePeriod_RBV",
-        write_pv="AcquirePeriod",
-        units="s",
-        kind="config",
-        doc="start to start",
-    )
-    n_images = Cpt(
-        Setting,
-        "NumImages_RBV",
-        write_pv="NumImages",
-        dtype="integer",
-        kind="config",
-        doc="frames of a train",
-    )
-    image_mode = Cpt(
-        Setting,
-        "ImageMode_RBV",
-        write_pv="ImageMode",
-        dtype="integer",
-        kind="omitted",
-        doc="1: counted",
-    )
-    counter = Cpt(
-        Readback, "ArrayCounter_RBV", dtype="integer", kind="omitted", doc="frames so far"
-    )
-    n_columns = Cpt(Readback, "ArraySizeX_RBV", dtype="integer", kind="config", doc="fast axis")
-    n_rows = Cpt(Readback, "ArraySizeY_RBV", dtype="integer", kind="config", doc="slow axis")
 
 
 class AreaDetector(Device):  # type: ignore[misc]
@@ -172,7 +128,8 @@ class AreaDetector(Device):  # type: ignore[misc]
         self.hdf.check_space(self.directory, MINIMUM_FREE)
         self._boot = str(self.boot_id.value_now())
         cam = self.cam
-        changed = (cam.exposure, cam.period, cam.n_images, cam.image_mode, *self.hdf.settings)
+        modes = (cam.image_mode, cam.trigger_mode)
+        changed = (cam.exposure, cam.period, cam.n_images, *modes, *self.hdf.settings)
         found = [(signal, signal.value_now()) for signal in changed]
         # A path that was never set cannot be put back: the writer refuses an empty one.
         self._found = [(signal, value) for signal, value in found if value != ""]
@@ -193,11 +150,37 @@ class AreaDetector(Device):  # type: ignore[misc]
         unstaged: list[Any] = super().unstage()
         return unstaged
 
+    def fresh_file(self) -> FrameFile:
+        """A file for frames of another kind: the open one if it holds none.
+
+        Raises:
+            DeviceError: If it is not staged, or the server cannot write.
+        """
+        if self._file is None:
+            raise DeviceError(f"{self.name}: no file is open; stage it first")
+        if self._must_reopen or int(self.hdf.captured.value_now()) > 0:
+            self._open()
+        return self._file
+
+    @property
+    def has_lost_file(self) -> bool:
+        """Whether what is open was broken off, and must not be written to."""
+        return self._must_reopen or self._file is None
+
+    @property
+    def is_staged(self) -> bool:
+        """Whether a file is open."""
+        return self._file is not None
+
+    @property
+    def has_restarted(self) -> bool:
+        """Whether its server is another one than when it was staged."""
+        return str(self.boot_id.value_now()) != self._boot
+
     def _open(self) -> None:
         self.hdf.close_file()
-        shape = (int(self.cam.n_rows.value_now()), int(self.cam.n_columns.value_now()))
         path = self.hdf.open_file(self.directory)
-        self._file = FrameFile(path, data_key=self.image_key, frame_shape=shape)
+        self._file = FrameFile(path, data_key=self.image_key, frame_shape=self.frame_shape)
         self._must_reopen = self._has_event = False
 
     # Exposing.
@@ -213,11 +196,18 @@ class AreaDetector(Device):  # type: ignore[misc]
         )
         if faults:
             raise ValueError("; ".join(faults))
-        adjust(self.cam.image_mode, MULTIPLE)
+        self.set_up(train)
+        return already_done()
+
+    def set_up(
+        self, train: FrameTrain, *, image_mode: int = MULTIPLE, trigger_mode: int = INTERNAL
+    ) -> None:
+        """Put the camera's records, and wait until each has its value."""
+        adjust(self.cam.image_mode, image_mode)
+        adjust(self.cam.trigger_mode, trigger_mode)
         adjust(self.cam.exposure, float(train.exposure))
         adjust(self.cam.period, float(max(train.period, train.exposure)))
         adjust(self.cam.n_images, int(train.n_frames))
-        return already_done()
 
     def trigger(self) -> TimedStatus:
         """Expose one train.
@@ -235,12 +225,25 @@ class AreaDetector(Device):  # type: ignore[misc]
         limit = duration + TRAIN_MARGIN
         overdue = DeviceError(f"{self.name}: {n} frame(s) asked, not finished within {limit:.1f} s")
         status = TimedStatus(timeout=limit, overdue=overdue)
-        before = {key: int(signal.value_now()) for key, signal in self._watched.items()}
-        with self._changed:
-            self._seen, self._exposing = dict(before), status
+        before = self.begin_count()
+        self._exposing = status
         arguments = (status, n, before)
         threading.Thread(target=self._expose, args=arguments, name=self.name, daemon=True).start()
         return status
+
+    def begin_count(self) -> dict[str, int]:
+        """What ``counter``, ``captured`` and ``acquire`` say now; `next_count` goes on from there."""
+        counted = {key: int(signal.value_now()) for key, signal in self._watched.items()}
+        with self._changed:
+            self._seen = dict(counted)
+        return counted
+
+    def next_count(self, known: Mapping[str, int], timeout: float) -> dict[str, int]:
+        """The same as soon as it is not what is known, or after ``timeout`` wall seconds."""
+        with self._changed:
+            # What came before this waits is not announced again.
+            self._changed.wait_for(lambda: self._seen != known, timeout=timeout)
+            return dict(self._seen)
 
     def without_frames(self) -> None:
         """The next event refers to no frames."""
@@ -256,7 +259,7 @@ class AreaDetector(Device):  # type: ignore[misc]
             if status.done:
                 self._must_reopen = True
                 return
-            if not fault and str(self.boot_id.value_now()) != self._boot:
+            if not fault and self.has_restarted:
                 fault = "its server restarted during the exposure"
             if not fault:
                 self._note(n, before["captured"])
@@ -275,10 +278,7 @@ class AreaDetector(Device):  # type: ignore[misc]
         """Wait for the train's frames; what is wrong with them, or nothing."""
         last_change, last_seen = time.monotonic(), dict(before)
         while not status.done:
-            with self._changed:
-                # What came before this loop waits is not announced again.
-                self._changed.wait_for(lambda known=last_seen: self._seen != known, timeout=0.25)  # type: ignore[misc]
-                seen = dict(self._seen)
+            seen = self.next_count(last_seen, timeout=0.25)
             if seen != last_seen:
                 last_change, last_seen = time.monotonic(), seen
             arrived = {key: seen[key] - before[key] for key in ("counter", "captured")}
@@ -349,17 +349,26 @@ class AreaDetector(Device):  # type: ignore[misc]
         described = dict(super().describe())
         if self.clock_watch is not None:
             described |= self.clock_watch.describe()
-        shape = [int(self.cam.n_rows.value_now()), int(self.cam.n_columns.value_now())]
+        shape = list(self.frame_shape)
         n = int(self.cam.n_images.value_now())
-        described[self.image_key] = {
+        described[self.image_key] = self.describe_frames(shape if n == 1 else [n, *shape])
+        return described
+
+    def describe_frames(self, shape: Sequence[int]) -> dict[str, Any]:
+        """The data key of frames that lie in files."""
+        return {
             "source": f"PV:{self.prefix}HDF1:",
             "dtype": "array",
             "dtype_numpy": self.dtype_numpy,
-            "shape": shape if n == 1 else [n, *shape],
+            "shape": list(shape),
             "units": "count",
             "external": "STREAM:",
         }
-        return described
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return int(self.cam.n_rows.value_now()), int(self.cam.n_columns.value_now())
 
     def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, Any]]:
         """Where the frames of the last train are; nothing if it has none or was told already."""

@@ -14,12 +14,15 @@ from ophyd.sim import FakeEpicsSignal, FakeEpicsSignalRO, fake_device_cache, mak
 from battbeam.devices.beam import Beam
 from battbeam.devices.beamline import Beamline
 from battbeam.devices.detector import AreaDetector
+from battbeam.devices.fly_camera import FlyCamera
 from battbeam.devices.monochromator import Monochromator
 from battbeam.devices.motor import Motor
 from battbeam.devices.potentiostat import Potentiostat
+from battbeam.devices.pulses import Pulses
 from battbeam.devices.rotation_stage import RotationStage
 from battbeam.devices.sample_stage import SampleStage
 from battbeam.devices.signals import Described, Note, Readback, Setting
+from battbeam.experiment.clock import Clock
 from battbeam.experiment.guard_state import GuardState
 
 #: Si 111, as in the declarations.
@@ -71,6 +74,51 @@ def ready_motor(motor: Motor, *, limits: tuple[float, float] = (-20.0, 20.0)) ->
     return motor
 
 
+def ready_rotation(stage: RotationStage, *, speed: float = 90.0) -> RotationStage:
+    """Let a fake rotation stage be known to its last count, and arrive at once."""
+    ready_motor(stage, limits=(-180.0, 190.0))
+    stage.velocity.sim_put(speed)
+    stage.acceleration.sim_put(0.1)
+    stage.encoder_step.sim_put(1e-3)
+    return stage
+
+
+def ready_fly_camera(camera: AreaDetector, rotation: RotationStage, clock: Clock) -> FlyCamera:
+    """Let a fake camera take a frame for each pulse, all at once when the stage has passed them."""
+    pulses = fake(Pulses, name="pulses")
+    for signal in (pulses.start, pulses.step, pulses.width):
+        signal.sim_put(0.0)
+    for signal in (pulses.n_pulses, pulses.arm, pulses.fired, pulses.missed):
+        signal.sim_put(0)
+    cam, hdf = camera.cam, camera.hdf
+    takes_at_once = cam.acquire.sim_put
+
+    def acquire(value: int, **_: Any) -> None:
+        if value and not cam.trigger_mode.get():
+            cam.counter.sim_put(cam.counter.get() + cam.n_images.get())
+            hdf.captured.sim_put(hdf.captured.get() + cam.n_images.get())
+            value = 0
+        takes_at_once(value)
+
+    def turn(position: float, **_: Any) -> None:
+        begin, first = rotation.position, pulses.start.get()
+        if pulses.arm.get() and cam.acquire.get() and (begin - first) * (position - first) < 0:
+            n = pulses.n_pulses.get()
+            pulses.fired.sim_put(n)
+            came = n - pulses.missed.get()
+            cam.counter.sim_put(cam.counter.get() + came)
+            hdf.captured.sim_put(hdf.captured.get() + came)
+            if came == n:
+                takes_at_once(0)
+        rotation.readback.sim_put(position)
+
+    cam.acquire.sim_set_putter(acquire)
+    rotation.setpoint.sim_set_putter(turn)
+    return FlyCamera(
+        name="fly_camera", camera=camera, rotation=rotation, clock=clock, pulses=pulses
+    )
+
+
 def ready_beam(beam: Beam, *, ring_current: float = 100.0) -> Beam:
     """Let a fake beam be up, with a shutter that follows its command."""
     beam.ring_current.sim_put(ring_current)
@@ -87,7 +135,9 @@ def ready_detector(detector: AreaDetector) -> AreaDetector:
     cam, hdf = detector.cam, detector.hdf
     for signal, value in ((cam.exposure, 1.0), (cam.period, 1.0), (hdf.stamp, 500.0)):
         signal.sim_put(value)
-    for signal in (cam.acquire, cam.counter, cam.image_mode, hdf.captured, hdf.capture):
+    for signal in (cam.acquire, cam.counter, cam.image_mode, cam.trigger_mode):
+        signal.sim_put(0)
+    for signal in (hdf.captured, hdf.capture):
         signal.sim_put(0)
     for signal in (cam.n_images, hdf.path_exists, hdf.write_mode):
         signal.sim_put(1)
@@ -97,6 +147,7 @@ def ready_detector(detector: AreaDetector) -> AreaDetector:
     for signal in (hdf.file_path, hdf.file_name, hdf.template, hdf.message):
         signal.sim_put("")
     hdf.full_name.sim_put("/frames/one.h5")
+    hdf.source.sim_put("CAM")
     detector.boot_id.sim_put("boot 1")
 
     def acquire(value: int, **_: Any) -> None:
@@ -165,15 +216,23 @@ def fake_beamline(directory: Path, *, passport: Any = None) -> Beamline:
         ready_motor(axis)
     monochromator = fake(Monochromator, name="monochromator", **_CRYSTAL)
     ready_motor(monochromator.bragg, limits=(1.0, 60.0)).readback.sim_put(5.0)
-    detector = fake(AreaDetector, name="detector", directory=directory, boot_id_pv="X:BOOT")
+    detector, camera = (
+        ready_detector(fake(AreaDetector, name=name, directory=directory, boot_id_pv="X:BOOT"))
+        for name in ("detector", "camera")
+    )
+    rotation, clock = ready_rotation(fake(RotationStage, name="rotation_stage")), ManualClock()
+    fly_camera = ready_fly_camera(camera, rotation, clock)
     return Beamline(
         potentiostat=ready_potentiostat(fake(Potentiostat, name="potentiostat"), passport),
         sample_stage=stage,
-        rotation_stage=ready_motor(fake(RotationStage, name="rotation_stage"), limits=(-180, 180)),
+        rotation_stage=rotation,
         monochromator=monochromator,
         beam=ready_beam(fake(Beam, name="beam")),
-        detector=ready_detector(detector),
-        clock=ManualClock(),
+        detector=detector,
+        camera=camera,
+        pulses=fly_camera.pulses,
+        fly_camera=fly_camera,
+        clock=clock,
         calibration=directory / "calibration",
         standard_position=(12.0, 0.0),
     )

@@ -42,26 +42,32 @@ def wait_until(condition: Callable[[], bool], *, timeout: float, what: Callable[
         time.sleep(LOOK_INTERVAL)
 
 
-def same(one: Any, other: Any) -> bool:
-    """Whether a record has taken a value; times are rounded to the camera's clock."""
+#: Relative distance at which two numbers are the same: times are rounded to the camera's clock.
+ROUNDED = 1e-3
+#: The same where every encoder count matters.
+EXACT = 1e-9
+
+
+def same(one: Any, other: Any, tolerance: float = ROUNDED) -> bool:
+    """Whether a record has taken a value."""
     if isinstance(one, float):
-        return math.isclose(one, float(other), rel_tol=1e-3, abs_tol=1e-6)
+        return math.isclose(one, float(other), rel_tol=tolerance, abs_tol=1e-3 * tolerance)
     if isinstance(one, str):
         return one.rstrip("/") == str(other).rstrip("/")
     return bool(one == other)
 
 
-def adjust(signal: Setting, value: Any) -> None:
+def adjust(signal: Setting, value: Any, *, tolerance: float = ROUNDED) -> None:
     """Put a value unless it is there already, and wait until the record has it.
 
     Raises:
         DeviceError: If the record does not take it.
     """
-    if same(signal.value_now(), value):
+    if same(signal.value_now(), value, tolerance):
         return
     signal.put(value, wait=False)
     wait_until(
-        lambda: same(signal.value_now(), value),
+        lambda: same(signal.value_now(), value, tolerance),
         timeout=FILE_TIMEOUT,
         what=lambda: f"{signal.name}: {value!r} asked for, still {signal.value_now()!r}",
     )
@@ -70,6 +76,14 @@ def adjust(signal: Setting, value: Any) -> None:
 class FrameWriter(Device):  # type: ignore[misc]
     """What writes frames to a file."""
 
+    source = Cpt(
+        Setting,
+        "NDArrayPort_RBV",
+        write_pv="NDArrayPort",
+        dtype="string",
+        kind="omitted",
+        doc="whose frames it writes",
+    )
     file_path = Cpt(
         Setting,
         "FilePath_RBV",
@@ -207,10 +221,15 @@ class FrameFile:
 
     def documents(self) -> Iterator[tuple[str, Any]]:
         """Documents of one more event."""
+        yield from self.documents_to(self.n_events + 1)
+
+    def documents_to(self, n_events: int) -> Iterator[tuple[str, Any]]:
+        """Documents of everything up to an index that was not told yet; nothing if there is none."""
+        if n_events <= self.n_events:
+            return
         if not self._is_announced:
             self._is_announced = True
             yield "stream_resource", self._bundle.stream_resource_doc
-        index = self.n_events
-        self.n_events += 1
-        datum = self._bundle.compose_stream_datum(StreamRange(start=index, stop=index + 1))
+        first, self.n_events = self.n_events, n_events
+        datum = self._bundle.compose_stream_datum(StreamRange(start=first, stop=n_events))
         yield "stream_datum", datum

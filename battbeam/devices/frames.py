@@ -2,6 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
+
+from battbeam.experiment.rotation import Rotation
+
+#: What frames are of.
+Role = Literal["dark", "flat", "projection", "burst"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,19 @@ class FrameTrain:
     def duration(self) -> float:
         """From the first exposure's start to the last one's end, s, without read-out."""
         return max(self.exposure, self.period) * (self.n_frames - 1) + self.exposure
+
+
+@dataclass(frozen=True)
+class Flight:
+    """Frames that hardware times, and what they are of: those of one role lie in one file.
+
+    Attributes:
+        role: `dark`, `flat`, `projection` or `burst`.
+        train: Exposures that the camera times itself, or a rotation whose pulses do.
+    """
+
+    role: Role
+    train: FrameTrain | Rotation
 
 
 def train_faults(*, exposure: float, n_frames: int = 1, period: float = 0.0) -> list[str]:

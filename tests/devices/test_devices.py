@@ -64,6 +64,9 @@ def test_devices_are_found_by_name(tmp_path):
         "monochromator",
         "beam",
         "detector",
+        "camera",
+        "pulses",
+        "fly_camera",
     }
 
 

@@ -1,0 +1,332 @@
+"""This file is where frames are told of while hardware takes them.
+
+A flyer opens a file for each role, arms what times the exposures (kickoff), lets it go (complete),
+and tells how many frames are in the file while it grows. What goes wrong on the way is a fault of
+the train, never an exception: frames that came stay. A pause breaks the train off and closes its
+file; the RunEngine then kicks it off again, into a new file.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from ophyd import Device
+
+from battbeam.devices.detector import LOST_AFTER, AreaDetector
+from battbeam.devices.frame_writer import FrameFile
+from battbeam.devices.frames import Flight
+from battbeam.devices.status import TimedStatus
+from battbeam.errors import DeviceError
+from battbeam.experiment.clock import Clock
+
+#: Wall seconds in which a train must be ready to go: files, records, a taxi across the whole range.
+ARM_TIMEOUT = 120.0
+#: Wall seconds a train may take: so many times its length (a slow clock), so many for each frame (a
+#: busy disk), and a margin. It only ends what hangs.
+LENGTHS, FRAME_TIME, MARGIN = 10.0, 1.0, 60.0
+
+
+@dataclass(frozen=True)
+class Flown:
+    """What came of one train.
+
+    Attributes:
+        n_asked: Frames.
+        n_frames: That are in the file.
+        n_missed: Pulses that the camera could not follow; -1: nobody counts them.
+        first: Index of the first in its file.
+        file: Its path.
+        start: Session clock before the first, s.
+        end: Session clock after the last, s.
+        fault: What makes it partial; empty if nothing does.
+    """
+
+    n_asked: int
+    n_frames: int = 0
+    n_missed: int = -1
+    first: int = -1
+    file: str = ""
+    start: float = math.nan
+    end: float = math.nan
+    fault: str = ""
+
+
+class FrameFlyer(Device):  # type: ignore[misc]
+    """A camera whose trains are flown; what times them is a subclass' to say.
+
+    Args:
+        camera: That exposes and writes; staged with the flyer.
+        clock: The session's.
+
+    Attributes:
+        flown: What came of the latest train; None before the first.
+    """
+
+    def __init__(self, *, name: str, camera: AreaDetector, clock: Clock, **kwargs: Any) -> None:
+        super().__init__("", name=name, **kwargs)
+        self.camera, self.clock = camera, clock
+        self.flown: Flown | None = None
+        self._flight: Flight | None = None
+        self._role = ""
+        self._file: FrameFile | None = None
+        self._first = self._arrived = 0
+        self._begin = math.nan
+        self._cancelled = threading.Event()
+        self._is_aloft = False
+        self._status: TimedStatus | None = None
+        self._thread: threading.Thread | None = None
+
+    # What a subclass does.
+
+    def _arm(self, flight: Flight, cancelled: threading.Event) -> None:
+        """Have everything ready to go, in a thread of its own."""
+        raise NotImplementedError
+
+    def _go(self, flight: Flight, cancelled: threading.Event) -> str:
+        """Take the train and come back when it is over, in a thread of its own; what was wrong."""
+        raise NotImplementedError
+
+    def _rest(self) -> None:
+        """Bring to rest what `_arm` and `_go` have set going, and put it back."""
+
+    def _halt(self) -> None:
+        """Begin to do so, without waiting."""
+
+    def _n_missed(self) -> int:
+        """Pulses that the camera could not follow; -1: nobody counts them."""
+        return -1
+
+    def flight_faults(self, flight: Flight) -> list[str]:
+        """Why it cannot be flown, one sentence each."""
+        train = flight.train
+        return self.camera.train_faults(
+            exposure=train.exposure, n_frames=train.n_frames, period=train.period
+        )
+
+    def _set_up(self, flight: Flight) -> None:
+        """Put the camera's records."""
+        raise NotImplementedError
+
+    # Staging: the camera is staged with it.
+
+    def stage(self) -> list[Any]:
+        """Open a file.
+
+        Raises:
+            DeviceError: If the camera cannot.
+        """
+        self.camera.stage()
+        self._role, self._file = "", None
+        staged: list[Any] = super().stage()
+        return staged
+
+    def unstage(self) -> list[Any]:
+        """Break off what flies, close the file and put everything back."""
+        self.land()
+        self.camera.unstage()
+        self._role, self._file, self._flight = "", None, None
+        unstaged: list[Any] = super().unstage()
+        return unstaged
+
+    # Flying.
+
+    def prepare(self, flight: Flight) -> TimedStatus:
+        """Set up for a train; frames of another role get a file of their own.
+
+        Raises:
+            ValueError: If it cannot be flown.
+            DeviceError: If the camera is not staged or does not take it.
+        """
+        if faults := self.flight_faults(flight):
+            raise ValueError("; ".join(faults))
+        return self._in_thread(lambda: self._prepare(flight), what="prepared")
+
+    def _prepare(self, flight: Flight) -> None:
+        self._flight = None
+        self._set_up(flight)
+        if flight.role != self._role or self.camera.has_lost_file:
+            self._file = self.camera.fresh_file()
+        self._flight, self._role = flight, flight.role
+
+    def kickoff(self) -> TimedStatus:
+        """Get ready to go; what still flies is broken off first.
+
+        Raises:
+            DeviceError: If nothing is prepared.
+        """
+        flight = self._flight
+        if flight is None:
+            raise DeviceError(f"{self.name}: nothing to fly; prepare it first")
+        self._break_off()
+        cancelled = self._cancelled = threading.Event()
+        self._is_aloft = True
+        return self._in_thread(lambda: self._take_off(flight, cancelled), what="ready to go")
+
+    def _take_off(self, flight: Flight, cancelled: threading.Event) -> None:
+        if self.camera.has_lost_file or self._file is None:
+            self._file = self.camera.fresh_file()
+        counted = self.camera.begin_count()
+        self._first, self._arrived = counted["captured"], 0
+        self.flown = Flown(flight.train.n_frames, first=self._first, file=str(self._file.path))
+        self._arm(flight, cancelled)
+
+    def complete(self) -> TimedStatus:
+        """Go, and be done when the train is over, whole or not: `flown` says which.
+
+        Raises:
+            DeviceError: If it was not kicked off.
+        """
+        flight = self._flight
+        if flight is None or self.flown is None:
+            raise DeviceError(f"{self.name}: not kicked off")
+        limit = LENGTHS * flight.train.duration + FRAME_TIME * flight.train.n_frames + MARGIN
+        cancelled = self._cancelled
+        return self._in_thread(lambda: self._fly(flight, cancelled), what="over", timeout=limit)
+
+    def _fly(self, flight: Flight, cancelled: threading.Event) -> None:
+        fault = ""
+        self._begin = self.clock.now()
+        try:
+            fault = self._go(flight, cancelled)
+        except (TimeoutError, DeviceError) as error:
+            fault = str(error)
+        if cancelled.is_set():
+            return
+        self._is_aloft = False
+        self._rest()
+        if self.camera.has_restarted:
+            fault = f"{self.camera.name}: its server restarted during the train"
+        self._arrived = max(int(self.camera.hdf.captured.value_now()) - self._first, self._arrived)
+        self._note(fault)
+
+    def _note(self, fault: str) -> None:
+        asked, file = self.flown, self._file
+        if asked is None or file is None:
+            return
+        n_missed = self._n_missed()
+        if self._arrived != asked.n_asked:
+            missed = f", {n_missed} pulses missed" if n_missed > 0 else ""
+            came = f"{asked.n_asked} frames asked, {self._arrived} written{missed}"
+            fault = "; ".join(part for part in (fault, came) if part)
+        self.flown = Flown(
+            asked.n_asked,
+            n_frames=self._arrived,
+            n_missed=n_missed,
+            first=asked.first,
+            file=str(file.path),
+            start=self._begin,
+            end=self.clock.now(),
+            fault=fault,
+        )
+
+    def _await_frames(
+        self, n: int, going: Callable[[Mapping[str, int]], bool], cancelled: threading.Event
+    ) -> None:
+        """Until there are ``n`` and nothing goes on, or none has come for long since nothing does.
+
+        Args:
+            n: Frames.
+            going: Whether something goes on, from what the camera counts.
+            cancelled: Set when nobody waits for it any more.
+        """
+        last, changed = {"captured": -1}, time.monotonic()
+        while not cancelled.is_set():
+            seen = self.camera.next_count(last, timeout=0.1)
+            if seen != last:
+                last, changed = seen, time.monotonic()
+            self._arrived = max(seen["captured"] - self._first, self._arrived)
+            if going(seen):
+                changed = time.monotonic()
+            elif self._arrived >= n or time.monotonic() - changed > LOST_AFTER:
+                return
+
+    def _in_thread(
+        self, work: Callable[[], None], *, what: str, timeout: float = ARM_TIMEOUT
+    ) -> TimedStatus:
+        """Do something beside the RunEngine, after what was done so before."""
+        overdue = DeviceError(f"{self.name}: not {what} within {timeout:.0f} s")
+        status, before = TimedStatus(timeout=timeout, overdue=overdue), self._thread
+
+        def done() -> None:
+            if before is not None:
+                before.join()
+            try:
+                work()
+            except (TimeoutError, DeviceError, ValueError) as error:
+                with suppress(TimeoutError, DeviceError):
+                    self._rest()
+                status.fail(error)
+            else:
+                status.finish()
+
+        self._status = status
+        self._thread = threading.Thread(target=done, name=self.name, daemon=True)
+        self._thread.start()
+        return status
+
+    # Breaking off.
+
+    def _break_off(self) -> None:
+        """End what flies, without waiting."""
+        status = self._status
+        if not self._is_aloft or status is None:
+            return
+        self._is_aloft = False
+        self._cancelled.set()
+        self.camera.pause()
+        self._halt()
+        self.camera.cam.acquire.put(0, wait=False)
+        # Whoever waits for it is told that it is over, as a detector does.
+        status.finish()
+        self._in_thread(self._settle, what="at rest")
+
+    def _settle(self) -> None:
+        self._rest()
+        self.camera.hdf.close_file()
+
+    def land(self) -> None:
+        """End what flies and wait until it rests: for the end of a plan, however it ended."""
+        self._break_off()
+        if self._thread is not None:
+            self._thread.join(timeout=ARM_TIMEOUT)
+
+    def pause(self) -> None:
+        """Stop the motion and close the file; on resume the train is taken again, into another."""
+        self._break_off()
+
+    def resume(self) -> None:
+        """Nothing: the plan is rewound to where it kicks off."""
+
+    def stop(self, *, success: bool = False) -> None:
+        """Break off what flies."""
+        self._break_off()
+
+    # Documents.
+
+    def describe_collect(self) -> dict[str, Any]:
+        """The frames, which lie outside the documents."""
+        return {self.camera.image_key: self.camera.describe_frames(self.camera.frame_shape)}
+
+    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, Any]]:
+        """Where the frames are that have come and were not told of yet."""
+        n = self.get_index() if index is None else min(index, self.get_index())
+        if self._file is not None:
+            yield from self._file.documents_to(n)
+
+    def get_index(self) -> int:
+        """Frames in the file that is open."""
+        return 0 if self._file is None else self._first + self._arrived
+
+    def read_configuration(self) -> dict[str, Any]:
+        """Of the camera."""
+        found: dict[str, Any] = {**super().read_configuration(), **self.camera.read_configuration()}
+        return found
+
+    def describe_configuration(self) -> dict[str, Any]:
+        """Of the camera."""
+        found: dict[str, Any] = super().describe_configuration()
+        return {**found, **self.camera.describe_configuration()}
