@@ -7,23 +7,19 @@ RunEngine does that to all it has touched, and a cell must outlive a plan.
 
 import json
 import logging
-import threading
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from ophyd import Component as Cpt
 from ophyd import Device
-from ophyd.utils.errors import WaitTimeoutError
 
-from battbeam.devices.guard_words import WATCHED, SilentGuardError
+from battbeam.devices.guard_commands import GuardCommands, SilentGuardError
 from battbeam.devices.signals import Readback, Setting
 from battbeam.devices.status import TimedStatus
-from battbeam.errors import GuardError
+from battbeam.devices.watched import WATCHED
 from battbeam.experiment.guard_state import OwnerState
 from battbeam.experiment.watchers import CellReading
-
-__all__ = ["Potentiostat", "SilentGuardError"]
 
 _log = logging.getLogger(__name__)
 
@@ -32,8 +28,6 @@ BEAT_TIMEOUT = 0.05
 #: Wall seconds for the guard to answer a verb; loading a protocol writes some hundred records of
 #: the cycler.
 COMMAND_TIMEOUT = 10.0
-#: Wall seconds after which an answer is looked for instead of waited for.
-LOOK_AFTER = 2.0
 LOAD_TIMEOUT = 60.0
 
 
@@ -139,10 +133,8 @@ class Potentiostat(Device):  # type: ignore[misc]
     def __init__(self, prefix: str, *, name: str, **kwargs: Any) -> None:
         super().__init__(prefix, name=name, **kwargs)
         self._token = ""
-        self._lock = threading.Lock()
-        self._pending: dict[str, TimedStatus] = {}
         self._latest: dict[str, Any] = {}
-        self.result.subscribe(self._answered, run=False)
+        self._commands = GuardCommands(self)
         self._owner: dict[str, Any] = {}
         self._boot_id = ""
         self._asked_again: TimedStatus | None = None
@@ -310,48 +302,5 @@ class Potentiostat(Device):  # type: ignore[misc]
         token: str | None = None,
         timeout: float = COMMAND_TIMEOUT,
     ) -> TimedStatus:
-        command = uuid.uuid4().hex
-        guard = f"guard {self.name} ({self.prefix})"
-        text = f"{guard}: {verb}: no answer within {timeout:g} s; is it running?"
-        status = TimedStatus(timeout=timeout, overdue=SilentGuardError(text))
-        with self._lock:
-            self._pending = {key: one for key, one in self._pending.items() if not one.done}
-            self._pending[command] = status
-        if not self.result.connected:
-            status.fail(
-                GuardError(f"guard {self.name} ({self.prefix}): not connected; is it running?")
-            )
-            return status
-        message = {"id": command, "token": self._token if token is None else token, **content}
-        signal.put(json.dumps(message), wait=False)
-        threading.Thread(target=self._listen, args=(status,), name=verb, daemon=True).start()
-        return status
-
-    def _listen(self, status: TimedStatus) -> None:
-        """Look for the answer in case its monitor was lost on the way."""
-        while not status.done:
-            try:
-                status.wait(timeout=LOOK_AFTER)
-            except WaitTimeoutError:
-                self._answered(self.result.value_now())
-            except GuardError:
-                return
-
-    def _answered(self, value: Any = None, **_: Any) -> None:
-        """The guard has answered a command, ours or somebody's."""
-        try:
-            answer = json.loads(str(value or "{}"))
-        except json.JSONDecodeError:
-            return
-        with self._lock:
-            status = self._pending.pop(str(answer.get("id", "")), None)
-        if status is None:
-            return
-        if answer.get("ok"):
-            status.finish()
-            return
-        error = str(answer.get("error") or "refused")
-        told = [fault for fault in answer.get("faults") or () if str(fault) not in error]
-        faults = "".join(f"\n  - {fault}" for fault in told)
-        text = f"guard {self.name} ({self.prefix}): {answer.get('verb')}: {error}{faults}"
-        status.fail(GuardError(text, [str(fault) for fault in answer.get("faults") or ()]))
+        token = self._token if token is None else token
+        return self._commands.send(signal, verb, {"token": token, **content}, timeout=timeout)

@@ -4,7 +4,8 @@ import math
 import pytest
 
 from battbeam.devices.fakes import fake, ready_potentiostat
-from battbeam.devices.potentiostat import Potentiostat, SilentGuardError
+from battbeam.devices.guard_commands import SilentGuardError
+from battbeam.devices.potentiostat import Potentiostat
 from battbeam.errors import GuardError
 from battbeam.processes import wait_for
 

@@ -1,15 +1,8 @@
-"""This file is where it is said what is heard of a cell guard."""
+"""This file is where it is said what is watched of a guard to know how its cell does."""
 
 from collections.abc import Mapping
 
-from battbeam.errors import GuardError
-
-
-class SilentGuardError(GuardError):
-    """A guard has not answered."""
-
-
-#: Of what it tells, what a reading of the cell is made of, by the name of the signal.
+#: What a reading of the cell is made of, by the name of the potentiostat's signal.
 WATCHED: Mapping[str, type[float] | type[int] | type[str]] = {
     "voltage": float,
     "voltage_working": float,
