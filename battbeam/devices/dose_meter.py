@@ -17,6 +17,7 @@ from ophyd import Device
 
 from battbeam.connection import FluxCalibration
 from battbeam.devices.beam import CLOSED, SHUTTER_TIMEOUT, Beam
+from battbeam.devices.brightness import Brightness
 from battbeam.devices.monochromator import Monochromator
 from battbeam.devices.sample_places import SamplePlaces
 from battbeam.devices.signals import Note
@@ -26,8 +27,6 @@ from battbeam.experiment.dose import Decision, DoseBudget, DoseLedger, Light, Re
 
 _log = logging.getLogger(__name__)
 
-#: The calibration may be wrong, and the filling uneven, by so much: a reservation is larger.
-FLUX_MARGIN = 1.05
 #: s of session clock that is reserved for an opening of which nobody said how long it takes.
 UNPLANNED = 30.0
 #: Share of the overhead after which the keeper closes the shutter, so that it is closed in time.
@@ -122,13 +121,12 @@ class DoseMeter(Device):  # type: ignore[misc]
         super().__init__("", name=name, **kwargs)
         self.ledger, self.clock, self.flux, self.overhead = ledger, clock, flux, overhead
         self.budget: DoseBudget | None = None
-        self.places, self._beam, self._monochromator = places, beam, monochromator
+        self.places, self._beam = places, beam
+        self._brightness = Brightness(beam, monochromator, flux)
         self._keeper = keeper
         self._expected = Opening()
         self._open: Reservation | None = None
         self._opened_before = math.nan
-        # What was measured over what was calculated, if that was ever larger.
-        self._ratio = 1.0
         self._latest_pace = 1.0
         # The words that stand in a paper, not the path through the device tree.
         for attribute in ("photons", "fluence", "spot_x", "spot_y"):
@@ -150,12 +148,8 @@ class DoseMeter(Device):  # type: ignore[misc]
     def most(self, duration: float) -> Light:
         """The most that an opening meant for ``duration`` s can bring, here and now."""
         _, x, y = self.here()
-        ring = float(self._beam.ring_current.value_now())
-        # NaN compares false: then the fullest ring counts.
-        ring = ring if ring > self.flux.ring_current_max else self.flux.ring_current_max
-        rate = self.flux.photons_per_milliampere * ring * self._transmission()
-        photons = FLUX_MARGIN * self._ratio * rate * self._longest(duration)
-        return Light(x, y, self.flux.beam_size, photons, self._energy())
+        photons = self._brightness.most() * self._longest(duration)
+        return Light(x, y, self.flux.beam_size, photons, self._brightness.energy)
 
     def _longest(self, duration: float) -> float:
         return duration + self.overhead * self._pace()
@@ -164,14 +158,6 @@ class DoseMeter(Device):  # type: ignore[misc]
         """s of session clock a wall second; while it is frozen, before that."""
         self._latest_pace = float(self.clock.rate) or self._latest_pace
         return self._latest_pace
-
-    def _transmission(self) -> float:
-        through = float(self._beam.attenuator.position)
-        return through if 0 < through <= 1 else 1.0
-
-    def _energy(self) -> float:
-        energy = float(self._monochromator.energy.value_now())
-        return energy if energy > 0 else self.flux.energy
 
     def decide(self, budget: DoseBudget, duration: float) -> Decision:
         """What becomes of an exposure of ``duration`` s, here and now."""
@@ -184,7 +170,7 @@ class DoseMeter(Device):  # type: ignore[misc]
             size=light.size,
             energy=light.energy,
             transmissions=self._beam.attenuator.transmissions,
-            transmission=self._transmission(),
+            transmission=self._brightness.transmission,
         )
 
     # Opening and closing.
@@ -259,17 +245,7 @@ class DoseMeter(Device):  # type: ignore[misc]
         if not open_time >= 0:
             return reservation.light.photons
         most = reservation.light.photons / reservation.open_time
-        if not counted > 0:
-            return most * open_time
-        dark = float(self._beam.i0_dark_rate.value_now()) * counted
-        in_gate = (float(self._beam.i0.value_now()) - dark) * self.flux.photons_per_count
-        rate = in_gate / counted
-        if not (math.isfinite(rate) and rate >= 0):
-            return most * open_time
-        if self._beam.lost_since_trigger():
-            return in_gate + most * max(open_time - counted, 0.0)
-        self._ratio = max(self._ratio, rate / most * self._ratio * FLUX_MARGIN)
-        return rate * open_time
+        return self._brightness.came(most=most, open_time=open_time, counted=counted)
 
     def dark(self) -> None:
         """Say that nothing came: a dark, or a point that was not exposed."""

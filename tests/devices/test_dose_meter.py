@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from battbeam.devices.dose_meter import FLUX_MARGIN
+from battbeam.devices.brightness import FLUX_MARGIN
 from battbeam.devices.fakes import fake_beamline
 from battbeam.devices.sample_places import Place, SamplePlaces
 from battbeam.errors import DeviceError, DoseError
