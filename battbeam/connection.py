@@ -67,6 +67,7 @@ class SiteNotes(BaseModel):
         frame_shape: Of the detector, pixels along rows' and columns' index.
         saturation: Largest count of a pixel in one frame.
         point_overhead: s of session clock that a point takes beside its exposure.
+        count_overhead: The same of a point of a spectrum.
         shutter_overhead: Wall s beside an exposure that the shutter may be open: that much light is
             reserved with every opening.
         cell_change: s of session clock from one cell to another: the move, new files.
@@ -88,6 +89,7 @@ class SiteNotes(BaseModel):
     frame_shape: tuple[int, int] = (512, 512)
     saturation: float = 1e6
     point_overhead: float = 0.3
+    count_overhead: float = 0.1
     shutter_overhead: float = Field(default=1.0, gt=0)
     cell_change: float = 5.0
 

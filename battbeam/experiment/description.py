@@ -9,13 +9,14 @@ will come of it.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from battbeam.connection import SiteNotes
 from battbeam.experiment.cell import CellPassport
 from battbeam.experiment.cost import Cost, Spot
 from battbeam.experiment.dispatch import Parking
 from battbeam.experiment.dose import DoseBudget, MassModel
+from battbeam.experiment.energy_grid import EnergyGrid
 from battbeam.experiment.forecast_curve import Curve
 from battbeam.experiment.schedule import Schedule
 
@@ -90,14 +91,42 @@ class DetectorFacts:
 
 
 @dataclass(frozen=True)
+class CounterFacts:
+    """The counters of spectra.
+
+    Attributes:
+        i0_share: Photons that I0 counts, of those on the sample.
+        it_share: Photons that are counted behind the sample, of those that get there.
+    """
+
+    i0_share: float = 0.1
+    it_share: float = 0.5
+
+
+@dataclass(frozen=True)
+class SpectrumRequest:
+    """A spectrum that is asked for.
+
+    Attributes:
+        grid: Its energies.
+        signal: How absorption is measured.
+    """
+
+    grid: EnergyGrid
+    signal: Literal["transmission", "fluorescence"] = "transmission"
+
+
+@dataclass(frozen=True)
 class SiteFacts:
     """What a measurement costs at this beamline.
 
     Attributes:
         beam: The light.
         detector: What sees it.
+        counters: What counts it.
         overhead: s of session clock that a point takes beside its exposure: shutter, readout, the
             event.
+        count_overhead: s that a point of a spectrum takes beside its dwell.
         move: s from one cell to another, new files for its run included.
         set_up: s from the start of the experiment until the cell's first step begins.
         reading_interval: s between two looks at a cell: a rule is seen that late, at the most; None
@@ -108,7 +137,9 @@ class SiteFacts:
 
     beam: BeamFacts = BeamFacts()
     detector: DetectorFacts = DetectorFacts()
+    counters: CounterFacts = CounterFacts()
     overhead: float = 0.3
+    count_overhead: float = 0.1
     move: float = 5.0
     set_up: float = 0.0
     reading_interval: float | None = None
@@ -121,7 +152,9 @@ class SiteFacts:
     ) -> "SiteFacts":
         """What the staff wrote into ``site.json``; the ring is taken to be full."""
         beam, flux = BeamFacts(lifetime=notes.ring_lifetime or math.inf), notes.flux
+        counters = CounterFacts()
         if flux is not None:
+            counters = replace(counters, i0_share=min(1 / flux.photons_per_count, 1.0))
             beam = replace(
                 beam,
                 flux=flux.photons_per_milliampere * flux.ring_current_max,
@@ -139,7 +172,9 @@ class SiteFacts:
         return cls(
             beam=beam,
             detector=detector,
+            counters=counters,
             overhead=notes.point_overhead,
+            count_overhead=notes.count_overhead,
             move=notes.cell_change,
             free_bytes=free_bytes,
             name=name or "site.json",
@@ -206,6 +241,7 @@ class Description:
         budget: Of light on every spot.
         material: In which dose is counted; None is the budget's, or the active material.
         parking: When the cell is given up.
+        spectra: That are measured, so that it is known whether they can be.
     """
 
     site: SiteFacts
@@ -222,6 +258,7 @@ class Description:
     material: MassModel | None = None
     parking: Parking | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    spectra: Sequence[SpectrumRequest] = ()
 
     @property
     def sample_uid(self) -> str:

@@ -17,6 +17,7 @@ from battbeam.experiment.dispatch import Lateness
 from battbeam.experiment.fluence import FluenceMap, Light
 from battbeam.experiment.forecast_light import active_material, brightest_pixel, transmission
 from battbeam.experiment.forecast_result import CellForecast, Forecast, SpotForecast, hard_faults
+from battbeam.experiment.forecast_spectrum import SpectrumForecast, spectrum_forecast
 from battbeam.experiment.forecast_subject import (
     LONGEST_FORECAST,
     faults_of,
@@ -199,6 +200,16 @@ def _cell(description: Description, tally: Tally, run: DiscreteEvent) -> CellFor
         lateness=run.dispatcher.lateness[description.cell],
         missed=tally.missed,
         limits=tuple(limits),
+        spectra=_spectra(description),
+    )
+
+
+def _spectra(description: Description) -> tuple[SpectrumForecast, ...]:
+    passport = description.passport
+    if passport is None:
+        return ()
+    return tuple(
+        spectrum_forecast(passport, each, description.site) for each in description.spectra
     )
 
 
@@ -241,6 +252,7 @@ def _sequence(description: Description, light: FluenceMap) -> Forecast:
         duration=time,
         measurements=tally.measurements,
         spots=_spots(description, light),
+        spectra=_spectra(description),
         lateness=Lateness(n_served=len(description.sequence)),
     )
     found = Forecast(

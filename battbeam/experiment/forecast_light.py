@@ -11,9 +11,15 @@ import gemmi
 import numpy as np
 
 from battbeam import materials
-from battbeam.experiment.cell import CellPassport, PassportLayer
+from battbeam.experiment.cell import CellPassport
 from battbeam.experiment.description import BeamFacts, DetectorFacts
 from battbeam.experiment.fluence import MassModel
+from battbeam.experiment.forecast_absorption import (
+    absorbance,
+    active_moles,
+    crystal_moles,
+    host,
+)
 from battbeam.units import FloatArray, wavelength_from_energy
 
 #: Lines with a smaller spacing (angstrom) or beyond this angle (degree) are never the strongest.
@@ -28,55 +34,7 @@ def transmission(passport: CellPassport, lithium_content: float, energy: float) 
         lithium_content: Of the active material.
         energy: eV.
     """
-    try:
-        absorption = sum(
-            _absorption(layer, passport, lithium_content, energy) for layer in passport.stack
-        )
-    except ValueError:
-        return math.nan
-    return math.exp(-absorption)
-
-
-def _absorption(
-    layer: PassportLayer, passport: CellPassport, lithium_content: float, energy: float
-) -> float:
-    """Attenuation times thickness of a layer.
-
-    Raises:
-        ValueError: If its material is not known.
-    """
-    if layer.material == "active":
-        return _active_moles(passport) * materials.molar_attenuation(
-            _host(passport, lithium_content), energy
-        )
-    if layer.material in materials.AMORPHOUS:
-        formula, density = materials.AMORPHOUS[layer.material]
-        moles = density * layer.thickness / 10 / materials.molar_mass(formula)
-        return moles * materials.molar_attenuation(formula, energy)
-    crystal = materials.structure(layer.material)
-    return _crystal_moles(layer) * materials.molar_attenuation(crystal.formula, energy)
-
-
-def _host(passport: CellPassport, lithium_content: float) -> dict[str, float]:
-    """Atoms per formula unit of the active material."""
-    if not passport.known_phases:
-        raise ValueError(f"no structure is known for {passport.chemistry}")
-    rich = materials.structure(passport.known_phases[0])
-    return {**rich.formula, "Li": min(max(lithium_content, 0.0), 1.0)}
-
-
-def _active_moles(passport: CellPassport) -> float:
-    """Formula units per electrode area, mol/cm2."""
-    if not passport.known_phases:
-        raise ValueError(f"no structure is known for {passport.chemistry}")
-    mass = passport.molar_mass or materials.structure(passport.known_phases[0], 1.0).molar_mass
-    return passport.active_mass * 1e-3 / passport.electrode_area / mass
-
-
-def _crystal_moles(layer: PassportLayer) -> float:
-    crystal = materials.structure(layer.material)
-    volume = crystal.lattice.volume * 1e-24 * materials.AVOGADRO
-    return layer.thickness / 10 * crystal.formula_units / volume
+    return math.exp(-absorbance(passport, lithium_content, energy))
 
 
 def active_material(passport: CellPassport) -> MassModel | None:
@@ -85,7 +43,7 @@ def active_material(passport: CellPassport) -> MassModel | None:
         return None
     return MassModel(
         name=passport.known_phases[0],
-        formula=_host(passport, passport.initial_lithium_content),
+        formula=host(passport, passport.initial_lithium_content),
     )
 
 
@@ -112,10 +70,10 @@ def brightest_pixel(
 
 def _crystals(passport: CellPassport) -> list[tuple[str, float]]:
     """What is crystalline in the beam, and how much of each, mol of formula units per cm2."""
-    found = [(phase, _active_moles(passport)) for phase in passport.known_phases]
+    found = [(phase, active_moles(passport)) for phase in passport.known_phases]
     for layer in passport.stack:
         if layer.material != "active" and layer.material not in materials.AMORPHOUS:
-            found.append((layer.material, _crystal_moles(layer)))
+            found.append((layer.material, crystal_moles(layer)))
     return found
 
 

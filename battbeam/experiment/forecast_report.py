@@ -3,6 +3,7 @@
 import math
 
 from battbeam.experiment.forecast_result import CellForecast, Forecast
+from battbeam.experiment.forecast_spectrum import SpectrumForecast
 
 #: Spots that are printed; a map has many, and the brightest matter.
 MAX_SPOTS = 5
@@ -45,6 +46,8 @@ def _cell(cell: CellForecast) -> list[str]:
         lines.append(
             f"  transmission {cell.transmission[0]:.3f} -> {cell.transmission[1]:.3f}{pixel}"
         )
+    lines += [_spectrum(each) for each in cell.spectra]
+    lines += [f"  remark: {each}" for spectrum in cell.spectra for each in spectrum.remarks]
     lines.append(_row("measure", "made", "missed", "frames", "exposure", "photons", "smear"))
     for kind in cell.measurements:
         lines.append(
@@ -64,6 +67,14 @@ def _cell(cell: CellForecast) -> list[str]:
     lines += [f"  missed: {missed}" for missed in cell.missed]
     lines += [f"  limit: {limit}" for limit in cell.limits]
     return lines + _spots(cell)
+
+
+def _spectrum(found: SpectrumForecast) -> str:
+    return (
+        f"  {found.edge}: absorbance {found.absorbance:.2f} just above the edge, edge step "
+        f"{found.edge_step:.2f}, transmission {found.transmission:.3f}; {found.n_points} points in "
+        f"{found.duration:.0f} s, counting error of the absorbance {found.absorbance_error:.1g}"
+    )
 
 
 def _spots(cell: CellForecast) -> list[str]:

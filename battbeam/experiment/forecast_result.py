@@ -8,6 +8,7 @@ from typing import Any
 from battbeam.errors import PreflightError
 from battbeam.experiment.description import SiteFacts
 from battbeam.experiment.dispatch import Lateness
+from battbeam.experiment.forecast_spectrum import SpectrumForecast
 from battbeam.experiment.forecast_tally import MeasurementForecast
 
 
@@ -49,6 +50,7 @@ class CellForecast:
         lateness: From becoming true to the start of its measurement, and how many were missed.
         missed: One line a rule that missed.
         limits: What else was reached: dose, parking.
+        spectra: That are measured.
     """
 
     cell: str
@@ -65,6 +67,7 @@ class CellForecast:
     lateness: Lateness = field(default_factory=Lateness)
     missed: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
+    spectra: tuple[SpectrumForecast, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,7 @@ def hard_faults(found: Forecast) -> list[str]:
             f"what fits is at most {n} of {found.n_frames} frames, or another disk"
         )
     for cell in found.cells:
+        faults += [f"{cell.cell}: {why}" for each in cell.spectra for why in each.faults]
         if cell.brightest_pixel > site.detector.saturation:
             share = site.detector.saturation / cell.brightest_pixel
             longest = max((each.exposure_max for each in cell.measurements), default=math.nan)

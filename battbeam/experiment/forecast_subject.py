@@ -28,6 +28,9 @@ def faults_of(description: Description) -> list[str]:
         for name in dict.fromkeys([*wanted, *description.sequence])
         if name not in costs
     ]
+    faults += [f"{cell}: {why}" for each in description.spectra for why in each.grid.faults()]
+    if description.spectra and description.passport is None:
+        faults.append(f"{cell}: spectra need a passport: what is in the beam is not known")
     if description.sequence:
         return faults
     if description.passport is None or description.own_schedule is None:
