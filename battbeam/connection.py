@@ -49,6 +49,26 @@ class FluxCalibration(BaseModel):
     date: str = ""
 
 
+class CounterCalibration(BaseModel):
+    """What the staff of a beamline have measured of the counters of its spectra.
+
+    Channels are ``i0``, ``it`` and ``ir``, ionisation chambers before the sample, behind it and
+    behind the foil, and ``if``, the fluorescence detector; one that is left out is not known.
+
+    Attributes:
+        counts_per_photon: By channel, of a photon that is detected, at the gain below.
+        reference_gain: Of the chambers' amplifiers, V/A; counts per photon go with the gain.
+        shares: By chamber, photons detected of those that come; ``i0`` of those on the sample.
+        overload: Counts/s from which on a chamber does not follow.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    counts_per_photon: dict[str, float] = Field(default_factory=dict)
+    reference_gain: float = Field(default=1e8, gt=0)
+    shares: dict[str, float] = Field(default_factory=dict)
+    overload: float | None = Field(default=None, gt=0)
+
+
 class SiteNotes(BaseModel):
     """What the staff of a beamline know of it and write into ``site.json``.
 
@@ -62,6 +82,7 @@ class SiteNotes(BaseModel):
         centre: Where the beam meets the detector, pixels along rows' and columns' index.
         pixel_size: mm.
         flux: Of the beam, for the doses of samples; None where it was not measured.
+        counters: Of spectra; None where they were not calibrated.
         top_up_length: Of an injection, s of the session's clock, until the beam is good again.
         ring_lifetime: Of the ring's current, s; None with top-up, or where it is not known.
         frame_shape: Of the detector, pixels along rows' and columns' index.
@@ -84,6 +105,7 @@ class SiteNotes(BaseModel):
     centre: tuple[float, float]
     pixel_size: float
     flux: FluxCalibration | None = None
+    counters: CounterCalibration | None = None
     top_up_length: float = 2.0
     ring_lifetime: float | None = None
     frame_shape: tuple[int, int] = (512, 512)

@@ -10,6 +10,7 @@ from ophyd import Component as Cpt
 from ophyd import Device
 from ophyd import FormattedComponent as FCpt
 
+from battbeam.connection import CounterCalibration
 from battbeam.devices.amplifier import Amplifier
 from battbeam.devices.signals import Action, Readback, Setting, put_new
 from battbeam.devices.status import TimedStatus, already_done
@@ -29,9 +30,7 @@ class Counters(Device):  # type: ignore[misc]
 
     Args:
         amplifiers: Prefix of the amplifiers' records, before ``I0:``, ``IT:`` and ``IR:``.
-        counts_per_photon: By channel (``i0``, ``it``, ``ir``, ``if``) as the staff know it, at the
-            gain ``reference_gain``; channels that are left out are not known.
-        reference_gain: V/A.
+        calibration: As the staff know them.
 
     >>> RE(bps.trigger_and_read([counters]))  # doctest: +SKIP
     """
@@ -59,13 +58,11 @@ class Counters(Device):  # type: ignore[misc]
         *,
         name: str,
         amplifiers: str,
-        counts_per_photon: Mapping[str, float] | None = None,
-        reference_gain: float = 1e6,
+        calibration: CounterCalibration | None = None,
         **kwargs: Any,
     ) -> None:
         self._amplifiers = amplifiers
-        self._counts_per_photon = dict(counts_per_photon or {})
-        self._reference_gain = reference_gain
+        self.calibration = CounterCalibration() if calibration is None else calibration
         self._counting: TimedStatus | None = None
         super().__init__(prefix, name=name, **kwargs)
         self.fluorescence.name = f"{name}_if"
@@ -85,11 +82,36 @@ class Counters(Device):  # type: ignore[misc]
 
     def counts_per_photon(self, gains: Mapping[str, float]) -> dict[str, float]:
         """By channel at these gains, as the staff know it; NaN where they do not."""
+        known, reference = self.calibration.counts_per_photon, self.calibration.reference_gain
         return {
-            channel: self._counts_per_photon.get(channel, math.nan)
-            * (gains[channel] / self._reference_gain if channel in gains else 1.0)
+            channel: known.get(channel, math.nan)
+            * (gains[channel] / reference if channel in gains else 1.0)
             for channel in CHANNELS
         }
+
+    def overload_faults(
+        self, flux: float, transmission: float, gains: Mapping[str, float]
+    ) -> list[str]:
+        """Chambers that light will overload, one sentence each; nothing where that is not known.
+
+        Args:
+            flux: Photons per s on the sample.
+            transmission: Of the sample where it absorbs least, 1.
+            gains: V/A by channel, as they will be.
+        """
+        overload, per_photon = self.calibration.overload, self.counts_per_photon(gains)
+        faults = []
+        for channel, photons in (("i0", flux), ("it", flux * transmission)):
+            share = self.calibration.shares.get(channel, math.nan)
+            rate = photons * share * per_photon[channel]
+            if overload is not None and rate >= overload:
+                faults.append(
+                    f"{self.name}: {rate:.2g} counts/s expected in {channel} at "
+                    f"{gains[channel]:g} V/A, it overloads at {overload:.2g}: what fits is a gain "
+                    f"of at most {gains[channel] * overload / rate:.2g} V/A, or "
+                    f"{overload / rate:.2g} of the light"
+                )
+        return faults
 
     def dwell_faults(self, dwell: float) -> list[str]:
         """What is wrong with a time to count, one sentence."""

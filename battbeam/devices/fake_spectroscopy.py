@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from ophyd.sim import fake_device_cache
 
+from battbeam.connection import CounterCalibration
 from battbeam.devices.beamline import Beamline
 from battbeam.devices.counters import Counters
 from battbeam.devices.energy_sweep import EnergySweep
@@ -112,8 +113,11 @@ def with_spectroscopy(beamline: Beamline) -> Beamline:
         Counters,
         name="counters",
         amplifiers="X:AMP_",
-        counts_per_photon={"i0": 1e-3, "it": 1e-3, "ir": 1e-3, "if": 1.0},
-        reference_gain=1e8,
+        calibration=CounterCalibration(
+            counts_per_photon={"i0": 1e-3, "it": 1e-3, "ir": 1e-3, "if": 1.0},
+            shares={"i0": 0.1, "it": 0.5},
+            overload=1e7,
+        ),
     )
     return replace(
         beamline,

@@ -29,6 +29,11 @@ AREA_RESISTANCE = 40.0
 RELAXATION = 60.0
 
 
+#: Photons that chambers detect of those that come, where nothing is known: chambers before and
+#: behind a sample are filled so that they absorb about this much. Chosen here.
+_I0_SHARE, _IT_SHARE = 0.1, 0.5
+
+
 @dataclass(frozen=True)
 class BeamFacts:
     """The beam as the staff know it.
@@ -99,8 +104,8 @@ class CounterFacts:
         it_share: Photons that are counted behind the sample, of those that get there.
     """
 
-    i0_share: float = 0.1
-    it_share: float = 0.5
+    i0_share: float = _I0_SHARE
+    it_share: float = _IT_SHARE
 
 
 @dataclass(frozen=True)
@@ -152,9 +157,9 @@ class SiteFacts:
     ) -> "SiteFacts":
         """What the staff wrote into ``site.json``; the ring is taken to be full."""
         beam, flux = BeamFacts(lifetime=notes.ring_lifetime or math.inf), notes.flux
-        counters = CounterFacts()
+        shares = {} if notes.counters is None else notes.counters.shares
+        counters = CounterFacts(shares.get("i0", _I0_SHARE), shares.get("it", _IT_SHARE))
         if flux is not None:
-            counters = replace(counters, i0_share=min(1 / flux.photons_per_count, 1.0))
             beam = replace(
                 beam,
                 flux=flux.photons_per_milliampere * flux.ring_current_max,

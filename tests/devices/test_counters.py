@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from battbeam.connection import CounterCalibration
 from battbeam.devices.counters import Counters
 from battbeam.devices.fake_spectroscopy import FAKE_DARK_RATE, FAKE_RATES, ready_counters
 from battbeam.devices.fakes import ManualClock, fake
@@ -19,8 +20,9 @@ def counters(clock):
         Counters,
         name="counters",
         amplifiers="X:AMP_",
-        counts_per_photon={"i0": 2e-4, "if": 1.0},
-        reference_gain=1e8,
+        calibration=CounterCalibration(
+            counts_per_photon={"i0": 2e-4, "if": 1.0}, shares={"i0": 0.1, "it": 0.5}, overload=1e7
+        ),
     )
     return ready_counters(made, clock)
 
@@ -68,6 +70,20 @@ def test_counts_per_photon_go_with_the_gain_but_not_of_a_detector_that_counts(co
     assert told["i0"] == pytest.approx(2e-3)
     assert told["if"] == 1.0
     assert math.isnan(told["it"])
+
+
+def test_a_chamber_that_light_will_overload_is_told_with_what_fits(counters):
+    gains = {"i0": 1e9, "it": 1e9, "ir": 1e9}
+    # 1e11 photons/s, a tenth detected, 2e-3 counts each at ten times the reference gain: 2e7.
+    (fault,) = counters.overload_faults(1e11, 1.0, gains)
+    assert "2e+07 counts/s expected in i0 at 1e+09 V/A, it overloads at 1e+07" in fault
+    assert "a gain of at most 5e+08 V/A, or 0.5 of the light" in fault
+    assert counters.overload_faults(4e10, 1.0, gains) == []
+
+
+def test_what_is_not_calibrated_is_not_foretold(clock):
+    made = ready_counters(fake(Counters, name="counters", amplifiers="X:AMP_"), clock)
+    assert made.overload_faults(1e20, 1.0, made.gains) == []
 
 
 @pytest.mark.parametrize("dwell", [0.0, -1.0, math.nan, math.inf])
