@@ -24,6 +24,7 @@ _KEPT_CHANGES = 4096
 #: hidden state is linear in each piece, and within 1 % of an exposure's smear where it has a kink
 #: inside one.
 _PIECES, _POINTS = 4, 5
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(_POINTS)
 
 
 @dataclass(frozen=True)
@@ -157,17 +158,16 @@ class BeamLog:
 
     def instants(self, start: float, end: float) -> Instants:
         """Times and photons that stand for the exposure from ``start`` to ``end``."""
-        nodes, weights = np.polynomial.legendre.leggauss(_POINTS)
         times, photons = [], []
         edges = self._edges(start, end)
         for first, last in itertools.pairwise(edges):
             flux = self.flux((first + last) / 2)
             if flux == 0 or last <= first:
                 continue
-            inside = first + (nodes + 1) / 2 * (last - first)
+            inside = first + (_NODES + 1) / 2 * (last - first)
             decay = np.exp(-(inside - (first + last) / 2) / self.beam.lifetime)
             times.append(inside)
-            photons.append(flux * decay * weights / 2 * (last - first))
+            photons.append(flux * decay * _WEIGHTS / 2 * (last - first))
         if not times:
             return Instants(np.array([(start + end) / 2]), np.zeros(1))
         return Instants(np.concatenate(times), np.concatenate(photons))

@@ -21,8 +21,10 @@ from battbeam.units import FloatArray
 #: Points per edge of the footprint: Gauss-Legendre inside a smooth electrode, midpoints across an
 #: edge of it.
 _SMOOTH_POINTS, _EDGE_POINTS = 3, 21
+_SMOOTH_NODES, _SMOOTH_WEIGHTS = np.polynomial.legendre.leggauss(_SMOOTH_POINTS)
 #: Gauss-Legendre points through the electrode's depth.
 _DEPTH_POINTS = 3
+_DEPTH_NODES, _DEPTH_WEIGHTS = np.polynomial.legendre.leggauss(_DEPTH_POINTS)
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,7 @@ class Illuminated:
 
 def depth_points() -> tuple[FloatArray, FloatArray]:
     """Places through the electrode, 0 to 1, and their shares of it."""
-    nodes, weights = np.polynomial.legendre.leggauss(_DEPTH_POINTS)
-    return (nodes + 1) / 2, weights / 2
+    return (_DEPTH_NODES + 1) / 2, _DEPTH_WEIGHTS / 2
 
 
 def footprint(
@@ -73,8 +74,7 @@ def footprint(
         nodes = (np.arange(_EDGE_POINTS) + 0.5) / _EDGE_POINTS * 2 - 1
         weights = np.full(_EDGE_POINTS, 1 / _EDGE_POINTS)
     else:
-        nodes, weights = np.polynomial.legendre.leggauss(_SMOOTH_POINTS)
-        weights = weights / 2
+        nodes, weights = _SMOOTH_NODES, _SMOOTH_WEIGHTS / 2
     grid_x, grid_y = np.meshgrid(x + nodes * beam.size_x / 2, y + nodes * beam.size_y / 2)
     return grid_x.ravel(), grid_y.ravel(), np.outer(weights, weights).ravel()
 

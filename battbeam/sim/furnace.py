@@ -7,7 +7,6 @@ What it does not imitate: overshoot of a controller, gradients in the sample, an
 electrochemistry, which knows its own holder only.
 """
 
-import asyncio
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +22,6 @@ from battbeam.sim.scenario_spectroscopy import Furnace
 LOWEST = 20.0
 #: K/min that can be asked for.
 RAMPS = (0.1, 600.0)
-#: Wall seconds between two live values.
-_LIVE_INTERVAL = 0.2
 
 
 @dataclass(frozen=True)
@@ -164,12 +161,6 @@ class FurnaceGroup(PVGroup):  # type: ignore[misc]
         await self.Setpoint.write(self.model.setpoint, verify_value=False)
         await self.Ramp.write(self.model.ramp, verify_value=False)
         await self.show()
-
-    async def run(self) -> None:
-        """Keep the live value going."""
-        while True:
-            await self.show()
-            await asyncio.sleep(_LIVE_INTERVAL)
 
     async def set(self, *, setpoint: float | None = None, ramp: float | None = None) -> float:
         """Change one of both; answers it."""
