@@ -1,81 +1,25 @@
-"""This file is where the PVs of one channel of the simulated cycler are.
-
-What is refused leaves everything as it was, sets the PV's alarm (WRITE, INVALID), and is logged.
-"""
+"""This file is where the PVs of one channel of the simulated cycler are."""
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from caproto import AlarmSeverity, AlarmStatus, ChannelType
+from caproto import ChannelType
 from caproto.server import PVGroup, pvproperty
 
 from battbeam.sim.channel import Channel, State
 from battbeam.sim.data_file import DataFiles, Record
 from battbeam.sim.history import HistoryWriter
-from battbeam.sim.parameters import N_INSTANCES, TECHNIQUE_IDS, TECHNIQUES, Parameter
+from battbeam.sim.parameter_pvs import ParameterGroup, put_values
+from battbeam.sim.parameters import N_INSTANCES, TECHNIQUE_IDS, TECHNIQUES
+from battbeam.sim.refusal import attempt
 from battbeam.sim.scenario import Cycler
 from battbeam.sim.techniques import technique_list
+from battbeam.sim.thermostat_pvs import ThermostatGroup
 
-_DTYPES: Mapping[str, Any] = {
-    "float": float,
-    "integer": int,
-    "boolean": int,
-    "floats": ChannelType.FLOAT,
-    "integers": ChannelType.LONG,
-    "booleans": bytes,
-}
 _LONG_STRING = {"dtype": ChannelType.CHAR, "max_length": 1024, "string_encoding": "utf-8"}
-
-
-def _number(value: Any) -> float | list[float]:
-    """A value of a PV as plain Python; it comes as a number, an array, or bytes for booleans."""
-    items = list(value) if isinstance(value, bytes) else np.atleast_1d(value)
-    values = [float(item) for item in items]
-    return values[0] if len(values) == 1 else values
-
-
-def _parameter_pvs(
-    technique: str, instance: int, name: str, parameter: Parameter
-) -> dict[str, Any]:
-    attribute = f"{technique}_{instance}_{name}"
-    is_array = parameter.kind.endswith("s")
-    value: Any = float(parameter.default)
-    if parameter.kind not in ("float", "floats"):
-        value = int(parameter.default)
-    if is_array:
-        value = bytes([value]) if parameter.kind == "booleans" else [value]
-    common: dict[str, Any] = {
-        "value": value,
-        "dtype": _DTYPES[parameter.kind],
-        "max_length": parameter.n_most if is_array else None,
-        "doc": parameter.doc,
-    }
-
-    async def show(group: PVGroup, _instance: Any, put: Any) -> Any:
-        await group.attr_pvdb[attribute].write(put)
-        return put
-
-    pv_name = f"{technique}:{instance}:{name}"
-    return {
-        attribute: pvproperty(name=pv_name, read_only=True, **common),
-        f"{attribute}_SP": pvproperty(name=f"{pv_name}:SP", put=show, **common),
-    }
-
-
-def _parameter_group() -> type[PVGroup]:
-    members: dict[str, Any] = {"__doc__": "The parameters of every technique of one channel."}
-    for technique, parameters in TECHNIQUES.items():
-        for instance in range(N_INSTANCES[technique]):
-            for name, parameter in parameters.items():
-                members |= _parameter_pvs(technique, instance, name, parameter)
-    return type("ParameterGroup", (PVGroup,), members)
-
-
-ParameterGroup = _parameter_group()
 
 
 async def _put_start(group: "ChannelGroup", instance: Any, value: Any) -> str:
@@ -100,10 +44,6 @@ async def _put_save(group: "ChannelGroup", _instance: Any, value: Any) -> Any:
     return value
 
 
-async def _put_setpoint(group: "ThermostatGroup", instance: Any, value: Any) -> float:
-    return await group.set(instance, value)
-
-
 def _live(name: str, unit: str, doc: str) -> Any:
     return pvproperty(name=name, value=0.0, units=unit, precision=6, read_only=True, doc=doc)
 
@@ -116,43 +56,6 @@ def _choice(name: str, strings: Sequence[str], value: str, **more: Any) -> Any:
     return pvproperty(
         name=name, value=value, enum_strings=list(strings), dtype=ChannelType.ENUM, **more
     )
-
-
-class ThermostatGroup(PVGroup):  # type: ignore[misc]
-    """The holder of the cell on one channel; no part of EPICS-ECLab."""
-
-    setpoint = pvproperty(
-        name="SP", value=25.0, units="degC", precision=2, put=_put_setpoint, alarm_group="SP"
-    )
-    readback = pvproperty(
-        name="RBV", value=25.0, units="degC", precision=3, read_only=True, doc="of the cell"
-    )
-
-    def __init__(self, prefix: str, *, channel: Channel) -> None:
-        super().__init__(prefix)
-        self._thermostat = channel.thermostat
-
-    async def prepare(self) -> None:
-        """Fill in what a client may read at once."""
-        await self.setpoint.write(self._thermostat.setpoint)
-        await self.update(0.0)
-
-    async def set(self, instance: Any, value: Any) -> float:
-        """Ask for another temperature; out of range it is refused, and the alarm set."""
-        status, severity = AlarmStatus.NO_ALARM, AlarmSeverity.NO_ALARM
-        try:
-            self._thermostat.set(float(value))
-        except ValueError as error:
-            print(f"refused {instance.pvname}: {error}", flush=True)
-            status, severity = AlarmStatus.WRITE, AlarmSeverity.INVALID_ALARM
-        await instance.alarm.write(status=status, severity=severity)
-        return self._thermostat.setpoint
-
-    async def update(self, time: float) -> None:
-        """Show the cell's temperature at a time of the session's clock, if it has changed."""
-        shown = round(self._thermostat.cell_temperature, 3)
-        if shown != self.readback.value:
-            await self.readback.write(shown, timestamp=time)
 
 
 class ChannelGroup(PVGroup):  # type: ignore[misc]
@@ -207,7 +110,7 @@ class ChannelGroup(PVGroup):  # type: ignore[misc]
     ) -> None:
         super().__init__(prefix)
         self.parameters = ParameterGroup(f"{prefix}T:")
-        self.thermostat = ThermostatGroup(thermostat_prefix, channel=channel)
+        self.thermostat = ThermostatGroup(thermostat_prefix, thermostat=channel.thermostat)
         self.now: Callable[[], float] = lambda: channel.time
         self._channel = channel
         self._settings = settings
@@ -240,7 +143,7 @@ class ChannelGroup(PVGroup):  # type: ignore[misc]
         if value not in (0, "", "0"):
             async with self._lock:
                 await self._catch_up()
-                await self._attempt(instance, act)
+                await attempt(instance, act)
                 self._write_records()
                 await self._publish(force=True)
         return ""
@@ -258,32 +161,14 @@ class ChannelGroup(PVGroup):  # type: ignore[misc]
         text = str(value)
         async with self._lock:
             await self._catch_up()
-            await self._attempt(
-                instance, lambda: self._channel.load(technique_list(text, self._values()))
+            is_loaded = await attempt(
+                instance,
+                lambda: self._channel.load(technique_list(text, put_values(self.parameters))),
             )
-            if instance.alarm.severity == AlarmSeverity.NO_ALARM:
+            if is_loaded:
                 await self.list_loaded.write(text)
             await self._publish(force=True)
         return text
-
-    async def _attempt(self, instance: Any, act: Any) -> None:
-        status, severity = AlarmStatus.NO_ALARM, AlarmSeverity.NO_ALARM
-        try:
-            act()
-        except ValueError as error:
-            print(f"refused {instance.pvname}: {error}", flush=True)
-            status, severity = AlarmStatus.WRITE, AlarmSeverity.INVALID_ALARM
-        await instance.alarm.write(status=status, severity=severity)
-
-    def _values(self) -> dict[tuple[str, int, str], float | list[float]]:
-        return {
-            (technique, instance, name): _number(
-                self.parameters.attr_pvdb[f"{technique}_{instance}_{name}_SP"].value
-            )
-            for technique, parameters in TECHNIQUES.items()
-            for instance in range(N_INSTANCES[technique])
-            for name in parameters
-        }
 
     async def _catch_up(self) -> None:
         now = self.now()
