@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -38,6 +38,8 @@ class Spectrum:
         dark_rate_error: Of it, counts/s.
         counts_per_photon: By channel, 1 where not given: current amplifiers count in units of their
             own, and noise is that of the photons.
+        efficiency: Photons detected over photons that come, by channel, 1 where not given; without
+            it absorbances are right up to a constant.
     """
 
     energy: FloatArray
@@ -50,6 +52,7 @@ class Spectrum:
     dark_rate: Mapping[str, float] = field(default_factory=lambda: _NONE)
     dark_rate_error: Mapping[str, float] = field(default_factory=lambda: _NONE)
     counts_per_photon: Mapping[str, float] = field(default_factory=lambda: _NONE)
+    efficiency: Mapping[str, float] = field(default_factory=lambda: _NONE)
 
     def __post_init__(self) -> None:
         n = np.shape(self.energy)
@@ -60,7 +63,13 @@ class Spectrum:
                     f"{name} has shape {np.shape(values)}, the energies have {n}: a spectrum has"
                     " one value a point"
                 )
-        unknown = {*self.dark_rate, *self.dark_rate_error, *self.counts_per_photon} - {*CHANNELS}
+        by_channel = (
+            self.dark_rate,
+            self.dark_rate_error,
+            self.counts_per_photon,
+            self.efficiency,
+        )
+        unknown = {name for each in by_channel for name in each} - {*CHANNELS}
         if unknown:
             raise ReductionError(
                 f"unknown channel {', '.join(sorted(unknown))}; known: {', '.join(CHANNELS)}"
@@ -80,9 +89,5 @@ class Spectrum:
 
     def take(self, points: AnyArray) -> "Spectrum":
         """Chosen points, by index or by mask."""
-        return replace(
-            self,
-            energy=self.energy[points],
-            exposure=self.exposure[points],
-            **{name: counts[points] for name, counts in self.channels.items()},
-        )
+        arrays: dict[str, Any] = {name: counts[points] for name, counts in self.channels.items()}
+        return replace(self, energy=self.energy[points], exposure=self.exposure[points], **arrays)

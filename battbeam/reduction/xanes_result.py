@@ -89,10 +89,13 @@ class XanesOptions:
             state comes from all that have one.
         combination: Whether the spectrum is also fitted as a mixture of the standards.
         energy_repeatability: eV; how well two scans agree in energy without a foil.
-        energy_jitter: eV of each point; None: as large as the scatter about the foil says.
+        energy_jitter: Energy noise of each point, eV; a curve that scatters by more than that gets a
+            larger error.
         dead_time: Of the fluorescence detector, s; None: output counts are brought to the fast
             channel's.
-        most_absorbance: From which on a sample is too thick to be believed.
+        most_absorbance: From which on a sample is too thick to be believed; what the counters say,
+            right up to a constant where their efficiencies are not known.
+        most_edge_step: Likewise of the edge step, which knows no such constant.
         saturation: Counts/s of an ionization chamber from which on a point is left out; None for
             no limit.
         least_photons: A point with fewer in any detector is left out.
@@ -110,9 +113,10 @@ class XanesOptions:
     standards: tuple[Standard, ...] = ()
     combination: bool = False
     energy_repeatability: float = 0.02
-    energy_jitter: float | None = None
+    energy_jitter: float = 0.02
     dead_time: float | None = None
     most_absorbance: float = 4.0
+    most_edge_step: float = 3.0
     saturation: float | None = None
     least_photons: float = 100.0
 
@@ -162,6 +166,8 @@ class XanesResult:
         edge_position: By a fit of the shift against the first standard, or against the first
             spectrum without one, eV.
         edge_position_error: Counting and calibration.
+        edge_position_shared_error: The part of it that all spectra compared with the same curves
+            share, and that differences between them do not have, eV.
         edge_step: Of the absorbance at the edge energy.
         edge_step_error: From counting.
         pre_edge_area: Of the peak before the edge in the normalized absorbance, eV.
@@ -190,6 +196,7 @@ class XanesResult:
     energy_shift_error: float = np.nan
     edge_position: float = np.nan
     edge_position_error: float = np.nan
+    edge_position_shared_error: float = np.nan
     edge_step: float = np.nan
     edge_step_error: float = np.nan
     pre_edge_area: float = np.nan
