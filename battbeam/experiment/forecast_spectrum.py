@@ -5,13 +5,17 @@ cell absorbs at the edge, how many photons are left, how long it takes; and whet
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
+from battbeam.experiment.absorption_edge import AbsorptionEdge
 from battbeam.experiment.cell import CellPassport
 from battbeam.experiment.cost import Cost, Spot
 from battbeam.experiment.description import SiteFacts, SpectrumRequest
 from battbeam.experiment.energy_grid import EnergyGrid
 from battbeam.experiment.forecast_absorption import absorbance, active_absorbance
 
+#: What absorption is measured by.
+Signal = Literal["transmission", "fluorescence"]
 #: Largest absorbance just above the edge of a spectrum in transmission. The least noise for given
 #: light is at 2.55 (Rose and Shapiro, Phys. Rev. 74 (1948) 1853); beyond 3 less than 5 % get through
 #: and a thousandth of harmonics or stray light takes 2 % of them. The 3 is chosen here.
@@ -27,6 +31,98 @@ LEAST_ACTIVE_SHARE = 0.98
 
 
 @dataclass(frozen=True)
+class EdgeAbsorption:
+    """How much a cell absorbs at an edge.
+
+    Attributes:
+        edge: As ``Ni K``.
+        absorbance: Of the stack just above the edge, 1; NaN where a layer is not known.
+        edge_step: By which it is more than just below.
+        active: Absorbance of the active material alone, just above.
+        active_step: Its edge step.
+    """
+
+    edge: str
+    absorbance: float
+    edge_step: float
+    active: float
+    active_step: float
+
+    @classmethod
+    def of(cls, passport: CellPassport, edge: AbsorptionEdge) -> "EdgeAbsorption":
+        """At the lithium content with which the cell was mounted."""
+        stack, stack_step = _at(passport, edge.energy, absorbance)
+        active, active_step = _at(passport, edge.energy, active_absorbance)
+        return cls(edge.label, stack, stack_step, active, active_step)
+
+    @property
+    def transmission(self) -> float:
+        """Just above the edge, 1."""
+        return math.exp(-self.absorbance)
+
+    @property
+    def transmission_below(self) -> float:
+        """Just below the edge, 1."""
+        return math.exp(self.edge_step - self.absorbance)
+
+    def faults(self, passport: CellPassport, signal: Signal) -> list[str]:
+        """Why the cell is too thick for its edge, and what would fit; nothing in fluorescence, or
+        where a layer is not known.
+        """
+        if signal == "fluorescence" or not self.absorbance > MOST_ABSORBANCE:
+            return []
+        return [
+            f"{self.edge}: the cell's absorbance is {self.absorbance:.2f} just above the edge (edge "
+            f"step {self.edge_step:.2f}), at most {MOST_ABSORBANCE:g} can be measured in "
+            f"transmission: what fits is fluorescence, or {self._thinner(passport)}"
+        ]
+
+    def _thinner(self, passport: CellPassport) -> str:
+        rest = self.absorbance - self.active
+        share = (MOST_ABSORBANCE - rest) / self.active if self.active > 0 else 0.0
+        if not share > 0:
+            return (
+                f"thinner windows and collectors, which alone have {rest:.2f}; no electrode is "
+                "thin enough behind these"
+            )
+        # Rounded down, so that it does fit.
+        loading = math.floor(10 * share * passport.active_loading) / 10
+        single = "a single-sided electrode, or any " if share >= 0.5 else "an electrode "
+        return f"{single}with at most {loading:g} mg/cm2 of active material"
+
+    def remarks(self) -> list[str]:
+        """What should be known of the spectrum, one sentence each."""
+        if math.isnan(self.edge_step):
+            return [f"{self.edge}: the absorbance is not known: a material of the stack is not"]
+        if self.edge_step < LEAST_STEP:
+            return [
+                f"{self.edge}: the edge step is {self.edge_step:.3f}; the element is hardly there"
+            ]
+        if self.active_step < LEAST_ACTIVE_SHARE * self.edge_step:
+            share = 1 - self.active_step / self.edge_step
+            return [
+                f"{self.edge}: {100 * share:.0f} % of the edge step is not the active material's; "
+                "can and collectors show in the spectrum"
+            ]
+        return []
+
+
+def _at(
+    passport: CellPassport,
+    energy: float,
+    absorbance_of: Callable[[CellPassport, float, float], float],
+) -> tuple[float, float]:
+    """Absorbance just above an edge, and by how much that is more than what is below, continued to
+    there by a straight line.
+    """
+    above, near, far = (
+        absorbance_of(passport, passport.initial_lithium_content, energy + beside)
+        for beside in (BESIDE, -BESIDE, -3 * BESIDE)
+    )
+    return above, above - (2 * near - far)
+
+
+@dataclass(frozen=True)
 class SpectrumForecast:
     """One spectrum.
 
@@ -36,7 +132,6 @@ class SpectrumForecast:
         duration: s of session clock, moves included.
         absorbance: Of the stack just above the edge, 1; NaN where a layer is not known.
         edge_step: By which it is more than just below.
-        active_share: Of that step which is the active material's, 1.
         transmission: Just above the edge, 1.
         absorbance_error: Counting error of the absorbance at the worst point of one spectrum, 1.
         photons: On the sample, of one spectrum.
@@ -49,7 +144,6 @@ class SpectrumForecast:
     duration: float
     absorbance: float
     edge_step: float
-    active_share: float
     transmission: float
     absorbance_error: float
     photons: float
@@ -67,38 +161,20 @@ def spectrum_forecast(
         request: What is asked for; its grid must be without faults.
         site: Of the beamline.
     """
-    grid, content = request.grid, passport.initial_lithium_content
-    most = absorbance(passport, content, grid.edge.energy + BESIDE)
-    step = _step(passport, grid.edge.energy, absorbance)
-    active = _step(passport, grid.edge.energy, active_absorbance)
-    photons = site.beam.flux * float(grid.dwells.min())
-    through = math.exp(-most)
+    grid, found = request.grid, EdgeAbsorption.of(passport, request.grid.edge)
+    least = site.beam.flux * float(grid.dwells.min())
     return SpectrumForecast(
-        edge=grid.edge.label,
+        edge=found.edge,
         n_points=len(grid),
         duration=spectrum_duration(site, grid),
-        absorbance=most,
-        edge_step=step,
-        active_share=active / step if step > 0 else 0.0 if step == 0 else math.nan,
-        transmission=through,
-        absorbance_error=_counting_error(photons, through, site),
+        absorbance=found.absorbance,
+        edge_step=found.edge_step,
+        transmission=found.transmission,
+        absorbance_error=_counting_error(least, found.transmission, site),
         photons=site.beam.flux * spectrum_duration(site, grid),
-        faults=tuple(absorption_faults(passport, request)),
-        remarks=tuple(_remarks(grid, step, active)),
+        faults=tuple(found.faults(passport, request.signal)),
+        remarks=tuple(found.remarks()),
     )
-
-
-def _step(
-    passport: CellPassport,
-    energy: float,
-    absorbance_of: Callable[[CellPassport, float, float], float],
-) -> float:
-    """Absorbance just above an edge, less that below continued to there by a straight line."""
-    above, near, far = (
-        absorbance_of(passport, passport.initial_lithium_content, energy + beside)
-        for beside in (BESIDE, -BESIDE, -3 * BESIDE)
-    )
-    return above - (2 * near - far)
 
 
 def _counting_error(photons: float, through: float, site: SiteFacts) -> float:
@@ -108,50 +184,6 @@ def _counting_error(photons: float, through: float, site: SiteFacts) -> float:
     if math.isnan(behind):
         return math.nan
     return math.sqrt(1 / before + 1 / behind) if min(before, behind) > 0 else math.inf
-
-
-def absorption_faults(passport: CellPassport, request: SpectrumRequest) -> list[str]:
-    """Why a cell is too thick for its edge, and what would fit; nothing in fluorescence, or where a
-    layer is not known.
-    """
-    edge, content = request.grid.edge, passport.initial_lithium_content
-    most = absorbance(passport, content, edge.energy + BESIDE)
-    if request.signal == "fluorescence" or not most > MOST_ABSORBANCE:
-        return []
-    active = active_absorbance(passport, content, edge.energy + BESIDE)
-    step = _step(passport, edge.energy, absorbance)
-    return [
-        f"{edge.label}: the cell's absorbance is {most:.2f} just above the edge (edge step "
-        f"{step:.2f}), at most {MOST_ABSORBANCE:g} can be measured in transmission: what fits is "
-        f"fluorescence, or {_thinner(passport, most - active, active)}"
-    ]
-
-
-def _thinner(passport: CellPassport, rest: float, active: float) -> str:
-    share = (MOST_ABSORBANCE - rest) / active if active > 0 else 0.0
-    if not share > 0:
-        return (
-            f"thinner windows and collectors, which alone have {rest:.2f}; no electrode is thin "
-            "enough behind these"
-        )
-    single = "a single-sided electrode, or any " if share >= 0.5 else "an electrode "
-    # Rounded down, so that it does fit.
-    loading = math.floor(10 * share * passport.active_loading) / 10
-    return f"{single}with at most {loading:g} mg/cm2 of active material"
-
-
-def _remarks(grid: EnergyGrid, step: float, active: float) -> list[str]:
-    edge = grid.edge.label
-    if math.isnan(step):
-        return [f"{edge}: the absorbance is not known: a material of the stack is not"]
-    if step < LEAST_STEP:
-        return [f"{edge}: the edge step is {step:.3f}; the element is hardly there"]
-    if active < LEAST_ACTIVE_SHARE * step:
-        return [
-            f"{edge}: {100 * (1 - active / step):.0f} % of the edge step is not the active "
-            "material's; can and collectors show in the spectrum"
-        ]
-    return []
 
 
 # What it costs.

@@ -19,7 +19,7 @@ from battbeam.experiment.forecast_absorption import absorbance, active_absorbanc
 from battbeam.experiment.forecast_report import text_of
 from battbeam.experiment.forecast_spectrum import (
     MOST_ABSORBANCE,
-    absorption_faults,
+    EdgeAbsorption,
     quick_xanes_cost,
     spectrum_forecast,
     xanes_cost,
@@ -49,6 +49,10 @@ def cell(loading, *, chemistry="NMC811", stack=ALONE, **more):
 
 def of(label="Ni K", signal="transmission", **grid):
     return SpectrumRequest(EnergyGrid.of(label, **grid), signal)
+
+
+def faults(passport, request):
+    return EdgeAbsorption.of(passport, request.grid.edge).faults(passport, request.signal)
 
 
 def by_xraydb(formula, loading, energy):
@@ -90,20 +94,20 @@ def test_an_electrode_on_both_sides_is_too_thick_for_the_nickel_edge():
 
 
 def test_what_is_said_to_fit_fits_and_a_little_more_does_not():
-    (fault,) = absorption_faults(cell(28.5), of())
+    (fault,) = faults(cell(28.5), of())
     loading = float(fault.split("at most ")[-1].split(" mg/cm2")[0])
-    assert absorption_faults(cell(loading), of()) == []
-    assert absorption_faults(cell(1.01 * loading), of()) != []
+    assert faults(cell(loading), of()) == []
+    assert faults(cell(1.01 * loading), of()) != []
     assert absorbance(cell(loading), 1.0, 8353.0) == pytest.approx(MOST_ABSORBANCE, rel=0.01)
 
 
 def test_in_fluorescence_it_may_be_as_thick_as_it_is():
-    assert absorption_faults(cell(28.5), of(signal="fluorescence")) == []
+    assert faults(cell(28.5), of(signal="fluorescence")) == []
 
 
 def test_windows_that_are_too_thick_by_themselves_are_told():
     stack = [*ALONE, {"material": "steel", "thickness": 0.05}]
-    (fault,) = absorption_faults(cell(5.0, stack=stack), of())
+    (fault,) = faults(cell(5.0, stack=stack), of())
     assert "thinner windows and collectors" in fault
 
 
@@ -113,7 +117,9 @@ def test_an_element_of_the_can_in_the_edge_step_is_told():
     # By mass: 0.8 Ni in 97.3 g/mol of 5 mg/cm2; 0.11 x 58.7 / 55.4 in 8 g/cm3 of 4 micrometre.
     nickel = 5.0 * 0.8 * 58.69 / 97.3
     steel = 3.2 * 0.11 * 58.69 / 55.43
-    assert found.active_share == pytest.approx(nickel / (nickel + steel), abs=0.01)
+    absorption = EdgeAbsorption.of(cell(5.0, stack=stack), of().grid.edge)
+    share = absorption.active_step / absorption.edge_step
+    assert share == pytest.approx(nickel / (nickel + steel), abs=0.005)
     assert "of the edge step is not the active material's" in found.remarks[0]
 
 
@@ -131,6 +137,12 @@ def test_the_counting_error_is_that_of_the_photons_before_and_behind():
     assert thick.transmission == pytest.approx(math.exp(-thick.absorbance))
     dark = replace(SITE, beam=BeamFacts(flux=0.0))
     assert spectrum_forecast(cell(10.0), of(), dark).absorbance_error == math.inf
+
+
+def test_below_the_edge_more_gets_through():
+    absorption = EdgeAbsorption.of(cell(10.0), of().grid.edge)
+    expected = math.exp(-by_xraydb("LiNi0.8Mn0.1Co0.1O2", 10.0, 8313.0))
+    assert absorption.transmission_below == pytest.approx(expected, rel=0.01)
 
 
 # What it costs.
