@@ -26,7 +26,7 @@ _K_MAX, _N_POINTS = 20.0, 401
 #: Total phase of each kind of neighbour, its value, slope and curvature at k = 7 / angstrom. The slopes put the
 #: peaks of LiMn2O4's transform at 1.4 and 2.4 angstrom (uncorrected, k from 3 to 12, k^2 weights), as Mn-O and
 #: Mn-Mn in that spinel are known to be seen.
-_PHASES = {"O": (-4.7, -1.05, 0.02), "P": (-6.2, -0.95, 0.015), "metal": (-9.6, -1.1, 0.012)}
+_PHASES = {"O": (-4.7, -1.05, 0.02), "P": (-6.2, -0.95, 0.015), "metal": (-7.6, -0.95, 0.012)}
 _PHASE_K = 7.0
 
 
