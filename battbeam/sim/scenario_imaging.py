@@ -54,7 +54,7 @@ class Imaging(Part):
     n_rows: int = Field(default=64, ge=16)
     n_columns: int = Field(default=256, ge=16)
     pixel_size: float = Field(default=0.0065, gt=0)
-    distance: float = Field(default=50.0, ge=0)
+    distance: float = Field(default=20.0, ge=0)
     photon_rate: float = Field(default=4.0e5, gt=0)
     gain: float = Field(default=1.0, gt=0)
     offset: float = Field(default=100.0, ge=0)
@@ -64,7 +64,7 @@ class Imaging(Part):
     readout: float = Field(default=0.001, ge=0)
     readout_delay: float = Field(default=0.002, ge=0)
     blur: float = Field(default=1.2, ge=0)
-    supersampling: int = Field(default=2, ge=1, le=8)
+    supersampling: int = Field(default=2, ge=1, le=16)
     beam_height: float = Field(default=2.0, gt=0)
     beam_slope: float = 0.05
     beam_stripes: float = Field(default=0.03, ge=0, lt=0.5)

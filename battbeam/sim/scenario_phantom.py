@@ -38,12 +38,22 @@ class Sheet(Part):
 
 def _coin_layers() -> tuple[Sheet, ...]:
     return (
-        Sheet(material="steel", thickness=0.02),
+        Sheet(material="Kapton", thickness=0.05),
         Sheet(material="Li", thickness=0.15),
         Sheet(material="polyethylene", thickness=0.04),
         Sheet(material="active", thickness=0.12, packing=0.6, growth=0.1),
         Sheet(material="Al", thickness=0.04),
-        Sheet(material="steel", thickness=0.02),
+        Sheet(material="Kapton", thickness=0.05),
+    )
+
+
+def _cylinder_layers() -> tuple[Sheet, ...]:
+    return (
+        Sheet(material="Al", thickness=0.05),
+        Sheet(material="active", thickness=0.12, packing=0.6, growth=0.1),
+        Sheet(material="polyethylene", thickness=0.04),
+        Sheet(material="Li", thickness=0.1),
+        Sheet(material="Al", thickness=0.05),
     )
 
 
@@ -73,7 +83,7 @@ class Cylinder(Part):
     """
 
     kind: Literal["cylinder"] = "cylinder"
-    layers: tuple[Sheet, ...] = Field(default_factory=_coin_layers, min_length=1)
+    layers: tuple[Sheet, ...] = Field(default_factory=_cylinder_layers, min_length=1)
     radius: float = Field(default=0.6, gt=0)
     case: str = "Kapton"
     case_thickness: float = Field(default=0.05, gt=0)
@@ -83,8 +93,8 @@ class Particles(Part):
     """Particles of the active material in electrolyte: a reacted shell grows inwards and swells.
 
     The moles of each particle are conserved. A particle's core is as it was at the start, its shell
-    fully lithiated; the volume is the sum of both. Some particles crack: a flat void inside them,
-    which opens in proportion to what has reacted since, and stays.
+    swollen; the volume is the sum of both, and of a crack: some particles crack, a flat void in
+    their shell, which opens with what has reacted since, and stays.
 
     Attributes:
         n_particles: How many.
@@ -95,7 +105,8 @@ class Particles(Part):
         swelling: Volume of what has fully reacted over its volume before.
         crack_state: State at which cracks appear.
         n_cracked: Of the particles, the largest first.
-        crack_volume: Of a crack when all has reacted, over the volume of its particle then.
+        crack_volume: Of a crack when all has reacted, over that of its particle at the start; half of it
+            opens at once.
         tube_thickness: Of the Kapton tube about the region, mm; 0: none.
     """
 
@@ -108,7 +119,7 @@ class Particles(Part):
     swelling: float = Field(default=3.0, gt=0)
     crack_state: float = Field(default=0.45, ge=0, le=1)
     n_cracked: int = Field(default=3, ge=0)
-    crack_volume: float = Field(default=0.05, ge=0, le=0.1)
+    crack_volume: float = Field(default=0.04, ge=0, le=0.1)
     tube_thickness: float = Field(default=0.02, ge=0)
 
     @model_validator(mode="after")
@@ -179,11 +190,15 @@ class Wound(Part):
                 f"sheet and lithium need {swollen + self.lithium_thickness:.3f} mm of the pitch of "
                 f"{self.pitch} mm"
             )
-        outermost = self.half_turn_radius(self.n_half_turns - 1) + self.pitch
+        last = self.half_turn_radius(self.n_half_turns - 1)
+        outermost = last + self.pitch + self.lithium_thickness / 2
         if outermost > self.case_radius:
             faults.append(f"the roll reaches {outermost:.3f} mm, the case has {self.case_radius}")
         if self.crack_position + self.crack_width > self.length:
             faults.append(f"the crack must lie on the sheet, which is {self.length:.3f} mm long")
+        bow = self.crack_width**2 / (8 * self.inner_radius)
+        if bow > (1 - self.crack_share) * self.sheet_thickness / 2:
+            faults.append(f"a crack of {self.crack_width} mm does not stay inside a curved sheet")
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -241,7 +256,7 @@ class Plating(Part):
         electrode: Material.
         electrode_share: Of the height.
         thickness: Of the lithium at the front, mm.
-        growth: Of its thickness, mm per C/cm2.
+        growth: Of its thickness, mm per C/cm2; less than dense lithium needs (0.00135) is refused.
         filling_charge: At which the front reaches the other end, C/cm2.
     """
 
@@ -252,8 +267,18 @@ class Plating(Part):
     electrode: str = "Cu"
     electrode_share: float = Field(default=0.3, gt=0, lt=1)
     thickness: float = Field(default=0.006, gt=0)
-    growth: float = Field(default=0.001, ge=0)
+    growth: float = Field(default=0.0014, ge=0.00135)
     filling_charge: float = Field(default=2.0, gt=0)
+
+    @model_validator(mode="after")
+    def _lithium_fits(self) -> "Plating":
+        least = 0.00135 * self.filling_charge
+        if self.thickness < least:
+            raise ValueError(
+                f"thickness must be {least:.5f} mm or more to hold the lithium of "
+                f"{self.filling_charge} C/cm2, got {self.thickness} mm"
+            )
+        return self
 
 
 class Symmetric(Part):
@@ -301,6 +326,12 @@ class Symmetric(Part):
             )
         if not all(0 <= share <= 1 for share in (*self.subsurface, *self.protruding)):
             raise ValueError("shares of subsurface and protruding must lie in 0 to 1")
+        widest = max(self.subsurface_radius, self.protruding_radius)
+        if self.n_sites > 1 and not 2 * widest <= self.site_distance <= self.radius - widest:
+            raise ValueError(
+                f"site_distance must lie in {2 * widest} to {self.radius - widest} mm for the sites "
+                f"to be apart and inside, got {self.site_distance} mm"
+            )
         if self.subsurface_depth >= self.electrode:
             raise ValueError(
                 f"subsurface_depth must be less than the electrode, got {self.subsurface_depth} mm "
