@@ -12,6 +12,8 @@ from battbeam.sim.chemistry import ACTIVE_MATERIALS, Chemistry
 from battbeam.sim.scenario_part import Part as Part
 from battbeam.sim.scenario_phantom import Phantom
 
+#: Whose edges are mixed from fixed spectra, or which have none.
+_WITHOUT_SHIFT: tuple[Chemistry, ...] = ("lfp", "lirich", "sno", "lithium")
 #: (x, y) of the sample stage with the middle of a cell in the beam, mm.
 Position = tuple[float, float]
 
@@ -269,6 +271,10 @@ class Cell(Part):
             )
         if self.beam_damage > 0 and high > 1:
             raise ValueError(f"beam_damage is not simulated for {self.chemistry}")
+        if self.ageing.valence_shift != 0 and self.chemistry in _WITHOUT_SHIFT:
+            raise ValueError(
+                f"valence_shift moves an edge; no edge of {self.chemistry} moves as a whole"
+            )
         return self
 
     @property

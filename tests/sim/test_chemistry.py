@@ -45,11 +45,13 @@ def test_capacity_per_gram_and_content_is_the_theoretical_one(chemistry, per_gra
     assert full_capacity(cell) / mass == pytest.approx(per_gram, rel=1e-3)
 
 
-def test_a_content_out_of_its_range_is_refused():
+def test_what_a_chemistry_cannot_have_is_refused():
     with pytest.raises(ValueError, match=r"initial_lithium_content of nca must lie in 0\.2 to 1"):
         Cell(chemistry="nca", initial_lithium_content=0.1)
     with pytest.raises(ValueError, match="beam_damage is not simulated for sno"):
         Cell(chemistry="sno", initial_lithium_content=0.05, beam_damage=1e-9)
+    with pytest.raises(ValueError, match="valence_shift moves an edge; no edge of lfp moves"):
+        Cell(chemistry="lfp", ageing=Ageing(valence_shift=0.2))
 
 
 def cycled(cell, *, n_cycles, window, c_rate=0.5):

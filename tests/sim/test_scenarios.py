@@ -24,6 +24,12 @@ def test_there_are_scenarios():
         "top_up",
         "beam_damage",
         "bad_clocks",
+        "sodium_xanes",
+        "fresh_and_aged",
+        "spinel_exafs",
+        "lithium_rich_xanes",
+        "heated_nca",
+        "nickel_rich_sweeps",
     }
 
 
@@ -47,7 +53,8 @@ def test_a_scenarios_cell_can_be_cycled_within_its_hard_limits(path):
         charged = half.charge / 3.6 / full_capacity(cell)
         while half.voltage > low + 0.5:
             half.step(5.0, current=-current)
-        assert charged > 0.65
+        # One cell begins charged.
+        assert charged > 0.65 or cell.initial_lithium_content < 0.5
         assert half.charge / 3.6 / full_capacity(cell) < 0.2
 
 
