@@ -76,7 +76,7 @@ def ready_motor(motor: Motor, *, limits: tuple[float, float] = (-20.0, 20.0)) ->
 
 def ready_rotation(stage: RotationStage, *, speed: float = 90.0) -> RotationStage:
     """Let a fake rotation stage be known to its last count, and arrive at once."""
-    ready_motor(stage, limits=(-180.0, 190.0))
+    ready_motor(stage, limits=(-360.0, 360.0))
     stage.velocity.sim_put(speed)
     stage.acceleration.sim_put(0.1)
     stage.encoder_step.sim_put(1e-3)

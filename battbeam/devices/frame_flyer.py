@@ -19,7 +19,7 @@ from ophyd import Device
 from battbeam.devices.detector import LOST_AFTER, AreaDetector
 from battbeam.devices.frame_writer import FrameFile
 from battbeam.devices.frames import Flight
-from battbeam.devices.status import TimedStatus
+from battbeam.devices.status import TimedStatus, already_done
 from battbeam.errors import DeviceError
 from battbeam.experiment.clock import Clock
 
@@ -148,7 +148,7 @@ class FrameFlyer(Device):  # type: ignore[misc]
     def _prepare(self, flight: Flight) -> None:
         self._flight = None
         self._set_up(flight)
-        if flight.role != self._role or self.camera.has_lost_file:
+        if flight.is_again or flight.role != self._role or self.camera.has_lost_file:
             self._file = self.camera.fresh_file()
         self._flight, self._role = flight, flight.role
 
@@ -289,10 +289,22 @@ class FrameFlyer(Device):  # type: ignore[misc]
         self.camera.hdf.close_file()
 
     def land(self) -> None:
-        """End what flies and wait until it rests: for the end of a plan, however it ended."""
+        """End what flies and wait until it rests."""
         self._break_off()
         if self._thread is not None:
             self._thread.join(timeout=ARM_TIMEOUT)
+
+    def landing(self) -> TimedStatus:
+        """End what flies; done when it rests. For the end of a plan, however it ended."""
+        if self._thread is None or not (self._is_aloft or self._thread.is_alive()):
+            return already_done()
+        self._break_off()
+        return self._in_thread(lambda: None, what="at rest")
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of the latest train that have come."""
+        return self._arrived
 
     def pause(self) -> None:
         """Stop the motion and close the file; on resume the train is taken again, into another."""

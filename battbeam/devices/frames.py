@@ -45,10 +45,12 @@ class Flight:
     Attributes:
         role: `dark`, `flat`, `projection` or `burst`.
         train: Exposures that the camera times itself, or a rotation whose pulses do.
+        is_again: Whether the frames before were no good: these get another file.
     """
 
     role: Role
     train: FrameTrain | Rotation
+    is_again: bool = False
 
 
 def train_faults(*, exposure: float, n_frames: int = 1, period: float = 0.0) -> list[str]:

@@ -1,7 +1,5 @@
 """This file is where the session's knowledge of a spectrum gets into events: points, darks, ends."""
 
-from typing import Any
-
 from battbeam.devices.notes import PlainNotes, integer_note, number_note, text_note
 
 

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from battbeam.connection import SiteNotes
+from battbeam.experiment.camera_facts import CameraFacts
 from battbeam.experiment.cell import CellPassport
 from battbeam.experiment.cost import Cost, Spot
 from battbeam.experiment.dispatch import Parking
 from battbeam.experiment.dose import DoseBudget, MassModel
 from battbeam.experiment.energy_grid import EnergyGrid
 from battbeam.experiment.forecast_curve import Curve
+from battbeam.experiment.rotation import Turntable
 from battbeam.experiment.schedule import Schedule
 
 #: Resistance times electrode area that is believed of a cell, ohm cm2, where nothing is given:
@@ -121,6 +123,9 @@ class SpectrumRequest:
     signal: Literal["transmission", "fluorescence"] = "transmission"
 
 
+_CAMERA, _TABLE = CameraFacts(), Turntable(counts_per_degree=1e4, acceleration=0.2)
+
+
 @dataclass(frozen=True)
 class SiteFacts:
     """What a measurement costs at this beamline.
@@ -129,6 +134,8 @@ class SiteFacts:
         beam: The light.
         detector: What sees it.
         counters: What counts it.
+        camera: What takes radiographs.
+        table: What turns the sample.
         overhead: s of session clock that a point takes beside its exposure: shutter, readout, the
             event.
         count_overhead: s that a point of a spectrum takes beside its dwell.
@@ -143,6 +150,8 @@ class SiteFacts:
     beam: BeamFacts = BeamFacts()
     detector: DetectorFacts = DetectorFacts()
     counters: CounterFacts = CounterFacts()
+    camera: CameraFacts = _CAMERA
+    table: Turntable = _TABLE
     overhead: float = 0.3
     count_overhead: float = 0.1
     move: float = 5.0

@@ -73,22 +73,24 @@ class Rotation:
         period: float,
         table: Turntable,
     ) -> "Rotation":
-        """From ``start`` to ``stop``, degree, both measured.
+        """From ``start`` to ``stop``, degree, both measured; at least 2 frames.
 
         A step is a whole number of counts: the last angle is off by half a count for every step at
         the most.
 
         Raises:
-            ValueError: If the encoder is not known or a step is less than one count.
+            ValueError: If the encoder is not known, or too coarse: the last angle would be off by
+                more than a step.
         """
         counts = table.counts_per_degree
         if not counts > 0:
             raise ValueError("the encoder's counts per degree are not known")
-        step = round((stop - start) * counts / (n_frames - 1)) if n_frames > 1 else 0
-        if n_frames > 1 and step == 0:
+        exact = (stop - start) * counts / (n_frames - 1)
+        step = round(exact)
+        if step == 0 or abs(step - exact) * (n_frames - 1) > abs(exact):
             raise ValueError(
-                f"a step of {abs(stop - start) / (n_frames - 1):.3g} degree is less than one count "
-                f"of the encoder ({1 / counts:.3g} degree); take fewer projections"
+                f"a step of {abs(exact) / counts:.3g} degree is {abs(exact):.3g} counts of the "
+                "encoder, too few for steps of whole counts; take fewer projections"
             )
         return cls(round(start * counts), step, n_frames, exposure, period, table)
 
@@ -215,7 +217,7 @@ def angle_warnings(n_projections: int, *, n_columns: int) -> list[str]:
     ]
 
 
-def golden_arcs(arc: Rotation, n_arcs: int) -> list[Rotation]:
+def golden_arc(arc: Rotation, number: int) -> Rotation:
     """To and fro over one arc, each time between the angles of the times before.
 
     The angles of arc k lie a golden part of a step further than those of arc k - 1: any
@@ -223,40 +225,32 @@ def golden_arcs(arc: Rotation, n_arcs: int) -> list[Rotation]:
 
     Args:
         arc: The first one; it must not include its end, which is where the next step would be.
-        n_arcs: How many.
+        number: From 0; odd ones go back.
 
     Source:
         Three-distance theorem (Sos 1958); golden-angle order as Kohler, Proc. IEEE NSS (2004).
 
     >>> table = Turntable(counts_per_degree=100.0)
     >>> arc = Rotation(0, 1000, 4, 0.1, 0.1, table)
-    >>> [each.omegas.round(2).tolist() for each in golden_arcs(arc, 3)]
+    >>> [golden_arc(arc, number).omegas.round(2).tolist() for number in range(3)]
     [[0.0, 10.0, 20.0, 30.0], [36.18, 26.18, 16.18, 6.18], [2.36, 12.36, 22.36, 32.36]]
     """
-    arcs = []
-    for number in range(n_arcs):
-        offset = round(math.modf(number * GOLDEN)[0] * arc.step)
-        shifted = arc.shifted(offset)
-        arcs.append(shifted.reversed() if number % 2 else shifted)
-    return arcs
+    shifted = arc.shifted(round(math.modf(number * GOLDEN)[0] * arc.step))
+    return shifted.reversed() if number % 2 else shifted
 
 
-def golden_angles(
-    n: int, *, start: float, span: float, table: Turntable | None = None
-) -> FloatArray:
-    """Angles each a golden part of the span after the one before, degree, shape (n,).
+def golden_angle(number: int, *, start: float, span: float) -> float:
+    """An angle that is a golden part of the span after the one before, degree.
 
     Args:
-        n: How many.
+        number: From 0.
         start: The first, degree.
         span: That they fill, degree; 180 for a tomogram.
-        table: Angles are whole counts of its encoder.
 
-    >>> golden_angles(4, start=0.0, span=180.0).round(2).tolist()
+    >>> [round(golden_angle(number, start=0.0, span=180.0), 2) for number in range(4)]
     [0.0, 111.25, 42.49, 153.74]
     """
-    angles = start + span * np.mod(np.arange(n) * GOLDEN, 1.0)
-    return np.asarray(angles) if table is None else whole_counts(angles, table)
+    return start + span * math.modf(number * GOLDEN)[0]
 
 
 def whole_counts(angles: FloatArray, table: Turntable) -> FloatArray:

@@ -11,8 +11,8 @@ from battbeam.experiment.rotation import (
     Turntable,
     angle_warnings,
     fewest_projections,
-    golden_angles,
-    golden_arcs,
+    golden_angle,
+    golden_arc,
     whole_counts,
 )
 
@@ -89,9 +89,23 @@ def test_an_encoder_that_is_not_known_is_refused():
         rotation(table=Turntable(0.0))
 
 
-def test_a_step_below_one_count_is_refused():
-    with pytest.raises(ValueError, match=r"0.0001 degree is less than one count"):
-        rotation(0.0, 1.0, 10_001)
+@pytest.mark.parametrize("n", [501, 10_001])
+def test_an_encoder_that_is_too_coarse_is_refused(n):
+    # Two counts a step exactly; then 2.4 and 0.12.
+    rotation(0.0, 1.0, 501)
+    with pytest.raises(ValueError, match=r"counts of the encoder, too few for steps of whole"):
+        rotation(0.0, 1.2, n)
+
+
+@given(st.integers(2, 2000), st.floats(1, 400))
+def test_the_last_angle_is_off_by_half_a_count_a_step_at_the_most(n, stop):
+    try:
+        turned = rotation(0.0, stop, n)
+    except ValueError:
+        return
+    off = abs(turned.omegas[-1] - stop)
+    assert off <= 0.5 * (n - 1) / 1000 + 1e-9
+    assert off <= stop / (n - 1) + 1e-9
 
 
 def test_pulses_faster_than_the_camera_are_refused_with_the_speed_that_fits():
@@ -127,7 +141,7 @@ def test_too_few_projections_for_the_field_are_told():
 def test_any_consecutive_arcs_leave_gaps_of_three_lengths_at_most(n_per_arc, n_arcs, skipped):
     step = round(180_000 / n_per_arc)
     arc = Rotation(0, step, n_per_arc, 0.01, 0.1, TABLE)
-    arcs = golden_arcs(arc, skipped + n_arcs)[skipped:]
+    arcs = [golden_arc(arc, skipped + number) for number in range(n_arcs)]
     counts = np.sort(np.concatenate([np.rint(each.omegas * 1000) for each in arcs]) % step)
     offsets = np.unique(counts)
     gaps = np.diff([*offsets, offsets[0] + step])
@@ -143,7 +157,8 @@ def test_any_consecutive_arcs_leave_gaps_of_three_lengths_at_most(n_per_arc, n_a
 
 
 def test_arcs_go_to_and_fro_so_that_no_cable_is_wound_up():
-    arcs = golden_arcs(Rotation(0, 1000, 180, 0.01, 0.1, TABLE), 7)
+    first = Rotation(0, 1000, 180, 0.01, 0.1, TABLE)
+    arcs = [golden_arc(first, number) for number in range(7)]
     assert [math.copysign(1, arc.step) for arc in arcs] == [1, -1, 1, -1, 1, -1, 1]
     ends = [end for arc in arcs for end in (arc.omegas.min(), arc.omegas.max())]
     assert min(ends) >= 0
@@ -152,17 +167,18 @@ def test_arcs_go_to_and_fro_so_that_no_cable_is_wound_up():
 
 @given(st.integers(2, 300), st.integers(0, 300))
 def test_any_window_of_golden_angles_is_well_spread(n, skipped):
-    angles = np.sort(golden_angles(n + skipped, start=0.0, span=180.0)[skipped:])
+    angles = np.sort([golden_angle(skipped + number, start=0.0, span=180.0) for number in range(n)])
     gaps = np.diff([*angles, angles[0] + 180.0])
     assert gaps.max() <= 2.7 * 180.0 / n
 
 
-def test_angles_are_moved_to_whole_counts():
-    angles = golden_angles(50, start=3.0, span=180.0, table=TABLE)
+@given(st.lists(st.floats(-360, 360), min_size=1, max_size=20))
+def test_angles_are_moved_to_whole_counts(asked):
+    asked = np.array(asked)
+    angles = whole_counts(asked, TABLE)
     np.testing.assert_allclose(angles * 1000, np.rint(angles * 1000), atol=1e-6)
-    exact = golden_angles(50, start=3.0, span=180.0)
-    assert np.abs(angles - exact).max() <= 0.5 / 1000 + 1e-12
-    np.testing.assert_array_equal(whole_counts(exact, Turntable(0.0)), exact)
+    assert np.abs(angles - asked).max() <= 0.5 / 1000 + 1e-9
+    np.testing.assert_array_equal(whole_counts(asked, Turntable(0.0)), asked)
 
 
 def test_an_exposure_that_saturates_is_refused_with_one_that_does_not():
