@@ -21,6 +21,8 @@ class Truth:
         self._frames: dict[tuple[str, int], dict[str, Any]] = {}
         for line in path.read_text().splitlines():
             record = json.loads(line)
+            if "file" not in record:
+                continue
             self._frames[(Path(record["file"]).name, int(record["index"]))] = record
 
     def __len__(self) -> int:

@@ -33,6 +33,8 @@ from battbeam.sim.records import shown
 from battbeam.sim.scenario import Scenario
 from battbeam.sim.server import serve
 from battbeam.sim.shots import DARK_RATE, Camera, Shot
+from battbeam.sim.spectrometer import Spectrometer
+from battbeam.sim.spectroscopy_station import SpectroscopyStation
 from battbeam.sim.statistics import Statistics
 from battbeam.sim.truth import TruthWriter
 from battbeam.sim.writer import Writer
@@ -139,6 +141,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
         clock: ClockClient,
         camera: Camera,
         beam_log: BeamLog,
+        spectrometer: Spectrometer,
         markers: MarkerWriter,
     ) -> None:
         super().__init__(prefix)
@@ -190,6 +193,14 @@ class Beamline(PVGroup):  # type: ignore[misc]
             setup=self._setup,
             show_counters=self._show_counters,
         )
+        self.spectroscopy = SpectroscopyStation(
+            prefix,
+            spectrometer=spectrometer,
+            axis=self.bragg,
+            clock=clock,
+            executor=self.executor,
+            stage=lambda: (self.x.position, self.y.position),
+        )
         self.marker = MarkerLine(f"{prefix}MARKER", clock=clock, markers=markers)
         self._rng = np.random.default_rng([scenario.seed, _LIVE_STREAM])
 
@@ -198,7 +209,8 @@ class Beamline(PVGroup):  # type: ignore[misc]
         """Every record, by name."""
         axes = (self.x, self.y, self.rotation, self.bragg)
         groups = (self, *axes, self.writer, self.detector, self.statistics, self.marker)
-        return {name: record for group in groups for name, record in group.pvdb.items()}
+        own = {name: record for group in groups for name, record in group.pvdb.items()}
+        return own | dict(self.spectroscopy.records)
 
     @property
     def energy(self) -> float:
@@ -214,8 +226,10 @@ class Beamline(PVGroup):  # type: ignore[misc]
         return self.x.position, self.y.position, self.true_energy
 
     def _count_photons(self) -> None:
-        """Bring the ledger of fluence to now; while exposures run the detector does."""
-        if not self.detector.is_busy:
+        """Bring the ledger of fluence to now; while exposures run the detector does, and whoever
+        works counts out.
+        """
+        if not (self.detector.is_busy or self.spectroscopy.is_working):
             self.camera.ledger.advance(self.clock.now(), self.x.position, self.y.position)
 
     async def prepare(self) -> None:
@@ -226,6 +240,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
         for axis in (self.x, self.y, self.rotation, self.bragg):
             await axis.prepare()
         await self.detector.prepare()
+        await self.spectroscopy.prepare()
         await self._show_live()
 
     async def run(self) -> None:
@@ -236,6 +251,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
         while True:
             self._count_photons()
             await self._show_live()
+            await self.spectroscopy.show()
             await self._beat()
             await asyncio.sleep(_LIVE_INTERVAL)
 
@@ -299,13 +315,13 @@ def main(directory: Path) -> None:
     histories = [
         History(history_path(directory, number)) for number in range(1, len(scenario.cells) + 1)
     ]
+    ledger = FluenceLedger(scenario, beam_log=beam_log, histories=histories)
+    truth = TruthWriter(directory / "sim" / "truth.jsonl")
     camera = Camera(
-        scenario,
-        clock=clock,
-        histories=histories,
-        ledger=FluenceLedger(scenario, beam_log=beam_log, histories=histories),
-        beam_log=beam_log,
-        truth=TruthWriter(directory / "sim" / "truth.jsonl"),
+        scenario, clock=clock, histories=histories, ledger=ledger, beam_log=beam_log, truth=truth
+    )
+    spectrometer = Spectrometer(
+        scenario, clock=clock, histories=histories, ledger=ledger, beam_log=beam_log, truth=truth
     )
     (directory / "frames").mkdir(parents=True, exist_ok=True)
     beamline = Beamline(
@@ -314,6 +330,7 @@ def main(directory: Path) -> None:
         clock=clock,
         camera=camera,
         beam_log=beam_log,
+        spectrometer=spectrometer,
         markers=MarkerWriter(marker_path(directory)),
     )
     serve(beamline.database, prepare=beamline.prepare, background=beamline.run)
