@@ -78,7 +78,7 @@ def test_the_transform_keeps_the_energy_of_the_wiggles():
     nothing = np.full(len(k), np.nan)
     _, transformed = chi_of_r(Chi(k, chi, nothing, nothing, nothing), options, r_max=31.4)
     assert np.sum(np.abs(transformed) ** 2) * r_step() == pytest.approx(
-        np.sum(chi**2) * 0.05, rel=1e-3
+        np.sum(chi**2) * 0.05 / 2, rel=1e-3
     )
 
 
