@@ -24,10 +24,10 @@ def rotation(start=0.0, stop=180.0, n=181, *, exposure=0.01, period=0.0155, tabl
 
 
 rotations = st.builds(
-    rotation,
-    start=st.floats(-360, 360),
-    stop=st.floats(400, 800),
-    n=st.integers(2, 2000),
+    Rotation,
+    first=st.integers(-400_000, 400_000),
+    step=st.integers(1, 5000) | st.integers(-5000, -1),
+    n_frames=st.integers(2, 2000),
     exposure=st.floats(1e-3, 1.0),
     period=st.floats(1.0, 3.0),
     table=st.builds(
