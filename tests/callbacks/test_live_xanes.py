@@ -1,0 +1,164 @@
+"""Spectra are reduced when they have ended, whole or not at all."""
+
+import math
+
+import numpy as np
+import pytest
+
+from battbeam.callbacks.live_xanes import LiveXanes
+from battbeam.callbacks.spectrum_events import Axis, Scan, spectrum_of
+from battbeam.units import HC
+
+D_SPACING, E0 = 3.1356, 8333.0
+ENERGIES = E0 + np.concatenate(
+    [np.arange(-150, -20, 10), np.arange(-20, 40, 0.5), np.arange(40, 250, 10)]
+)
+
+
+def bragg(energy):
+    return float(np.degrees(np.arcsin(HC / (2 * D_SPACING * energy))))
+
+
+def absorbance(energy, centre=E0):
+    return 0.6 + 1.0 * (np.arctan((energy - centre) / 1.5) / np.pi + 0.5)
+
+
+def point_data(number, energy, *, spectrum=0, rng, edge="Ni K", dwell=1.0, **more):
+    i0 = rng.poisson(2e7 * dwell)
+    passed = np.exp(-absorbance(energy, E0 + 8.0))
+    data = {
+        "point": number,
+        "spectrum": spectrum,
+        "repeat": spectrum,
+        "edge": edge,
+        "dark": 0,
+        "counters_i0": i0 + 50.0 * dwell,
+        "counters_it": rng.poisson(2e7 * dwell * passed) + 50.0 * dwell,
+        "counters_ir": rng.poisson(2e7 * dwell * passed * np.exp(-absorbance(energy)))
+        + 50.0 * dwell,
+        "counters_bragg": bragg(energy),
+        "counters_elapsed": dwell,
+        "counters_stamp": 1000.0 + 2.0 * number + dwell,
+    }
+    return data | more
+
+
+def documents(spectra, *, ended=True, reduction=None):
+    """Of spectra, each the data of its points."""
+    configuration = {"m": {"data": {"monochromator_d_spacing": D_SPACING}}}
+    edges = [{"element": "Ni", "edge": "K", "energy": E0}]
+    yield (
+        "start",
+        {
+            "uid": "raw",
+            "time": 999.0,
+            "edges": edges,
+            "reduction": reduction or {"method": "xanes"},
+        },
+    )
+    for name in ("dark", "primary", "spectra"):
+        yield (
+            "descriptor",
+            {"uid": name, "name": name, "data_keys": {}, "configuration": configuration},
+        )
+    dark = {
+        "dark": 0,
+        "counters_elapsed": 10.0,
+        "counters_i0": 500.0,
+        "counters_it": 500.0,
+        "counters_ir": 500.0,
+    }
+    yield "event", {"descriptor": "dark", "data": dark}
+    for number, points in enumerate(spectra):
+        for data in points:
+            yield "event", {"descriptor": "primary", "data": data}
+        if ended:
+            end = {"spectrum": number, "repeat": number, "edge": "Ni K", "fluence": 5.0}
+            yield "event", {"descriptor": "spectra", "data": end}
+    yield "stop", {"time": 2000.0, "exit_status": "success", "reason": ""}
+
+
+def spectrum(rng, number=0):
+    first = number * len(ENERGIES)
+    return [
+        point_data(first + k, energy, spectrum=number, rng=rng) for k, energy in enumerate(ENERGIES)
+    ]
+
+
+def rows(docs):
+    found = []
+    live = LiveXanes(lambda name, doc: found.append((name, doc)))
+    for name, doc in docs:
+        live(name, doc)
+    live.finish()
+    return [doc["data"] for name, doc in found if name == "event"]
+
+
+def test_a_spectrum_becomes_a_row_with_its_own_times_and_edge():
+    (row,) = rows(documents([spectrum(np.random.default_rng(1))]))
+    assert row["valid"] == 1, row["invalid_reason"]
+    assert row["time_start"] == 1000.0
+    assert row["time_end"] == 1000.0 + 2.0 * (len(ENERGIES) - 1) + 1.0
+    assert row["edge"] == "Ni K"
+    assert row["fluence"] == 5.0
+    # The arctangent's tails, 1 % of the step at 50 eV, are taken for part of the lines beside it.
+    assert row["edge_step"] == pytest.approx(1.0, abs=0.05)
+    assert row["edge_position"] == pytest.approx(E0 + 8.0, abs=0.3)
+
+
+def test_a_point_that_was_taken_twice_counts_once():
+    rng = np.random.default_rng(2)
+    points = spectrum(rng)
+    again = point_data(40, ENERGIES[40], rng=rng)
+    points.insert(41, {**again, "counters_it": 3.0e7})
+    points.insert(42, again)
+    (row,) = rows(documents([points]))
+    assert row["n_points"] == len(ENERGIES)
+    assert row["valid"] == 1
+
+
+def test_points_without_beam_are_left_out():
+    points = spectrum(np.random.default_rng(3))
+    points[50] = points[50] | {"beam_lost": "ring current 0 mA", "counters_it": 0.0}
+    (row,) = rows(documents([points]))
+    assert "ring current 0 mA" in row["flags"]
+    energies = np.array(row["energy"])
+    assert np.isfinite(energies).sum() == len(ENERGIES) - 1
+
+
+def test_a_spectrum_that_was_broken_off_is_written_as_invalid():
+    points = spectrum(np.random.default_rng(4))[:60]
+    (row,) = rows(documents([points], ended=False))
+    assert row["valid"] == 0
+    assert "broken off after 60 points" in row["invalid_reason"]
+    assert math.isnan(row["edge_position"])
+
+
+def test_spectra_are_reduced_alike_whether_live_or_afterwards():
+    docs = list(documents([spectrum(np.random.default_rng(5), n) for n in range(2)]))
+    found = []
+    live = LiveXanes(lambda name, doc: found.append((name, doc)))
+    for name, doc in docs:
+        live(name, doc, wall=0.0)
+        live.poll(wall=0.0)
+    assert [doc["data"] for name, doc in found if name == "event"] == rows(docs)
+
+
+def test_a_run_at_an_energy_without_a_name_is_refused_with_its_reason():
+    docs = list(documents([spectrum(np.random.default_rng(6))]))
+    docs[0][1]["edges"] = [{"element": "", "edge": "", "energy": 8333.0}]
+    found = []
+    live = LiveXanes(lambda name, doc: found.append((name, doc)))
+    for name, doc in docs:
+        live(name, doc)
+    live.finish()
+    assert found[-1][1]["exit_status"] == "fail"
+    assert "reduced at named edges, got 8333 eV" in found[-1][1]["reason"]
+
+
+def test_the_encoder_becomes_energies_by_braggs_law():
+    scan = Scan(0, "Ni K", 0)
+    rng = np.random.default_rng(7)
+    scan.points = {k: point_data(k, energy, rng=rng) for k, energy in enumerate(ENERGIES)}
+    found = spectrum_of(scan, Axis(D_SPACING, 0.0))
+    np.testing.assert_allclose(found.energy, ENERGIES, atol=1e-6)
