@@ -64,7 +64,7 @@ def coin_cell_stack() -> tuple[Layer, ...]:
 def spectroscopy_stack() -> tuple[Layer, ...]:
     """A cell for spectra from the Mn to the Cu edge: Kapton on either side, nothing that has an edge there.
 
-    Without steel and copper; an electrode of 4 mg/cm2 of NMC811 has a jump of 1.1 at the Ni edge.
+    Without steel and copper; an electrode of 8 mg/cm2 of NMC811 has a jump of 1.1 at the Ni edge.
     """
     return (
         Layer(material="Kapton", thickness=0.025, depth=-0.4),

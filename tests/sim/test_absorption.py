@@ -11,6 +11,7 @@ from battbeam.sim.absorption import FoilAbsorption, SampleAbsorption
 from battbeam.sim.beam import Instants
 from battbeam.sim.changer import place_of
 from battbeam.sim.chemistry import ACTIVE_MATERIALS
+from battbeam.sim.fine_structure import Shell, exafs
 from battbeam.sim.lithium import active_areal_moles
 from battbeam.sim.scenario import (
     Ageing,
@@ -181,6 +182,18 @@ def test_the_spinels_disorder_falls_on_charge_and_does_not_quite_come_back():
     assert [shell["number"] for shell in oxygen] == pytest.approx([6, 6, 6])
 
 
+@pytest.mark.parametrize(("content", "cycles"), [(0.9, 0.0), (0.42, 3.3), (0.1, 7.77)])
+def test_the_exafs_is_that_of_the_stated_shells(content, cycles):
+    ageing = Ageing(debye_waller=0.0013, debye_waller_per_cycle=0.0011, shell_shift=0.013)
+    absorption = sample("lmo", ageing=ageing)
+    line = truth(absorption, content, "Mn", cycles=cycles)
+    k = np.linspace(3.1, 14.0, 300)
+    energy = line["k_origin"] + k**2 / 0.26246842
+    chi = normalized(absorption, content, "Mn", energy, cycles=cycles) - 1
+    shells = tuple(Shell(**shell) for shell in line["shells"])
+    assert np.abs(chi - exafs(k, shells, absorber="Mn")).max() < 2e-4
+
+
 def transform_peaks(absorption, content, element, *, k_range=(3.0, 12.0)):
     """Distances, angstrom, at which |chi(R)| of k^2 chi(k) peaks; the truth's own k origin."""
     origin = truth(absorption, content, element)["k_origin"]
@@ -301,6 +314,41 @@ def test_thin_samples_fluoresce_as_they_absorb_and_thick_ones_flatten():
     assert found.line[0] == pytest.approx(0.3595 * vacancies, rel=0.1)
     assert found.line[0] < 0.3595 * vacancies
     assert found.total[0] > found.line[0]
+
+
+def test_fluorescence_is_the_integral_over_the_depth_of_a_thick_electrode():
+    absorption = sample("lmo", active_loading=30.0)
+    cell, energy = absorption.cell, np.array([6700.0])
+    seen, line = state(absorption, 0.5), np.array([absorption.tables["Mn"].edge.line_energy])
+
+    def electrode(at):
+        formula = ACTIVE_MATERIALS["lmo"].at(0.5)
+        moles = active_areal_moles(cell)
+        carbon = 2.0 * 4e-4 * xraydb.mu_elam("C", at)
+        masses = {
+            name: moles * count * materials.atomic_mass(name) for name, count in formula.items()
+        }
+        return carbon + sum(mass * xraydb.mu_elam(name, at) for name, mass in masses.items())
+
+    def before(at):
+        return sum(
+            layer.thickness / 10 * xraydb.material_mu(name, at[0], density=density)
+            for layer, (name, density) in zip(
+                spectroscopy_stack()[:3],
+                [("C22H10N2O5", 1.42), ("Li", 0.534), ("C2H4", 0.95)],
+                strict=True,
+            )
+        )
+
+    depth = (np.arange(4000) + 0.5) / 4000
+    way = electrode(energy) * depth + np.sqrt(2) * electrode(line) * depth
+    windows = before(energy) + np.sqrt(2) * before(line)
+    _, k_shell = absorption.tables["Mn"].edge.shells(energy)
+    vacancies = 2 * active_areal_moles(cell) * k_shell[0]
+    expected = vacancies * 0.2795 * np.exp(-windows) * np.mean(np.exp(-way))
+    found = absorption.fluorescence(energy, seen, element="Mn").line[0]
+    # EXAFS at that energy is within 1 %, tabulated densities of lithium within 1 %.
+    assert found == pytest.approx(expected, rel=0.02)
 
 
 def test_below_every_edge_nothing_fluoresces():
