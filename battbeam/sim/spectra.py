@@ -14,7 +14,8 @@ import numpy as np
 
 from battbeam.sim.attenuation import KEdge
 from battbeam.sim.fine_structure import normalized_absorption
-from battbeam.sim.local_structure import Absorber, Component, aged, metal
+from battbeam.sim.local_structure import Absorber, Component, aged
+from battbeam.sim.metals import metal
 from battbeam.units import FloatArray
 
 #: Reach of the tables from the tabulated edge, eV; below them a shape is 0, beyond 1.
