@@ -16,9 +16,12 @@ from battbeam.callbacks.cell_columns import (
     scalar_keys,
 )
 from battbeam.callbacks.live_run import Document, LiveRun
-from battbeam.callbacks.spectrum_events import Axis, Scan, spectrum_of
+from battbeam.callbacks.spectrum_events import Axis, Scan, spectrum_of, sweep_of
+from battbeam.callbacks.sweep_lag import Sweeps
 from battbeam.callbacks.xanes_request import XanesRequest
 from battbeam.errors import ReductionError
+from battbeam.experiment.energy_grid import EnergyGrid
+from battbeam.reduction.sweeps import rebin
 from battbeam.reduction.xanes import XanesReducer, XanesResult
 
 _SCAN_COLUMNS = {
@@ -29,6 +32,8 @@ _SCAN_COLUMNS = {
     "time_start": (NUMBER, "s"),
     "time_end": (NUMBER, "s"),
     "direction": (INTEGER, ""),
+    "lag": (NUMBER, "s"),
+    "lag_error": (NUMBER, "s"),
     "temperature": (NUMBER, "degC"),
     "fluence": (NUMBER, "1/mm2"),
     "valid": (INTEGER, ""),
@@ -72,8 +77,10 @@ class LiveXanes(LiveRun[Scan]):
         self._scans: dict[int, Scan] = {}
         self._darks: dict[int, Mapping[str, Any]] = {}
         self._streams: dict[str, str] = {}
-        self._axis = Axis(math.nan, 0.0)
+        self._axis, self._sweeps = Axis(math.nan, 0.0), Sweeps(None)
         self._request = XanesRequest.of_start(start)
+        self._grid_lengths = _grid_lengths(start)
+        self._sweeps = Sweeps(self._request.lag)
         self._reducers: dict[str, XanesReducer] = {}
         for name, (element, edge) in self._request.edges.items():
             self._reducers[name] = XanesReducer(self._request.options[name], element, edge)
@@ -105,7 +112,7 @@ class LiveXanes(LiveRun[Scan]):
             scan = self._scan(data)
             del self._scans[scan.number]
             scan.end = data
-            return [scan]
+            return self._sweeps.released(scan, self._axis) if scan.is_sweep else [scan]
         return ()
 
     def _scan(self, data: Mapping[str, Any]) -> Scan:
@@ -114,7 +121,7 @@ class LiveXanes(LiveRun[Scan]):
         return self._scans.setdefault(number, new)
 
     def _rest(self) -> Sequence[Scan]:
-        return [self._scans[number] for number in sorted(self._scans)]
+        return [*self._sweeps.rest(), *(self._scans[number] for number in sorted(self._scans))]
 
     def _time_end(self, item: Scan) -> float:
         return item.span()[1]
@@ -141,6 +148,8 @@ class LiveXanes(LiveRun[Scan]):
         if result is not None and not result.valid:
             faults.append(result.reason)
         flags = [*item.faults, *(result.flags if result is not None else ())]
+        if item.is_sweep and self._sweeps.fault:
+            flags.append(self._sweeps.fault)
         directions = [int(point.get("sweep_direction", 0)) for point in item.points.values()]
         row: dict[str, Any] = {
             "spectrum": item.number,
@@ -150,6 +159,8 @@ class LiveXanes(LiveRun[Scan]):
             "time_start": start,
             "time_end": end,
             "direction": directions[0] if directions else 0,
+            "lag": self._sweeps.lag if item.is_sweep else math.nan,
+            "lag_error": self._sweeps.lag_error if item.is_sweep else math.nan,
             "temperature": _mean(item, "furnace"),
             "fluence": float(item.end.get("fluence", math.nan)),
             "valid": int(not faults),
@@ -162,14 +173,20 @@ class LiveXanes(LiveRun[Scan]):
         self._run.add((start + end) / 2 if math.isfinite(end) else self._raw_time, row)
 
     def _result(self, item: Scan) -> XanesResult:
-        return self._reducers[item.edge].reduce(spectrum_of(item, self._axis))
+        if item.is_sweep:
+            swept = sweep_of(item, self._axis).corrected(self._sweeps.lag)
+            spectrum = rebin(swept, self._request.bins[item.edge])
+        else:
+            spectrum = spectrum_of(item, self._axis)
+        return self._reducers[item.edge].reduce(spectrum)
 
     def _describe(self, item: Scan) -> None:
         options = self._request.options.values()
         self._standards = sorted(
             {each.name for one in options if one.combination for each in one.standards}
         )
-        self._length = max(self._request.n_points, len(item.points))
+        bins = [len(edges) - 1 for edges in self._request.bins.values()]
+        self._length = max([len(item.points), *self._grid_lengths, *bins])
         values = {}
         for name, unit in _VALUES.items():
             values[name] = values[f"{name}_error"] = (NUMBER, unit)
@@ -185,6 +202,13 @@ class LiveXanes(LiveRun[Scan]):
             values = np.asarray(getattr(result, name), dtype=float)[: self._length]
             found[: len(values)] = values
         return found.tolist()
+
+
+def _grid_lengths(start: Document) -> list[int]:
+    """Points of each grid of a run whose energies are stepped."""
+    if start.get("mode") == "sweep":
+        return []
+    return [len(EnergyGrid.read(grid).energies) for grid in (start.get("grids") or {}).values()]
 
 
 def _mean(scan: Scan, name: str) -> float:

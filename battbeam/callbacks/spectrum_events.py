@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from battbeam.errors import ReductionError
 from battbeam.reduction.spectrum import Spectrum
+from battbeam.reduction.sweeps import Sweep
 from battbeam.units import HC, FloatArray
 
 #: Names of the channels in events and in the reduction.
@@ -107,9 +109,15 @@ class Axis:
 
 
 def spectrum_of(scan: Scan, axis: Axis) -> Spectrum:
-    """The points of a stepped scan that may be used."""
+    """The points of a stepped scan that may be used.
+
+    Raises:
+        ReductionError: If there is none.
+    """
     lost = scan.lost()
     points = [point for number, point in sorted(scan.points.items()) if number not in lost]
+    if not points:
+        raise ReductionError(f"no point can be used: {'; '.join(scan.faults) or 'none came'}")
 
     def column(name: str) -> FloatArray:
         return np.array([_number(point.get(name)) for point in points])
@@ -127,6 +135,41 @@ def spectrum_of(scan: Scan, axis: Axis) -> Spectrum:
         dark_rate=rates,
         counts_per_photon=units,
     )
+
+
+def sweep_of(scan: Scan, axis: Axis) -> Sweep:
+    """The samples of a swept scan, in the order of time.
+
+    Raises:
+        ReductionError: If they may not be used.
+    """
+    lost = scan.lost()
+    points = [point for number, point in scan.points.items() if number not in lost]
+    if not points:
+        raise ReductionError(f"the sweep cannot be used: {'; '.join(scan.faults) or 'none came'}")
+    data = points[-1]
+
+    def column(name: str) -> FloatArray:
+        return np.asarray(data.get(f"sweep_{name}", ()), dtype=float)
+
+    time, i0 = column("time"), column("i0")
+    channels = {
+        to: column(name) if f"sweep_{name}" in data else np.full(len(time), np.nan)
+        for name, to in _CHANNELS.items()
+    }
+    rates, units = dark_of(scan)
+    spectrum = Spectrum(
+        energy=axis.energy(column("bragg")),
+        exposure=np.diff(time, prepend=2 * time[0] - time[1]),
+        i0=i0,
+        transmitted=channels["transmitted"],
+        reference=_present(channels["reference"]),
+        fluorescence=_present(channels["fluorescence"]),
+        fluorescence_input=_present(channels["fluorescence_input"]),
+        dark_rate=rates,
+        counts_per_photon=units,
+    )
+    return Sweep(time, spectrum)
 
 
 def dark_of(scan: Scan) -> tuple[dict[str, float], dict[str, float]]:

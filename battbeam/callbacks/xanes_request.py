@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from battbeam.errors import ReductionError
 from battbeam.reduction.xanes import XanesOptions
+from battbeam.units import FloatArray
+
+#: eV: about half the core-hole width of a 3d metal's K edge.
+BIN_WIDTH = 0.5
 
 
 @dataclass(frozen=True)
@@ -16,18 +22,22 @@ class XanesRequest:
 
     In the start document's ``reduction``, options of `XanesOptions` hold for every edge, and those
     under ``edges`` and an edge's name, as "Ni K", for that alone. Where a standard or the foil is
-    wanted, the path of a JSON file will do.
+    wanted, the path of a JSON file will do. Of sweeps: ``lag``, s, of the counters behind the
+    encoder; without it the run's first pair of sweeps, up and down, says it. ``bin_width``, eV, to
+    which sweeps are rebinned.
 
     Attributes:
         edges: Element and edge by the edge's name.
         options: By the edge's name.
-        n_points: Of the longest grid.
+        bins: Of sweeps, edges in eV by the edge's name; empty where energies are stepped.
+        lag: s; None: not known yet.
         parameters: What decides on the result, JSON-ready.
     """
 
     edges: Mapping[str, tuple[str, str]]
     options: Mapping[str, XanesOptions]
-    n_points: int
+    bins: Mapping[str, FloatArray]
+    lag: float | None
     parameters: Mapping[str, Any]
 
     @classmethod
@@ -39,6 +49,7 @@ class XanesRequest:
         """
         asked = {k: v for k, v in (start.get("reduction") or {}).items() if k != "method"}
         of_edge = asked.pop("edges", None) or {}
+        lag, width = asked.pop("lag", None), float(asked.pop("bin_width", BIN_WIDTH))
         edges = {
             _name(each): (str(each["element"]), str(each["edge"]))
             for each in start.get("edges", ())
@@ -54,9 +65,19 @@ class XanesRequest:
         return cls(
             edges=edges,
             options=options,
-            n_points=int(start.get("n_grid_points") or 0),
-            parameters={"method": "xanes", "edges": given},
+            bins=_bins(start, width),
+            lag=None if lag is None else float(lag),
+            parameters={"method": "xanes", "edges": given, "lag": lag, "bin_width": width},
         )
+
+
+def _bins(start: Mapping[str, Any], width: float) -> dict[str, FloatArray]:
+    if start.get("mode") != "sweep":
+        return {}
+    return {
+        name: np.arange(float(grid["start"]), float(grid["stop"]) + width / 2, width)
+        for name, grid in start.get("grids", {}).items()
+    }
 
 
 def _name(edge: Mapping[str, Any]) -> str:

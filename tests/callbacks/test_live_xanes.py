@@ -85,6 +85,41 @@ def spectrum(rng, number=0):
     ]
 
 
+def sweep_data(number, *, rng, lag, speed=100.0, n=2500):
+    """Up, down, up ... over 250 eV in 2.5 s; counters show what the axis saw a lag before."""
+    time = 5000.0 + 4.0 * number + np.arange(1, n + 1) * 250 / speed / n
+    way = (time - time[0] + 250 / speed / n) * speed
+    seen = way - lag * speed - 125 / n
+    up = number % 2 == 0
+    energy = E0 - 120 + way if up else E0 + 130 - way
+    then = E0 - 120 + seen if up else E0 + 130 - seen
+    passed, foil = np.exp(-absorbance(then, E0 + 8.0)), np.exp(-absorbance(then))
+    return {
+        "point": number,
+        "spectrum": number,
+        "repeat": number,
+        "edge": "Ni K",
+        "dark": 0,
+        "sweep_time": time.tolist(),
+        "sweep_bragg": np.degrees(np.arcsin(HC / (2 * D_SPACING * energy))).tolist(),
+        "sweep_i0": (rng.poisson(2e5, n) + 0.05).tolist(),
+        "sweep_it": (rng.poisson(2e5 * passed) + 0.05).tolist(),
+        "sweep_ir": (rng.poisson(2e5 * passed * foil) + 0.05).tolist(),
+        "sweep_direction": 1 if up else -1,
+        "sweep_stamp_start": float(time[0]),
+        "sweep_stamp_end": float(time[-1]),
+    }
+
+
+def sweeps(lag, n=4):
+    rng = np.random.default_rng(8)
+    docs = list(documents([[sweep_data(k, rng=rng, lag=lag)] for k in range(n)]))
+    grid = {"start": E0 - 115, "stop": E0 + 125, "duration": 2.5, "n_samples": 2500}
+    docs[0][1].update(mode="sweep", grids={"Ni K": grid})
+    docs[0][1]["reduction"] = {"method": "xanes"}
+    return docs
+
+
 def rows(docs):
     found = []
     live = LiveXanes(lambda name, doc: found.append((name, doc)))
@@ -162,3 +197,32 @@ def test_the_encoder_becomes_energies_by_braggs_law():
     scan.points = {k: point_data(k, energy, rng=rng) for k, energy in enumerate(ENERGIES)}
     found = spectrum_of(scan, Axis(D_SPACING, 0.0))
     np.testing.assert_allclose(found.energy, ENERGIES, atol=1e-6)
+
+
+def test_sweeps_are_corrected_by_the_lag_that_their_first_pair_shows():
+    found = rows(sweeps(lag=0.012))
+    assert [row["direction"] for row in found] == [1, -1, 1, -1]
+    assert all(row["valid"] == 1 for row in found), found[0]["invalid_reason"]
+    # row B15: within 1 ms
+    assert found[0]["lag"] == pytest.approx(0.012, abs=1e-3)
+    edges = [row["edge_position"] for row in found]
+    # 1 ms is 0.1 eV at this speed, of which half is each direction's
+    assert np.ptp(edges) < 0.05
+    assert found[0]["flags"] == ""
+
+
+def test_sweeps_taken_without_their_lag_part_by_twice_of_it():
+    # the foil lags like the sample, so that it is the encoder's energies that part
+    found = rows(_with_lag(sweeps(lag=0.012), 0.0))
+    shifts = [row["energy_shift"] for row in found]
+    assert shifts[1] - shifts[0] == pytest.approx(2 * 1.2, abs=0.1)
+
+
+def _with_lag(docs, lag):
+    docs[0][1]["reduction"]["lag"] = lag
+    return docs
+
+
+def test_a_single_sweep_says_that_its_lag_is_not_known():
+    (row,) = rows(sweeps(lag=0.0, n=1))
+    assert "no sweep went back" in row["flags"]
