@@ -9,8 +9,8 @@ from battbeam.reduction.spectrum import Channel, Spectrum
 from battbeam.units import AnyArray, FloatArray
 
 # A glitch stands out by this many standard deviations, and by this much more than the curve itself
-# bends there. Chosen: no false one in 1e5 points of noise, at 1 eV steps across a sharp edge.
-_GLITCH, _BEND = 6.0, 1.5
+# bends and rises there. Chosen: none is seen in noise, nor on a sharp edge at steps of 1 eV.
+_GLITCH, _BEND, _STEEP = 6.0, 1.5, 0.2
 # Points that one glitch can be wide.
 _WIDEST_GLITCH = 3
 # Energy noise that is no glitch, eV: a monochromator's jitter where the curve is steep.
@@ -229,7 +229,8 @@ def _surprise(energy: FloatArray, values: FloatArray, errors: FloatArray, width:
         steep = np.abs(values[inner[1]] - values[inner[0]]) / span
         variance = errors[at] ** 2 + np.einsum("ij,ij->j", weights**2, errors[around] ** 2)
         allowed = _GLITCH * np.sqrt(variance + (_ENERGY_NOISE * steep) ** 2)
-        ratios.append(np.abs(values[at] - bent) / (allowed + _BEND * np.abs(bent - straight)))
+        shape = _BEND * np.abs(bent - straight) + _STEEP * steep * span
+        ratios.append(np.abs(values[at] - bent) / (allowed + shape))
     return np.asarray(np.min(ratios, axis=0))
 
 

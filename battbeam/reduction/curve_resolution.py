@@ -30,8 +30,9 @@ class Resolution:
     Attributes:
         concentrations: Shares, not negative, shape (m, k); they add up to 1 if ``closed``.
         spectra: Of the components, not negative, shape (k, n).
-        lowest: Of each share, where its component is as small as the constraints allow, (m, k).
-        highest: Where it is as large, (m, k).
+        lowest: Least of each share, where its component is as small or as large as the constraints
+            allow, shape (m, k).
+        highest: Largest of it, shape (m, k).
         noise: Rms of what is left.
         n_rounds: Of the alternation.
         converged: Whether it settled.
@@ -91,10 +92,11 @@ def resolve(
     k = len(parts)
     noise = float(np.sqrt(left / max((m - k) * (n - k), 1)))
     band = _Band(shares, parts, noise, closed)
-    lowest, highest = (
-        np.column_stack([band.extreme(i, sign) for i in range(k)]) for sign in (1, -1)
+    ends = [np.column_stack([band.extreme(i, sign) for i in range(k)]) for sign in (1, -1)]
+    found = np.stack([shares, *ends])
+    return Resolution(
+        shares, parts, found.min(axis=0), found.max(axis=0), noise, n_rounds, converged
     )
-    return Resolution(shares, parts, lowest, highest, noise, n_rounds, converged)
 
 
 class _Band:
@@ -125,10 +127,7 @@ class _Band:
             tol=1e-9,
         )
         best = found.x if self._room(found.x).min() > -1e-6 else start
-        mixed = self._mixed(best)[0][:, component]
-        # A search that went astray never narrows what is known to be possible.
-        own = self._shares[:, component]
-        return mixed if sign * (mixed.sum() - own.sum()) < 0 else own
+        return self._mixed(best)[0][:, component]
 
     def _mixed(self, free: FloatArray) -> tuple[FloatArray, FloatArray]:
         mixture = np.zeros((self._k, self._k))

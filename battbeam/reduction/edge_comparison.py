@@ -8,7 +8,8 @@ import numpy as np
 
 from battbeam.errors import ReductionError
 from battbeam.reduction.absorbance import Absorbance
-from battbeam.reduction.edge_fit import KnownCurve, ShiftFit, fit_shift, half_height
+from battbeam.reduction.edge_fit import KnownCurve, ShiftFit, fit_shift
+from battbeam.reduction.edge_place import half_height
 from battbeam.reduction.energy_calibration import Calibration
 from battbeam.reduction.measured_spectrum import MeasuredSpectrum
 from battbeam.reduction.valence import ValenceLine

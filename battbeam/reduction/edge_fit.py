@@ -11,13 +11,14 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from battbeam.reduction.absorbance import Absorbance
-from battbeam.reduction.local_fit import smoothing_matrix
 from battbeam.reduction.xanes_result import Standard
 from battbeam.units import FloatArray
 
-# Shifts tried before the fit, eV to either side of the start, and their distance.
-_SEARCH, _SEARCH_STEP = 6.0, 0.25
+# Distance of the shifts that are tried before the fit, eV.
+_SEARCH_STEP = 0.25
 _MAX_STEPS = 40
+# An edge's scale has to stand out of its noise by this much.
+_SIGNIFICANT = 3.0
 # A step this small ends the fit, eV.
 _SMALL_STEP = 1e-6
 # Standard deviations by which chi squared has to be too large before scatter is put down to the energy
@@ -25,11 +26,6 @@ _SMALL_STEP = 1e-6
 _SCATTER, _MOST_JITTER = 3.0, 10.0
 # Points a fit needs: four parameters and something left to judge them by.
 _LEAST_POINTS = 7
-# Of the Gaussian that smooths before half height or the steepest point is looked for, eV.
-_SMOOTHING = 1.0
-_FINE_STEP = 0.01
-# Fine steps over which a curvature is taken.
-_WIDE = 20
 
 
 class KnownCurve:
@@ -108,6 +104,7 @@ def fit_shift(
     *,
     window: tuple[float, float],
     start: float = 0.0,
+    search: float = 6.0,
     jitter: float = 0.0,
 ) -> ShiftFit:
     """The shift of a curve against a known one, by least squares.
@@ -118,10 +115,11 @@ def fit_shift(
         known: What it is compared with.
         window: Of the known curve's energies, eV: what is compared is what lies there unshifted.
         start: Shift about which it is looked for, eV.
+        search: How far to either side, eV.
         jitter: Energy noise of each point, eV; more is assumed where the curves differ by more than
             that, be it noise or another shape: the error tells.
     """
-    fit = _Fit(energy, absorbance, known, window, start)
+    fit = _Fit(energy, absorbance, known, window, start, search)
     if fit.reason:
         return fit.nothing()
     return fit.run(jitter)
@@ -135,6 +133,7 @@ class _Fit:
         known: KnownCurve,
         window: tuple[float, float],
         start: float,
+        search: float,
     ) -> None:
         self.all = np.where(np.isfinite(absorbance.errors), absorbance.errors, 0.0) ** 2
         low = max(window[0], known.range[0] + max(0.0, -start)) + start
@@ -142,7 +141,8 @@ class _Fit:
         inside = (energy >= low) & (energy <= high)
         self.used = inside & np.isfinite(absorbance.values) & np.isfinite(absorbance.errors)
         self.energy, self.values = energy[self.used], absorbance.values[self.used]
-        self.counting, self.known, self.start = self.all[self.used], known, start
+        self.counting, self.known = self.all[self.used], known
+        self.start, self.search = start, search
         self.reason = ""
         if len(self.energy) < _LEAST_POINTS:
             self.reason = f"{len(self.energy)} points on the edge, {_LEAST_POINTS} are needed"
@@ -174,7 +174,8 @@ class _Fit:
 
     def _start(self, jitter: float) -> float:
         """The best of a row of shifts."""
-        shifts = self.start + np.arange(-_SEARCH, _SEARCH + _SEARCH_STEP / 2, _SEARCH_STEP)
+        reach = _SEARCH_STEP * np.arange(round(self.search / _SEARCH_STEP) + 1)
+        shifts = self.start + np.concatenate([-reach[:0:-1], reach])
         found = []
         for shift in shifts:
             variance = self._variance(shift, 0.0, jitter)
@@ -206,7 +207,7 @@ class _Fit:
             inverse = np.linalg.pinv(jacobian * weight[:, None]) * weight
             step = float(np.clip(inverse[0] @ left, -1.0, 1.0))
             shift += step
-            if abs(step) < _SMALL_STEP or abs(shift - self.start) > 2 * _SEARCH:
+            if abs(step) < _SMALL_STEP or abs(shift - self.start) > 2 * self.search:
                 break
         return self._outcome(shift, scale, jitter, variance, inverse)
 
@@ -218,12 +219,13 @@ class _Fit:
         pull, lever = np.zeros(len(self.all)), np.zeros(len(self.all))
         pull[self.used] = inverse[0]
         lever[self.used] = inverse[0] * scale * self.known.slopes(at)
-        lost = abs(shift - self.start) > _SEARCH + 1 or scale <= 0
+        scale_error = float(np.sqrt(inverse[1] ** 2 @ variance))
+        lost = abs(shift - self.start) > self.search + 1 or scale < _SIGNIFICANT * scale_error
         return ShiftFit(
             shift=float("nan") if lost else shift,
-            reason=f"no edge within {_SEARCH:g} eV of where it was looked for" if lost else "",
+            reason=f"no edge within {self.search:g} eV of where it was looked for" if lost else "",
             scale=scale,
-            scale_error=float(np.sqrt(inverse[1] ** 2 @ variance)),
+            scale_error=scale_error,
             jitter=jitter,
             known_variance=float(inverse[0] ** 2 @ (scale**2 * self.known.variance(at))),
             residual=float(left @ (left / variance)) / max(len(left) - 4, 1),
@@ -231,78 +233,3 @@ class _Fit:
             lever=lever,
             variance=self.all,
         )
-
-
-@dataclass(frozen=True)
-class Place:
-    """An energy on a curve, eV, and its error from counting, one standard deviation."""
-
-    energy: float
-    error: float
-
-
-def steepest_point(
-    energy: FloatArray, absorbance: Absorbance, *, between: tuple[float, float]
-) -> Place:
-    """Where a smoothed curve is steepest; NaN if not inside the limits."""
-    return _place(energy, absorbance, between, derivative=1, level=None)
-
-
-def half_height(
-    energy: FloatArray, normalized: Absorbance, *, between: tuple[float, float]
-) -> Place:
-    """Where a smoothed normalized curve first passes 0.5; NaN if not inside the limits.
-
-    This only names the edge of a first spectrum: it moves by hundredths of an eV with the grid.
-    """
-    return _place(energy, normalized, between, derivative=0, level=0.5)
-
-
-def _place(
-    energy: FloatArray,
-    absorbance: Absorbance,
-    between: tuple[float, float],
-    *,
-    derivative: int,
-    level: float | None,
-) -> Place:
-    good = np.isfinite(absorbance.values) & np.isfinite(absorbance.errors)
-    x, y, sigma = energy[good], absorbance.values[good], absorbance.errors[good]
-    low, high = max(between[0], x[0]), min(between[1], x[-1])
-    nothing = Place(float("nan"), float("nan"))
-    if high - low < 2 * _FINE_STEP or len(x) < _LEAST_POINTS:
-        return nothing
-    fine = np.arange(low, high, _FINE_STEP)
-    rows = smoothing_matrix(x, fine, width=_SMOOTHING, derivative=derivative)
-    curve = rows @ y
-    found = _top(curve) if level is None else _passed(curve, level)
-    if found is None:
-        return nothing
-    at, steepness = found
-    near = round(at)
-    weights = rows[near]
-    if level is None:
-        weights = (rows[near + _WIDE] - rows[near - _WIDE]) / (2 * _WIDE * _FINE_STEP)
-    error = float(np.sqrt(weights**2 @ sigma**2)) / abs(steepness)
-    return Place(float(fine[0] + at * _FINE_STEP), error)
-
-
-def _top(curve: FloatArray) -> tuple[float, float] | None:
-    """Index of the largest value between points, and the curvature there, per eV squared."""
-    top = int(np.argmax(curve))
-    if not _WIDE <= top < len(curve) - _WIDE:
-        return None
-    low, middle, high = curve[top - _WIDE], curve[top], curve[top + _WIDE]
-    bend = float(low - 2 * middle + high)
-    move = _WIDE * float(low - high) / (2 * bend)
-    return top + move, bend / (_WIDE * _FINE_STEP) ** 2
-
-
-def _passed(curve: FloatArray, level: float) -> tuple[float, float] | None:
-    """Index at which the level is first passed, between points, and the slope there, per eV."""
-    above = np.flatnonzero((curve[:-1] < level) & (curve[1:] >= level))
-    if not len(above):
-        return None
-    i = int(above[0])
-    rise = float(curve[i + 1] - curve[i])
-    return i + (level - float(curve[i])) / rise, rise / _FINE_STEP

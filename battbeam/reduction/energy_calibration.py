@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from battbeam.reduction.absorbance import Absorbance
-from battbeam.reduction.edge_fit import KnownCurve, ShiftFit, fit_shift, steepest_point
+from battbeam.reduction.edge_fit import KnownCurve, ShiftFit, fit_shift
+from battbeam.reduction.edge_place import steepest_point
 from battbeam.reduction.xanes_result import Standard
 from battbeam.units import FloatArray
 
-# How far from its tabulated energy the edge of a foil is looked for, eV.
-_REACH = 15.0
+# How far from its tabulated energy the edge of a foil is looked for, and how far it may be, eV.
+_REACH, _FARTHEST = 40.0, 15.0
 # A foil's step has to stand out of its noise by this much, and to be this large: a thin oxide skin or
 # a scattered foil of another element is no reference (chosen; foils in use have steps of 1).
 _SIGNIFICANT, _LEAST_STEP = 10.0, 0.05
@@ -120,7 +121,7 @@ class EnergyCalibration:
         steep = np.gradient(foil.values, energy) * self._jitter
         noisy = Absorbance(foil.values, np.hypot(foil.errors, np.nan_to_num(steep)))
         place = steepest_point(energy, noisy, between=limits)
-        if not np.isfinite(place.energy):
+        if not abs(place.energy - self._edge_energy) <= _FARTHEST:
             return Calibration(np.nan, np.nan, np.nan, "its edge is not where it should be")
         shift = self._edge_energy - place.energy
         good = np.isfinite(foil.values) & np.isfinite(foil.errors)

@@ -51,7 +51,7 @@ class NormalizationRanges:
 
         Source:
             Documentation of ``larch.xafs.pre_edge``: from the second point to half way to the edge;
-            from a fifteenth of the range behind the edge, at most 25 eV, to its end; degree 2 over
+            from a third of the range behind the edge, at most 25 eV, to its end; degree 2 over
             300 eV, 1 over 30 eV, 0 below.
         """
         relative = energy - edge_energy

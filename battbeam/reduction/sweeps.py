@@ -25,6 +25,8 @@ from battbeam.units import AnyArray, FloatArray
 
 # Rounds in which a pair is brought together, and a change of the lag that ends them, s.
 _ROUNDS, _SMALL_CHANGE = 12, 1e-6
+# How far apart the sweeps of a pair may be, eV.
+_REACH = 20.0
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ def _shift_between(
         if good.sum() < 8:
             continue
         standard = Standard("up", known_energy[good], known.values[good], known.errors[good])
-        fit = fit_shift(energy, curve, KnownCurve(standard), window=window)
+        fit = fit_shift(energy, curve, KnownCurve(standard), window=window, search=_REACH)
         if np.isfinite(fit.shift) and fit.scale > 5 * fit.scale_error:
             fits.append((fit.shift, fit.error))
     if not fits:
