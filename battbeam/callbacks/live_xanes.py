@@ -15,12 +15,14 @@ from battbeam.callbacks.cell_columns import (
     cell_values,
     scalar_keys,
 )
+from battbeam.callbacks.exafs_columns import ExafsColumns
 from battbeam.callbacks.live_run import Document, LiveRun
 from battbeam.callbacks.spectrum_events import Axis, Scan, spectrum_of, sweep_of
 from battbeam.callbacks.sweep_lag import Sweeps
 from battbeam.callbacks.xanes_request import XanesRequest
 from battbeam.errors import ReductionError
 from battbeam.experiment.energy_grid import EnergyGrid
+from battbeam.reduction.exafs_reducer import ExafsResult, exafs_of
 from battbeam.reduction.sweeps import rebin
 from battbeam.reduction.xanes import XanesReducer, XanesResult
 
@@ -147,9 +149,9 @@ class LiveXanes(LiveRun[Scan]):
         faults += [cell.fault] if cell.fault else []
         if result is not None and not result.valid:
             faults.append(result.reason)
+        exafs, no_exafs = self._exafs_of(item, result)
         flags = [*item.faults, *(result.flags if result is not None else ())]
-        if item.is_sweep and self._sweeps.fault:
-            flags.append(self._sweeps.fault)
+        flags += [each for each in (no_exafs, self._sweeps.fault if item.is_sweep else "") if each]
         directions = [int(point.get("sweep_direction", 0)) for point in item.points.values()]
         row: dict[str, Any] = {
             "spectrum": item.number,
@@ -169,6 +171,7 @@ class LiveXanes(LiveRun[Scan]):
             **cell_values(cell),
             **_result_values(result, self._standards),
             **{name: self._padded(result, name) for name in ARRAYS},
+            **self._exafs.values(exafs),
         }
         self._run.add((start + end) / 2 if math.isfinite(end) else self._raw_time, row)
 
@@ -179,6 +182,16 @@ class LiveXanes(LiveRun[Scan]):
         else:
             spectrum = spectrum_of(item, self._axis)
         return self._reducers[item.edge].reduce(spectrum)
+
+    def _exafs_of(self, item: Scan, result: XanesResult | None) -> tuple[ExafsResult | None, str]:
+        """EXAFS, or why there is none; neither where it was not asked for."""
+        request = self._request.exafs.get(item.edge)
+        if request is None or result is None:
+            return None, ""
+        try:
+            return exafs_of(result, request), ""
+        except ReductionError as fault:
+            return None, str(fault)
 
     def _describe(self, item: Scan) -> None:
         options = self._request.options.values()
@@ -194,7 +207,8 @@ class LiveXanes(LiveRun[Scan]):
             values[f"fraction_{name}"] = values[f"fraction_{name}_error"] = (NUMBER, "1")
         keys = scalar_keys({**_SCAN_COLUMNS, **CELL_COLUMNS, **values, **_SINGLE})
         keys |= {name: array_key([self._length], unit, ["energy"]) for name, unit in ARRAYS.items()}
-        self._run.describe(keys, {})
+        self._exafs = ExafsColumns(self._request.exafs)
+        self._run.describe(keys | self._exafs.keys(), self._exafs.axes())
 
     def _padded(self, result: XanesResult | None, name: str) -> list[float]:
         found = np.full(self._length, np.nan)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from battbeam.errors import ReductionError
+from battbeam.reduction.exafs_reducer import ExafsRequest, parameters_of
 from battbeam.reduction.xanes import XanesOptions
 from battbeam.units import FloatArray
 
@@ -24,11 +25,12 @@ class XanesRequest:
     under ``edges`` and an edge's name, as "Ni K", for that alone. Where a standard or the foil is
     wanted, the path of a JSON file will do. Of sweeps: ``lag``, s, of the counters behind the
     encoder; without it the run's first pair of sweeps, up and down, says it. ``bin_width``, eV, to
-    which sweeps are rebinned.
+    which sweeps are rebinned. ``exafs`` asks for chi and for shells, see `ExafsRequest`.
 
     Attributes:
         edges: Element and edge by the edge's name.
         options: By the edge's name.
+        exafs: By the edge's name, where it is asked for.
         bins: Of sweeps, edges in eV by the edge's name; empty where energies are stepped.
         lag: s; None: not known yet.
         parameters: What decides on the result, JSON-ready.
@@ -36,6 +38,7 @@ class XanesRequest:
 
     edges: Mapping[str, tuple[str, str]]
     options: Mapping[str, XanesOptions]
+    exafs: Mapping[str, ExafsRequest]
     bins: Mapping[str, FloatArray]
     lag: float | None
     parameters: Mapping[str, Any]
@@ -61,13 +64,25 @@ class XanesRequest:
                 f"{', '.join(edges) or 'none'}; options are given for {', '.join(of_edge) or 'none'}"
             )
         given = {name: _loaded({**asked, **of_edge.get(name, {})}) for name in edges}
+        exafs = {
+            name: ExafsRequest.read(each.pop("exafs"), edges[name][0])
+            for name, each in given.items()
+            if each.get("exafs") is not None
+        }
         options = {name: XanesOptions.read(each) for name, each in given.items()}
         return cls(
             edges=edges,
             options=options,
+            exafs=exafs,
             bins=_bins(start, width),
             lag=None if lag is None else float(lag),
-            parameters={"method": "xanes", "edges": given, "lag": lag, "bin_width": width},
+            parameters={
+                "method": "xanes",
+                "edges": given,
+                "exafs": {name: parameters_of(each) for name, each in exafs.items()},
+                "lag": lag,
+                "bin_width": width,
+            },
         )
 
 

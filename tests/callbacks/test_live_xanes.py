@@ -7,6 +7,7 @@ import pytest
 
 from battbeam.callbacks.live_xanes import LiveXanes
 from battbeam.callbacks.spectrum_events import Axis, Scan, spectrum_of
+from battbeam.scattering_paths import scattering_path
 from battbeam.units import HC
 
 D_SPACING, E0 = 3.1356, 8333.0
@@ -226,3 +227,46 @@ def _with_lag(docs, lag):
 def test_a_single_sweep_says_that_its_lag_is_not_known():
     (row,) = rows(sweeps(lag=0.0, n=1))
     assert "no sweep went back" in row["flags"]
+
+
+def wiggly(energy):
+    """The edge with six oxygen neighbours at 2.05 angstrom."""
+    path = scattering_path("Ni", "O")
+    k = np.sqrt(0.26246842 * np.maximum(energy - E0, 1e-3))
+    scattered = np.interp(k, path.k, path.amplitude) * np.exp(
+        1j * (2 * k * 2.05 + np.interp(k, path.k, path.phase))
+        - 2 * k**2 * 0.006
+        - 2 * 2.05 / np.interp(k, path.k, path.mean_free_path)
+    )
+    chi = 6 * 0.85 * scattered.imag / (k * 2.05**2) / (1 + np.exp(-(k - 2.5) * 6))
+    return absorbance(energy) + np.where(energy > E0, chi, 0.0)
+
+
+def test_neighbours_are_fitted_where_they_are_asked_for():
+    rng = np.random.default_rng(9)
+    k = np.arange(2.3, 13, 0.05)
+    energies = np.unique([*ENERGIES[ENERGIES < E0 + 20], *(E0 + k**2 / 0.26246842)])
+    points = []
+    for number, energy in enumerate(energies):
+        passed = np.exp(-wiggly(np.array([energy]))[0])
+        data = point_data(number, energy, rng=rng)
+        points.append(data | {"counters_it": rng.poisson(2e7 * passed) + 50.0})
+    shells = [{"neighbour": "O", "number": 5, "distance": 2.0}]
+    asked = {"k_range": [3, 12], "r_range": [1.0, 2.2], "edge_energy": E0, "shells": shells}
+    (row,) = rows(documents([points], reduction={"method": "xanes", "exafs": asked}))
+    # Row B14; without a foil the encoder's energies are believed, which are right here.
+    assert row["distance_O"] == pytest.approx(2.05, abs=0.01)
+    # The arctangent's tails make the step 3 % too small, which disorder and number share.
+    assert row["sigma_squared_O"] == pytest.approx(0.006, abs=1e-3)
+    assert row["peak_oxygen"] == pytest.approx(1.5, abs=0.15)
+    assert np.isfinite(row["chi"]).sum() > 200
+
+
+def test_exafs_that_cannot_be_had_is_a_flag_and_the_edge_stays_valid():
+    asked = {"k_range": [3, 12]}
+    docs = documents(
+        [spectrum(np.random.default_rng(1))], reduction={"method": "xanes", "exafs": asked}
+    )
+    (row,) = rows(docs)
+    assert row["valid"] == 1
+    assert "ends at k = 7." in row["flags"]
