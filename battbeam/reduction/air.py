@@ -74,6 +74,8 @@ def _fitted(sides: FloatArray, is_air: AnyArray, n_columns: int) -> FloatArray:
     found = np.full((n, design.shape[-1]), np.nan)
     for which in ((True, True), (True, False), (False, True)):
         frames = np.flatnonzero((is_air == np.array(which)[:, None]).all(axis=0))
+        if not len(frames):
+            continue
         used = np.array(which)
         # One side alone says nothing about a slope along the columns.
         terms = slice(None) if all(which) else slice(-1)

@@ -230,3 +230,8 @@ def absorbance(
         near = alive[np.argsort(np.abs(alive - column))[:2]]
         found[:, row, column] = found[:, row, near].mean(axis=-1)
     return found
+
+
+def opaque(values: AnyArray) -> float:
+    """Share of the pixels behind which too little light came to measure any more."""
+    return float(np.mean(values >= -np.log(2 * _LEAST_TRANSMISSION)))

@@ -1,0 +1,173 @@
+"""This file is where projections become spatial frequencies, and are asked what a turning sample can
+make of them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from battbeam.errors import ReductionError
+from battbeam.reduction.angles import coverage
+from battbeam.units import AnyArray, FloatArray
+
+# Frequencies in use, cycles a column: a quarter of a column needs no finer ones.
+_HIGHEST, _N_FREQUENCIES = 0.125, 64
+# Harmonics in use: no more than these, and no more than this share of the projections.
+_MOST_HARMONICS, _SHARE_OF_PROJECTIONS = 200, 0.8
+# Share of the window over which it falls off at either side.
+_TAPER = 0.15
+# Of the greatest mean absorbance: where the sample ends.
+_EDGE = 0.03
+# A sample that reaches the window's end may be so many times as wide.
+_WIDER = 3.0
+# How far out of the field an axis is looked for, in widths of it.
+_BEYOND = 0.25
+# Gauss-Newton steps.
+_N_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Harmonics:
+    """Projections as spatial frequencies, and what a turning sample can make of them.
+
+    Attributes:
+        values: Of each group, projection and frequency, shape (n_groups, n, n_frequencies).
+        frequency: Cycles a column, shape (n_frequencies,).
+        even: Orthonormal harmonics of even order, slow ones first, shape (n, n_harmonics).
+        odd: Likewise of odd order.
+        n_even: How many of them each frequency may have, shape (n_frequencies,).
+        n_odd: Likewise.
+    """
+
+    values: AnyArray
+    frequency: FloatArray
+    even: FloatArray
+    odd: FloatArray
+    n_even: FloatArray
+    n_odd: FloatArray
+
+    @classmethod
+    def of(cls, rows: FloatArray, omega: FloatArray, centre: float) -> "Harmonics":
+        """As seen through a window about a column.
+
+        Raises:
+            ReductionError: If nothing absorbs there.
+        """
+        n_columns = rows.shape[2]
+        column = np.arange(n_columns)
+        half = min(centre, n_columns - 1 - centre) + 0.5
+        window = _window((column - centre) / half)
+        mean = np.abs((rows * window).mean(axis=(0, 1)))
+        if not mean.max() > 0:
+            raise ReductionError("nothing absorbs: the rotation axis cannot be found")
+        radius = float(np.abs(column - centre)[mean > _EDGE * mean.max()].max()) + 1
+        if radius > (1 - _TAPER) * half:
+            radius = _WIDER * half
+        most = min(_MOST_HARMONICS, int(_SHARE_OF_PROJECTIONS * len(omega)))
+        highest = min(_HIGHEST, (most - 4) / (2 * np.pi * radius))
+        frequency = np.geomspace(0.5 / n_columns, max(highest, 1 / n_columns), _N_FREQUENCIES)
+        # A Bessel function of order m + 2 m^(1/3) + 2 at m is below 0.001.
+        reach = 2 * np.pi * frequency * radius
+        order = np.minimum(np.ceil(reach + 2 * np.cbrt(reach) + 2), most)
+        weight = np.sqrt(coverage(omega).weights)
+        even, odd = _orthonormal(omega, weight, int(order.max()))
+        kernel = np.exp(-2j * np.pi * np.outer(column, frequency))
+        # Slopes: of a sample wider than the field, values would show the window most of all. Those
+        # of a mirror image have the other sign, which the factor i takes back.
+        slopes = np.gradient(rows, axis=2) * window
+        values = 1j * weight[:, None] * (slopes @ kernel)
+        return cls(values, frequency, even, odd, 2 * (order // 2) + 1, 2 * ((order + 1) // 2))
+
+    def best_column(self, n_columns: int) -> tuple[float, float]:
+        """About which least is left over, and how far all frequencies agree on that, up to 1."""
+        reach = _BEYOND * n_columns
+        columns = np.arange(-reach, n_columns + reach, 0.25)
+        product = self._depends_on_column()
+        phase = np.exp(4j * np.pi * np.outer(columns, self.frequency))
+        held = (phase @ product).real
+        best = int(held.argmax())
+        return float(columns[best]), float(held[best] / np.abs(product).sum())
+
+    def _depends_on_column(self) -> AnyArray:
+        """What harmonics hold about column a is constant + Re(sum product exp(4 pi i k a))."""
+        squares = []
+        for basis, number in ((self.even, self.n_even), (self.odd, self.n_odd)):
+            x, y = (_held(basis, number, part) for part in (self.values.real, self.values.imag))
+            squares.append(
+                [(one * other).sum(axis=(0, 1)) for one, other in ((x, x), (y, y), (x, y))]
+            )
+        (even_xx, even_yy, even_xy), (odd_xx, odd_yy, odd_xy) = squares
+        along = (even_xx - even_yy - odd_xx + odd_yy) / 2
+        return np.asarray(along - 1j * (odd_xy - even_xy))
+
+    def fitted(
+        self, start: FloatArray, along: list[FloatArray], prior: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Shifts with which harmonics leave least, and their covariance, columns squared.
+
+        Args:
+            start: Of each shift, columns.
+            along: What each does to each projection, shape (n,) each.
+            prior: Weight of the start, 1 / columns squared.
+        """
+        shift, directions = start.copy(), np.stack(along)
+        known = np.diag(np.zeros(len(start)) if prior is None else prior)
+        n_groups, n, _ = self.values.shape
+        free = max(n_groups * float((2 * n - self.n_even - self.n_odd).sum()), 1.0)
+        for _ in range(_N_STEPS):
+            phase = 2 * np.pi * np.outer(shift @ directions, self.frequency)
+            turned = self.values * np.exp(1j * phase)
+            rest = self._left_over(turned)
+            # Slopes from what harmonics hold: those of the noise would say that all is known.
+            slopes = np.stack(
+                [
+                    _row(
+                        self._left_over(
+                            (turned - rest) * 2j * np.pi * np.outer(each, self.frequency)
+                        )
+                    )
+                    for each in directions
+                ]
+            )
+            variance = float(np.vdot(rest, rest).real) / free
+            normal = slopes @ slopes.T + variance * known
+            gradient = slopes @ _row(rest) + variance * known @ (shift - start)
+            shift = shift - np.linalg.lstsq(normal, gradient, rcond=1e-12)[0]
+        return shift, variance * np.linalg.pinv(normal, rcond=1e-12)
+
+    def _left_over(self, values: AnyArray) -> AnyArray:
+        """What harmonics cannot hold."""
+        x, y = values.real, values.imag
+        return np.asarray(
+            (x - self.even @ _held(self.even, self.n_even, x))
+            + 1j * (y - self.odd @ _held(self.odd, self.n_odd, y))
+        )
+
+
+def _row(values: AnyArray) -> FloatArray:
+    """Real and imaginary parts in one row."""
+    return np.concatenate([values.real.ravel(), values.imag.ravel()])
+
+
+def _held(basis: FloatArray, number: FloatArray, part: FloatArray) -> FloatArray:
+    """What each harmonic holds of it, those that a frequency may not have 0."""
+    return np.asarray((basis.T @ part) * (np.arange(basis.shape[1])[:, None] < number))
+
+
+def _window(place: FloatArray) -> FloatArray:
+    """1 inside of -1 to 1, falling off to 0 at both ends."""
+    inside = np.clip((1 - np.abs(place)) / _TAPER, 0, 1)
+    return np.asarray(0.5 - 0.5 * np.cos(np.pi * inside))
+
+
+def _orthonormal(omega: FloatArray, weight: FloatArray, most: int) -> tuple[FloatArray, FloatArray]:
+    """Even and odd harmonics up to an order, orthonormal over the weighted angles."""
+    angle = np.radians(omega)[:, None]
+    found = []
+    for orders in (np.arange(0, most + 1, 2), np.arange(1, most + 2, 2)):
+        waves = np.stack([np.cos(angle * orders), np.sin(angle * orders)], axis=-1)
+        waves = waves.reshape(len(omega), -1)
+        if orders[0] == 0:
+            waves = np.delete(waves, 1, axis=1)
+        found.append(np.linalg.qr(weight[:, None] * waves)[0])
+    return found[0], found[1]
