@@ -1,9 +1,12 @@
 import math
+import threading
 
 import numpy as np
 import pytest
+from bluesky.utils import RunEngineInterrupted
 
 from battbeam.devices import frame_flyer
+from battbeam.devices.frame_writer import wait_until
 from battbeam.errors import DeviceError, PreflightError
 from battbeam.experiment.camera_facts import CameraFacts
 from battbeam.experiment.description import SiteFacts
@@ -236,6 +239,100 @@ def test_a_failure_in_the_middle_puts_everything_back(fakes, engine, documents, 
     assert [signal.get() for signal in (cam.exposure, cam.n_images, cam.trigger_mode)] == before
     assert fakes.camera.hdf.capture.get() == 0
     assert documents.of("stop")[0]["exit_status"] == "fail"
+
+
+def paused_once(fakes, engine, *, after):
+    """Let a rotation hang with some frames taken, and pause there; turns to its end afterwards."""
+    turn, fly = fakes.rotation_stage.setpoint._put_func, fakes.fly_camera
+    collect, told = fly.collect_asset_docs, []
+    turns_for_ever(fakes)
+
+    def collected(index=None):
+        yield from collect(index)
+        if fly._flight.role == "projection" and not told:
+            fakes.camera.hdf.captured.sim_put(fly._first + after)
+            wait_until(lambda: fly.n_frames == after, timeout=5, what=lambda: "frames seen")
+            told.extend(collect(index))
+            yield from told
+            fakes.rotation_stage.setpoint.sim_set_putter(turn)
+            # Not here: this is the RunEngine's own thread.
+            threading.Thread(target=engine.request_pause, daemon=True).start()
+
+    fly.collect_asset_docs = collected
+    return told
+
+
+def test_a_pause_takes_the_rotation_again_into_a_new_file(fakes, engine, documents):
+    told = paused_once(fakes, engine, after=7)
+    with pytest.raises(RunEngineInterrupted):
+        engine(taken(fakes))
+    assert [doc["indices"]["stop"] for name, doc in told if name == "stream_datum"] == [7]
+    assert fakes.beam.shutter.position == 0
+    fakes.fly_camera.land()
+    assert fakes.rotation_stage.velocity.get() == 90.0
+    assert fakes.camera.hdf.capture.get() == 0
+    engine.resume()
+    primary = [
+        doc
+        for doc in documents.of("stream_datum")
+        if streams(documents)[doc["descriptor"]] == "primary"
+    ]
+    assert [doc["indices"] for doc in primary] == [
+        {"start": 0, "stop": 7},
+        {"start": 0, "stop": 19},
+    ]
+    # The second file's frames have the numbers of the first one's: the last of a number counts.
+    assert [doc["seq_nums"] for doc in primary] == [
+        {"start": 1, "stop": 8},
+        {"start": 1, "stop": 20},
+    ]
+    (event,) = (each for each in documents.events("trains") if each["role"] == "projection")
+    assert (event["n_frames"], event["first"], event["fault"]) == (19, 0, "")
+    assert documents.of("stop")[0]["exit_status"] == "success"
+    assert fakes.beam.shutter.position == 0
+
+
+def test_a_paused_tomogram_that_is_aborted_leaves_everything_safe(fakes, engine, documents):
+    fakes.rotation_stage.set(12.0)
+    paused_once(fakes, engine, after=7)
+    with pytest.raises(RunEngineInterrupted):
+        engine(taken(fakes))
+    engine.abort()
+    assert fakes.rotation_stage.position == 12.0
+    assert fakes.rotation_stage.velocity.get() == 90.0
+    assert fakes.camera.cam.trigger_mode.get() == 0
+    assert fakes.beam.shutter.position == 0
+    assert documents.of("stop")[0]["exit_status"] == "abort"
+
+
+def test_frames_are_told_of_while_the_stage_turns(fakes, engine, documents):
+    turn, fly = fakes.rotation_stage.setpoint._put_func, fakes.fly_camera
+    collect, seen = fly.collect_asset_docs, []
+    turns_for_ever(fakes)
+
+    def collected(index=None):
+        if fly._flight.role == "projection":
+            if len(seen) < 3:
+                fakes.camera.hdf.captured.sim_put(3 * len(seen))
+                wait_until(lambda: fly.n_frames == 3 * len(seen), timeout=5, what=lambda: "frames")
+                seen.append(fakes.rotation_stage.is_done.get())
+            else:
+                fakes.rotation_stage.setpoint.sim_set_putter(turn)
+                fakes.camera.hdf.captured.sim_put(19)
+                fakes.rotation_stage.readback.sim_put(fly._flight.train.end)
+                fakes.rotation_stage.is_done.sim_put(1)
+        return collect(index)
+
+    fly.collect_asset_docs = collected
+    engine(taken(fakes))
+    assert seen == [0, 0, 0]
+    primary = [
+        doc["indices"]
+        for doc in documents.of("stream_datum")
+        if streams(documents)[doc["descriptor"]] == "primary"
+    ]
+    assert primary[:2] == [{"start": 0, "stop": 3}, {"start": 3, "stop": 6}]
+    assert primary[-1]["stop"] == 19
 
 
 def test_a_beam_dump_in_a_rotation_flags_it_and_loses_no_frame(fakes, engine, documents):
