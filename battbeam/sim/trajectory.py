@@ -88,7 +88,9 @@ class Move:
         is_late = since > self.duration / 2
         gone = self._gone(np.where(is_late, self.duration - since, since))
         sign = self.direction
-        return np.where(is_late, self.target - sign * gone, self.origin + sign * gone)
+        way = np.where(is_late, self.target - sign * gone, self.origin + sign * gone)
+        # Times since the epoch are rounded; nobody waits for an axis beyond its end.
+        return np.where(time >= self.end, self.target, way)
 
     def _gone(self, since: FloatArray) -> FloatArray:
         """How far it came in the first half of its time."""

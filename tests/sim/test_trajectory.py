@@ -64,6 +64,12 @@ def test_a_position_off_its_way_is_refused():
         Move(begin=0.0, origin=0.0, target=1.0, velocity=1.0).time_at(2.0)
 
 
+def test_at_the_end_of_a_move_of_today_it_is_at_its_target():
+    for begin in 1_750_000_000.0 + np.linspace(0, 1, 50):
+        move = Move(float(begin), 13.7, 13.70001, velocity=5.0, acceleration_time=0.05)
+        assert move.position_at(move.end) == 13.70001
+
+
 def test_an_axis_that_stands_is_where_it_is():
     rest = Move.rest(3.0)
     assert rest.position_at(1e9) == 3.0
