@@ -25,6 +25,8 @@ from battbeam.sim.clock import ClockClient
 from battbeam.sim.detector import Detector
 from battbeam.sim.fluence import FluenceLedger
 from battbeam.sim.history import History, history_path
+from battbeam.sim.imaging_shots import ImagingCamera
+from battbeam.sim.imaging_station import ImagingStation
 from battbeam.sim.marker import MarkerWriter, marker_path
 from battbeam.sim.marker_line import MarkerLine
 from battbeam.sim.monochromator import D_SPACING, Monochromator, angle_at, energy_at
@@ -32,7 +34,7 @@ from battbeam.sim.motor import Motor
 from battbeam.sim.records import shown
 from battbeam.sim.scenario import Scenario
 from battbeam.sim.server import serve
-from battbeam.sim.shots import DARK_RATE, Camera, Shot
+from battbeam.sim.shots import DARK_RATE, DiffractionCamera, Pose, Shot
 from battbeam.sim.spectrometer import Spectrometer
 from battbeam.sim.spectroscopy_station import SpectroscopyStation
 from battbeam.sim.statistics import Statistics
@@ -139,7 +141,8 @@ class Beamline(PVGroup):  # type: ignore[misc]
         *,
         scenario: Scenario,
         clock: ClockClient,
-        camera: Camera,
+        camera: DiffractionCamera,
+        imaging_camera: ImagingCamera,
         beam_log: BeamLog,
         spectrometer: Spectrometer,
         markers: MarkerWriter,
@@ -184,14 +187,25 @@ class Beamline(PVGroup):  # type: ignore[misc]
         self.statistics = Statistics(f"{prefix}DET1:STATS1:")
         self.detector = Detector(
             f"{prefix}DET1:cam1:",
-            scenario=scenario,
+            settings=scenario.detector,
+            start=scenario.start,
+            rate=scenario.rate,
             camera=camera,
             clock=clock,
             writer=self.writer,
             executor=self.executor,
             preparer=self.preparer,
-            setup=self._setup,
+            pose=self._pose,
+            rotation=self.rotation,
             show_counters=self._show_counters,
+        )
+        self.imaging = ImagingStation(
+            prefix,
+            camera=imaging_camera,
+            rotation=self.rotation,
+            clock=clock,
+            executor=self.executor,
+            pose=self._pose,
         )
         self.spectroscopy = SpectroscopyStation(
             prefix,
@@ -210,7 +224,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
         axes = (self.x, self.y, self.rotation, self.bragg)
         groups = (self, *axes, self.writer, self.detector, self.statistics, self.marker)
         own = {name: record for group in groups for name, record in group.pvdb.items()}
-        return own | dict(self.spectroscopy.records)
+        return own | dict(self.spectroscopy.records) | dict(self.imaging.records)
 
     @property
     def energy(self) -> float:
@@ -222,8 +236,8 @@ class Beamline(PVGroup):  # type: ignore[misc]
         """eV."""
         return float(self.monochromator.energy(self.bragg.position))
 
-    def _setup(self) -> tuple[float, float, float]:
-        return self.x.position, self.y.position, self.true_energy
+    def _pose(self) -> Pose:
+        return Pose(self.x.position, self.y.position, self.true_energy, self.energy)
 
     def _count_photons(self) -> None:
         """Bring the ledger of fluence to now; while exposures run the detector does, and whoever
@@ -241,17 +255,19 @@ class Beamline(PVGroup):  # type: ignore[misc]
             await axis.prepare()
         await self.detector.prepare()
         await self.spectroscopy.prepare()
+        await self.imaging.prepare()
         await self._show_live()
 
     async def run(self) -> None:
         """Work out the first scenes, and keep the live values going."""
         loop = asyncio.get_running_loop()
-        for place in (self._setup(), (*self.scenario.standard_position, self.true_energy)):
-            loop.run_in_executor(self.preparer, self.camera.prepare, *place)
+        for x, y in ((self.x.position, self.y.position), self.scenario.standard_position):
+            loop.run_in_executor(self.preparer, self.camera.prepare, x, y, self.true_energy)
         while True:
             self._count_photons()
             await self._show_live()
             await self.spectroscopy.show()
+            await self.imaging.show()
             await self._beat()
             await asyncio.sleep(_LIVE_INTERVAL)
 
@@ -317,8 +333,11 @@ def main(directory: Path) -> None:
     ]
     ledger = FluenceLedger(scenario, beam_log=beam_log, histories=histories)
     truth = TruthWriter(directory / "sim" / "truth.jsonl")
-    camera = Camera(
+    camera = DiffractionCamera(
         scenario, clock=clock, histories=histories, ledger=ledger, beam_log=beam_log, truth=truth
+    )
+    imaging_camera = ImagingCamera(
+        scenario, clock=clock, histories=histories, beam_log=beam_log, truth=truth
     )
     spectrometer = Spectrometer(
         scenario, clock=clock, histories=histories, ledger=ledger, beam_log=beam_log, truth=truth
@@ -329,6 +348,7 @@ def main(directory: Path) -> None:
         scenario=scenario,
         clock=clock,
         camera=camera,
+        imaging_camera=imaging_camera,
         beam_log=beam_log,
         spectrometer=spectrometer,
         markers=MarkerWriter(marker_path(directory)),

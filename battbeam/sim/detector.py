@@ -1,38 +1,58 @@
-"""This file is where the simulated detector exposes: the ``cam1:`` records of areaDetector.
+"""This file is where a simulated camera exposes: the ``cam1:`` records of areaDetector.
 
 An exposure begins at the session clock's time when Acquire is put and lasts AcquireTime of that
-clock; the exposures of a train begin AcquirePeriod apart on absolute times. A frame is stamped at
-readout, which is ReadoutDelay wall seconds (times the clock's rate) after its exposure, by the clock
+clock; the exposures of a train begin AcquirePeriod apart on absolute times, or, with an External
+trigger, each at a pulse; a pulse that comes before the camera has read out is missed. A frame is
+stamped at readout, which is ReadoutDelay wall seconds (times the clock's rate) after its exposure, by the clock
 of the detector's computer. Acquire
 goes back to 0, and its put completes, once everything is written and counted.
 """
 
 import asyncio
-import itertools
+import math
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import Executor
-from typing import Any
+from contextlib import aclosing
+from typing import Any, Protocol
 
+import numpy as np
 from caproto import ChannelType, SkipWrite
 from caproto.server import PVGroup, pvproperty
 
 from battbeam.errors import BattbeamError
 from battbeam.experiment.clock import Clock
+from battbeam.sim import scenario
 from battbeam.sim.device_clock import DeviceClock
+from battbeam.sim.motor import Motor
 from battbeam.sim.records import choice, setting, shown, shown_text
-from battbeam.sim.scenario import Scenario
-from battbeam.sim.shots import Camera, Request, Shot
+from battbeam.sim.shots import Camera, Kept, Pose, Request, Shot, Turn
 from battbeam.sim.writer import EPICS_EPOCH, Writer
 
 #: Longest wall time between two looks at the clock, s: its rate may change meanwhile.
 _LONGEST_NAP, _SHORTEST_NAP = 0.05, 0.001
 _IMAGE_MODES = ("Single", "Multiple", "Continuous")
 
-#: Where the stage is (x, y in mm) and the true photon energy (eV).
-Setup = Callable[[], tuple[float, float, float]]
 #: Publishes the counters of a shot, with the stamp.
 ShowCounters = Callable[[Shot, float], Awaitable[None]]
+#: Writes a shot with its stamp (in the worker thread), now or later; what was written now.
+KeepShot = Callable[[Shot, float], Sequence[Kept]]
+
+
+class PulseSource(Protocol):
+    """What triggers a camera from outside."""
+
+    def listen(self) -> None:
+        """Forget the pulses so far."""
+        ...
+
+    async def next_pulse(self) -> float:
+        """Time of the next one on the session's clock, s, once it has come."""
+        ...
+
+    async def miss(self) -> None:
+        """The camera could not follow the latest one."""
+        ...
 
 
 async def _put_acquire(detector: "Detector", _instance: Any, value: Any) -> Any:
@@ -44,7 +64,24 @@ async def _put_acquire(detector: "Detector", _instance: Any, value: Any) -> Any:
 
 
 class Detector(PVGroup):  # type: ignore[misc]
-    """One camera."""
+    """One camera.
+
+    Args:
+        settings: What it is.
+        start: Of the session, s since the Unix epoch.
+        rate: Of the session's clock at the start.
+        camera: Takes its frames.
+        clock: The session's.
+        writer: Its HDF5 plugin.
+        executor: In which frames are taken, one at a time.
+        preparer: In which it is worked out what frames share.
+        pose: How everything that moves stands now.
+        rotation: Turns the sample, in session time.
+        show_counters: Publishes what was counted beside a frame.
+        keep: Writes a shot; by default to the writer, at once.
+        readout: s of session clock from the end of an exposure to the next one's earliest start.
+        pulses: That trigger it from outside, if any.
+    """
 
     PortName_RBV = shown("CAM", dtype=ChannelType.STRING)
     Manufacturer_RBV = shown("battbeam", dtype=ChannelType.STRING)
@@ -62,7 +99,7 @@ class Detector(PVGroup):  # type: ignore[misc]
     NumImages, NumImages_RBV = setting(1)
     NumExposures, NumExposures_RBV = setting(1)
     ImageMode, ImageMode_RBV = choice(*_IMAGE_MODES)
-    TriggerMode, TriggerMode_RBV = choice("Internal")
+    TriggerMode, TriggerMode_RBV = choice("Internal", "External")
     NumImagesCounter_RBV, NumExposuresCounter_RBV = shown(0), shown(0)
     ArrayCounter, ArrayCounter_RBV = setting(0)
     ArrayRate_RBV = shown(0.0)
@@ -100,28 +137,36 @@ class Detector(PVGroup):  # type: ignore[misc]
     def __init__(
         self,
         *args: Any,
-        scenario: Scenario,
+        settings: scenario.Detector | scenario.Imaging,
+        start: float,
+        rate: float,
         camera: Camera,
         clock: Clock,
         writer: Writer,
         executor: Executor,
         preparer: Executor,
-        setup: Setup,
+        pose: Callable[[], Pose],
+        rotation: Motor,
         show_counters: ShowCounters,
+        keep: KeepShot | None = None,
+        readout: float = 0.0,
+        pulses: PulseSource | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._scenario, self._camera, self._clock, self._writer = scenario, camera, clock, writer
+        self._settings, self._camera, self._clock, self._writer = settings, camera, clock, writer
         self._executor, self._preparer = executor, preparer
-        self._setup, self._show_counters = setup, show_counters
+        self._pose, self._rotation, self._show_counters = pose, rotation, show_counters
+        self._keep: KeepShot = keep or (lambda shot, stamp: (writer.keep(shot, stamp),))
+        self._readout, self._pulses = readout, pulses
         self._train: asyncio.Task[None] | None = None
         self._n_taken = 0
-        self.device_clock = DeviceClock.of_detector(scenario.detector, start=scenario.start)
-        self._rate = scenario.rate
+        self.device_clock = DeviceClock.of_detector(settings, start=start)
+        self._rate = rate
 
     async def prepare(self) -> None:
         """Fill in what does not change."""
-        detector = self._scenario.detector
+        detector = self._settings
         for record in (self.ArraySizeX_RBV, self.MaxSizeX_RBV, self.SizeX):
             await record.write(detector.n_columns)
         for record in (self.ArraySizeY_RBV, self.MaxSizeY_RBV, self.SizeY):
@@ -158,18 +203,19 @@ class Detector(PVGroup):  # type: ignore[misc]
         )
 
     async def _run_train(self, start: float) -> None:
-        exposure = float(self.AcquireTime.value)
-        period = max(float(self.AcquirePeriod.value), exposure)
-        n_frames, state, message = self._n_frames(), "Idle", "Idle"
+        state, message, n_taken = "Idle", "Idle", 0
         try:
             await self._show_busy(True)
             await self.DetectorState_RBV.write("Acquire")
             await self.NumImagesCounter_RBV.write(0)
             await self.StatusMessage_RBV.write("exposing")
-            for index in itertools.count() if n_frames is None else range(n_frames):
-                begin = start + index * period
-                await self._expose(begin, begin + exposure)
-                await self.NumImagesCounter_RBV.write(index + 1)
+            exposure, n_frames = float(self.AcquireTime.value), self._n_frames()
+            async with aclosing(self._begins(start, exposure)) as begins:
+                while n_frames is None or n_taken < n_frames:
+                    begin = await anext(begins)
+                    await self._expose(begin, begin + exposure)
+                    n_taken += 1
+                    await self.NumImagesCounter_RBV.write(n_taken)
         except asyncio.CancelledError:
             message = "aborted"
         except (BattbeamError, OSError, RuntimeError, ValueError) as error:
@@ -180,6 +226,26 @@ class Detector(PVGroup):  # type: ignore[misc]
         await self.DetectorState_RBV.write(state)
         await self._show_busy(False)
 
+    async def _begins(self, start: float, exposure: float) -> AsyncGenerator[float, None]:
+        """When each exposure of a train begins, session clock, s."""
+        if self.TriggerMode.value == "Internal":
+            period = max(float(self.AcquirePeriod.value), exposure + self._readout)
+            index = 0
+            while True:
+                yield start + index * period
+                index += 1
+        if self._pulses is None:
+            raise ValueError("no pulses come to this camera: TriggerMode External has no source")
+        ready = -math.inf
+        self._pulses.listen()
+        while True:
+            pulse = await self._pulses.next_pulse()
+            if pulse < ready:
+                await self._pulses.miss()
+                continue
+            ready = pulse + exposure + self._readout
+            yield pulse
+
     async def _show_busy(self, is_busy: bool) -> None:
         # Acquire last: it tells a client that everything else is there.
         await self.AcquireBusy.write("Acquiring" if is_busy else "Done")
@@ -188,16 +254,17 @@ class Detector(PVGroup):  # type: ignore[misc]
 
     async def _expose(self, start: float, end: float) -> None:
         await self._until(start)
-        x, y, energy = self._setup()
-        await self._in_worker(lambda: self._camera.ready(x, y, energy, self._preparer))
+        pose = self._pose()
+        await self._in_worker(
+            lambda: self._camera.ready(pose.x, pose.y, pose.energy, self._preparer)
+        )
         await self._until(end)
         number = self._n_taken + 1
-        readout = end + self._scenario.detector.readout_delay * self._rate
-        stamp = self.device_clock.at(readout)
-        request = Request(start, end, x, y, energy, number)
+        stamp = self.device_clock.at(end + self._settings.readout_delay * self._rate)
+        request = self._request(start, end, pose, number)
         work = asyncio.ensure_future(
             self._in_worker(
-                lambda: self._camera.take(request, lambda shot: self._writer.keep(shot, stamp))
+                lambda: self._camera.take(request, lambda shot: self._keep(shot, stamp))
             )
         )
         self._n_taken = number
@@ -211,6 +278,13 @@ class Detector(PVGroup):  # type: ignore[misc]
         await self._publish(work.result(), stamp)
         if cancelled:
             raise asyncio.CancelledError
+
+    def _request(self, start: float, end: float, pose: Pose, number: int) -> Request:
+        """Of an exposure that is over."""
+        first, last = self._rotation.position_at(np.array([start, end]))
+        reading = float(self._rotation.reading_at((start + end) / 2))
+        turn = Turn(float(first), float(last), reading)
+        return Request(start, end, pose.x, pose.y, pose.energy, number, pose.nominal_energy, turn)
 
     async def _publish(self, shot: Shot, stamp: float) -> None:
         await self._show_counters(shot, stamp)

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from battbeam.sim.scenario import Cycler, Detector
+from battbeam.sim.scenario import Cycler, Detector, Imaging
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class DeviceClock:
         )
 
     @classmethod
-    def of_detector(cls, settings: Detector, *, start: float) -> "DeviceClock":
-        """The clock that a scenario gives the computer of its detector."""
+    def of_detector(cls, settings: Detector | Imaging, *, start: float) -> "DeviceClock":
+        """The clock that a scenario gives the computer of one of its detectors."""
         return cls(start, settings.clock_offset, settings.clock_drift)
 
     def at(self, time: float) -> float:

@@ -17,8 +17,18 @@ import numpy.typing as npt
 DATASET = "/entry/data/data"
 ATTRIBUTES = "/entry/instrument/NDAttributes"
 #: Kept for each frame: its time (s since 1990-01-01 UTC, at readout), its number, and the
-#: beamline's values.
-FLOAT_ATTRIBUTES = ("NDArrayTimeStamp", "I0", "IT", "RingCurrent", "SampleX", "SampleY", "Shutter")
+#: beamline's values: Omega is the encoder's in the middle of the exposure, Energy the monochromator's.
+FLOAT_ATTRIBUTES = (
+    "NDArrayTimeStamp",
+    "I0",
+    "IT",
+    "RingCurrent",
+    "SampleX",
+    "SampleY",
+    "Shutter",
+    "Omega",
+    "Energy",
+)
 _ATTRIBUTE_CHUNK = 64
 
 

@@ -225,6 +225,11 @@ class ImagingModel:
             light = gaussian_filter(light, self.imaging.blur / _FWHM, mode="nearest", truncate=4)
         return np.asarray(light * self.response(view.age) * (self.imaging.photon_rate * seconds))
 
+    def photons_of_open_beam(self, view: View, seconds: float) -> float:
+        """What all pixels together should detect without a sample; see `photons`."""
+        light = (self.beam(view.age) * self.response(view.age)).sum()
+        return float(light * self.imaging.photon_rate * seconds)
+
     def counts(
         self, photons: FloatArray, *, duration: float, rng: np.random.Generator
     ) -> npt.NDArray[np.uint32]:

@@ -1,10 +1,13 @@
 """This file is where a frame is taken: the clock, the cell's history, the frame model and chance
 come together.
 
-It knows no Channel Access. Everything here may take a while and runs in one worker thread.
+Two cameras take frames: that of diffraction here, that of imaging in `battbeam.sim.imaging_shots`.
+Neither knows Channel Access. Everything here may take a while and runs in one worker thread.
 """
 
 import contextlib
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -37,6 +40,42 @@ class SessionClock(Protocol):
 
 
 @dataclass(frozen=True)
+class Pose:
+    """How everything that moves stands when an exposure begins.
+
+    Attributes:
+        x: Of the sample stage, mm.
+        y: mm.
+        energy: True photon energy, eV.
+        nominal_energy: What the monochromator says, eV.
+    """
+
+    x: float
+    y: float
+    energy: float
+    nominal_energy: float
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How the sample stood and turned in an exposure, degree.
+
+    Attributes:
+        start: At its beginning.
+        end: At its end.
+        reading: Of the encoder in its middle.
+    """
+
+    start: float
+    end: float
+    reading: float
+
+
+#: A sample of which nobody knows how it stands.
+UNKNOWN_TURN = Turn(math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True)
 class Request:
     """What is asked for.
 
@@ -47,6 +86,8 @@ class Request:
         y: mm.
         energy: True photon energy, eV.
         number: Unique id of the frame.
+        nominal_energy: What the monochromator says, eV.
+        turn: Of the sample.
     """
 
     start: float
@@ -55,6 +96,8 @@ class Request:
     y: float
     energy: float
     number: int
+    nominal_energy: float = math.nan
+    turn: Turn = UNKNOWN_TURN
 
 
 @dataclass(frozen=True)
@@ -80,8 +123,92 @@ class Shot:
     truth: dict[str, Any]
 
 
-class Camera:
-    """Takes frames of a scenario."""
+#: A shot that was written, the file and the index in it; no file and -1 where none was open.
+Kept = tuple[Shot, str, int]
+#: Has a shot written, at once or later; what was written now.
+Keep = Callable[[Shot], Sequence[Kept]]
+
+
+class Camera(ABC):
+    """Takes frames of a scenario.
+
+    Attributes:
+        scenario: What is simulated.
+        clock: The session's.
+        beam_log: What the beam has been.
+        truth: Where the truth about each frame that was written goes.
+        histories: Of the cells, the first one's first.
+        name: Of the camera: with it the clock is frozen.
+        freezes: Whether the clock stands while a frame is worked out.
+    """
+
+    name: str
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        clock: SessionClock,
+        histories: Sequence[History],
+        beam_log: BeamLog,
+        truth: TruthWriter,
+        freezes: bool,
+    ) -> None:
+        self.scenario, self.clock, self.beam_log, self.truth = scenario, clock, beam_log, truth
+        self.histories, self.freezes = histories, freezes
+
+    @abstractmethod
+    def cell_in_beam(self, request: Request) -> int:
+        """Number of the cell whose state a frame shows; 0 without one."""
+
+    @abstractmethod
+    def expose(self, request: Request) -> Shot:
+        """The frame of an exposure; the same request gives the same counts."""
+
+    @abstractmethod
+    def ready(self, x: float, y: float, energy: float, preparer: Executor) -> None:
+        """Have worked out what frames at a place and an energy share."""
+
+    def take(self, request: Request, keep: Keep) -> Shot:
+        """Take the frame of an exposure that is over, and have it kept while the clock stands.
+
+        Args:
+            request: What to expose.
+            keep: Has the shot written.
+
+        Raises:
+            ProcessError: If the cell's history does not come to the end of the exposure.
+        """
+        if cell := self.cell_in_beam(request):
+            self.histories[cell - 1].wait(request.end)
+        with self.clock.frozen(self.name) if self.freezes else contextlib.nullcontext():
+            shot = self.expose(request)
+            for written, file, index in keep(shot):
+                place = {"file": file, "index": index, "unique_id": written.request.number}
+                self.truth.add(place | written.truth)
+            return shot
+
+    def counters(
+        self, request: Request, photons: float, transmission: float, rng: np.random.Generator
+    ) -> tuple[float, float]:
+        """Counts before and behind the sample in an exposure.
+
+        Args:
+            request: Of the exposure.
+            photons: On the sample.
+            transmission: Of what is in the beam.
+            rng: Chance.
+        """
+        beam, dark = self.scenario.beam, DARK_RATE * (request.end - request.start)
+        i0 = rng.poisson(photons * beam.i0_efficiency + dark)
+        behind = photons * transmission * beam.transmission_efficiency
+        return float(i0), float(rng.poisson(behind + dark))
+
+
+class DiffractionCamera(Camera):
+    """Takes the frames of diffraction."""
+
+    name = "detector"
 
     def __init__(
         self,
@@ -94,10 +221,16 @@ class Camera:
         truth: TruthWriter,
     ) -> None:
         """A camera; ``histories`` are those of the cells, the first one's first."""
-        self.scenario, self.clock, self.beam_log, self.truth = scenario, clock, beam_log, truth
+        super().__init__(
+            scenario,
+            clock=clock,
+            histories=histories,
+            beam_log=beam_log,
+            truth=truth,
+            freezes=scenario.detector.compute_freezes_clock,
+        )
         self.model = FrameModel(scenario)
         self.ledger = ledger
-        self._histories = histories
 
     def prepare(self, x: float, y: float, energy: float) -> None:
         """Work out what frames at a place and an energy share; seconds, once, in its own thread."""
@@ -107,33 +240,12 @@ class Camera:
         """Have that worked out, if it is not yet, while the clock stands: no detector takes so long."""
         if self.model.is_prepared(x, y, energy):
             return
-        freezes = self.scenario.detector.compute_freezes_clock
-        with self.clock.frozen("detector") if freezes else contextlib.nullcontext():
+        with self.clock.frozen(self.name) if self.freezes else contextlib.nullcontext():
             preparer.submit(self.prepare, x, y, energy).result()
 
-    def take(self, request: Request, keep: Callable[[Shot], tuple[str, int]]) -> Shot:
-        """Take the frame of an exposure that is over, and have it kept while the clock stands.
-
-        Args:
-            request: What to expose.
-            keep: Writes the shot to a file; answers the file and the index in it.
-
-        Raises:
-            ProcessError: If the cell's history does not come to the end of the exposure.
-        """
-        if cell := self.model.place(request.x, request.y).cell:
-            self._histories[cell - 1].wait(request.end)
-        if not self.scenario.detector.compute_freezes_clock:
-            return self._take(request, keep)
-        with self.clock.frozen("detector"):
-            return self._take(request, keep)
-
-    def _take(self, request: Request, keep: Callable[[Shot], tuple[str, int]]) -> Shot:
-        shot = self.expose(request)
-        file, index = keep(shot)
-        place = {"file": file, "index": index, "unique_id": request.number}
-        self.truth.add(place | shot.truth)
-        return shot
+    def cell_in_beam(self, request: Request) -> int:
+        """Number of the cell that the beam meets; 0 without one."""
+        return self.model.place(request.x, request.y).cell
 
     def expose(self, request: Request) -> Shot:
         """The frame of an exposure; the same request gives the same counts."""
@@ -149,14 +261,16 @@ class Camera:
         self.ledger.advance(request.start, request.x, request.y)
         expected = self.model.expected(
             exposure,
-            lambda times: self._histories[place.cell - 1].at(times).lithium_content,
+            lambda times: self.histories[place.cell - 1].at(times).lithium_content,
             damage=self.ledger.damage(place),
         )
         self.ledger.advance(request.end, request.x, request.y)
         rng = np.random.default_rng([self.scenario.seed, request.number])
         detector = self.scenario.detector
         frame = counts(expected.photons, duration=exposure.duration, detector=detector, rng=rng)
-        i0, transmitted = self._counters(exposure, expected, rng)
+        i0, transmitted = self.counters(
+            request, exposure.instants.total, expected.transmission, rng
+        )
         truth = self._truth(exposure, expected) | {
             "counts": int(frame.sum(dtype=np.int64)),
             "saturated": int(np.count_nonzero(frame >= detector.saturation)),
@@ -164,21 +278,12 @@ class Camera:
         ring, state = self.beam_log.ring_current(request.end), self.beam_log.state_at(request.end)
         return Shot(request, frame, i0, transmitted, ring, state.is_open, truth)
 
-    def _counters(
-        self, exposure: Exposure, expected: ExpectedFrame, rng: np.random.Generator
-    ) -> tuple[float, float]:
-        beam, photons = self.scenario.beam, exposure.instants.total
-        dark = DARK_RATE * exposure.duration
-        i0 = rng.poisson(photons * beam.i0_efficiency + dark)
-        behind = photons * expected.transmission * beam.transmission_efficiency
-        return float(i0), float(rng.poisson(behind + dark))
-
     def _truth(self, exposure: Exposure, expected: ExpectedFrame) -> dict[str, Any]:
         state, cell = None, expected.place.cell
         if expected.in_beam == "cell":
             middle = (exposure.start + exposure.end) / 2
             times = np.array([exposure.start, middle, exposure.end])
-            state = self._histories[cell - 1].at(times)
+            state = self.histories[cell - 1].at(times)
         line = frame_truth(exposure, expected, self.scenario, state)
         return line | {"fluence": self.ledger.largest(expected.place)}
 

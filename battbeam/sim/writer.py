@@ -14,7 +14,7 @@ from caproto.server import PVGroup, pvproperty
 
 from battbeam.sim.frame_file import FrameFile
 from battbeam.sim.records import as_text, choice, follow, setting, shown, shown_text, text
-from battbeam.sim.shots import Shot
+from battbeam.sim.shots import Kept, Shot
 
 #: Seconds from 1970 to 1990, where areaDetector's stamps start.
 EPICS_EPOCH = 631_152_000.0
@@ -164,14 +164,14 @@ class Writer(PVGroup):  # type: ignore[misc]
         except (TypeError, ValueError):
             return f"{parts[0]}{parts[1]}_{parts[2]:06d}.h5"
 
-    def keep(self, shot: Shot, stamp: float) -> tuple[str, int]:
-        """Write a shot (in the worker thread); the file and the index in it, or no file and -1.
+    def keep(self, shot: Shot, stamp: float) -> Kept:
+        """Write a shot (in the worker thread).
 
         Raises:
             OSError: If the disk takes no more.
         """
         if self._file is None or self.EnableCallbacks.value != "Enable":
-            return "", -1
+            return shot, "", -1
         attributes = {
             "NDArrayTimeStamp": stamp - EPICS_EPOCH,
             "NDArrayUniqueId": shot.request.number,
@@ -181,9 +181,11 @@ class Writer(PVGroup):  # type: ignore[misc]
             "SampleX": shot.request.x,
             "SampleY": shot.request.y,
             "Shutter": float(shot.is_open),
+            "Omega": shot.request.turn.reading,
+            "Energy": shot.request.nominal_energy,
         }
         index = self._file.add(shot.frame, attributes)
-        return str(self._file.path), index
+        return shot, str(self._file.path), index
 
     async def kept(self, number: int, stamp: float) -> None:
         """Show what was written last, and close the file when it holds what was asked for."""

@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
@@ -10,9 +9,10 @@ import pytest
 
 from battbeam.sim.detector import Detector
 from battbeam.sim.frame_file import ATTRIBUTES, DATASET, FLOAT_ATTRIBUTES, FrameFile
+from battbeam.sim.motor import Motor
 from battbeam.sim.scenario import Detector as ScenarioDetector
 from battbeam.sim.scenario import Scenario
-from battbeam.sim.shots import Camera, Request, Shot
+from battbeam.sim.shots import Camera, Keep, Pose, Request, Shot
 from battbeam.sim.writer import Writer
 
 
@@ -72,7 +72,7 @@ class BlankCamera:
     def ready(self, x: float, y: float, energy: float, preparer: Executor) -> None:
         pass
 
-    def take(self, request: Request, keep: Callable[[Shot], tuple[str, int]]) -> Shot:
+    def take(self, request: Request, keep: Keep) -> Shot:
         frame = np.zeros((8, 8), dtype=np.uint32)
         shot = Shot(request, frame, 1.0, 2.0, 100.0, True, {})
         keep(shot)
@@ -85,16 +85,19 @@ async def no_counters(_shot: Shot, _stamp: float) -> None:
 
 def detector_of(executor: Executor) -> Detector:
     scenario = Scenario(detector=ScenarioDetector(n_rows=16, n_columns=16))
-    writer = Writer("T:HDF1:", executor=executor, shape=(8, 8))
+    writer, clock = Writer("T:HDF1:", executor=executor, shape=(8, 8)), RunningClock()
     return Detector(
         "T:cam1:",
-        scenario=scenario,
+        settings=scenario.detector,
+        start=scenario.start,
+        rate=scenario.rate,
         camera=cast(Camera, BlankCamera()),
-        clock=RunningClock(),
+        clock=clock,
         writer=writer,
         executor=executor,
         preparer=executor,
-        setup=lambda: (0.0, 0.0, 22163.0),
+        pose=lambda: Pose(0.0, 0.0, 22163.0, 22160.0),
+        rotation=Motor("T:ROT", units="deg", limits=(-360, 360), velocity=1.0, clock=clock),
         show_counters=no_counters,
     )
 
