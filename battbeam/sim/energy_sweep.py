@@ -21,14 +21,12 @@ from battbeam.sim.count_request import Reading, Request
 from battbeam.sim.monochromator import angle_at
 from battbeam.sim.motor import Motor
 from battbeam.sim.records import shown
-from battbeam.sim.scaler import Ask, Take, until
+from battbeam.sim.scaler import FAULT_LENGTH, Ask, Take, until
 from battbeam.sim.trajectory import Move
 from battbeam.units import FloatArray
 
 #: Samples that one sweep can hold.
 MOST_SAMPLES = 4000
-#: Characters of an EPICS string.
-_FAULT_LENGTH = 39
 #: s at constant speed before the first gate and behind the last.
 _SETTLING = 0.05
 
@@ -190,7 +188,7 @@ class EnergySweep(PVGroup):  # type: ignore[misc]
             fault = "aborted"
         except (BattbeamError, OSError, RuntimeError, ValueError) as error:
             fault = str(error)
-        await self.Fault.write(fault[:_FAULT_LENGTH])
+        await self.Fault.write(fault[:FAULT_LENGTH])
         await self.Go.write("Done", verify_value=False)
 
     async def _move(self, sweep: Sweep) -> Request:

@@ -21,10 +21,12 @@ from battbeam.units import FloatArray
 
 #: Longest and shortest wall time between two looks at the clock, s.
 _LONGEST_NAP, _SHORTEST_NAP = 0.05, 0.0005
+#: Characters of an EPICS string.
+FAULT_LENGTH = 39
 #: Shortest count, s.
 SHORTEST_COUNT = 1e-3
 
-#: Counts in gates that are over, of the beamline as it is; (kind, number, edges, lag) to a reading.
+#: What was counted in gates that are over.
 Take = Callable[[Request], Awaitable[Reading]]
 #: The beamline as it is now, asked for gates with these edges under this number.
 Ask = Callable[[int, FloatArray], Request]
@@ -107,7 +109,7 @@ class Scaler(PVGroup):  # type: ignore[misc]
         except (BattbeamError, OSError, RuntimeError, ValueError) as error:
             # A real scaler goes on serving after a fault; so does this one.
             fault = str(error)
-        await self.Fault.write(fault[:_FAULT_LENGTH])
+        await self.Fault.write(fault[:FAULT_LENGTH])
         await self.Count.write("Done", verify_value=False)
 
     async def _publish(self, reading: Reading, request: Request) -> None:
@@ -125,7 +127,3 @@ class Scaler(PVGroup):  # type: ignore[misc]
         await self.Elapsed.write(request.end - request.start, timestamp=stamp)
         await self.Stamp.write(stamp, timestamp=stamp)
         await self.Number.write(request.number, timestamp=stamp)
-
-
-#: Characters of an EPICS string.
-_FAULT_LENGTH = 39
