@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from battbeam.callbacks.live_run import Document, LiveRun, reduced
+from battbeam.callbacks.live_tomography import LiveTomography
 from battbeam.callbacks.live_xanes import LiveXanes
 from battbeam.callbacks.live_xrd import LiveXrd
 from battbeam.callbacks.reduced_run import Publish
@@ -12,7 +13,7 @@ from battbeam.callbacks.reducers import CellLogs, Reducers
 from battbeam.errors import ReductionError
 
 #: What reduces, by technique.
-METHODS: tuple[type[LiveRun[Any]], ...] = (LiveXrd, LiveXanes)
+METHODS: tuple[type[LiveRun[Any]], ...] = (LiveXrd, LiveXanes, LiveTomography)
 
 
 class LiveRuns:
@@ -27,6 +28,7 @@ class LiveRuns:
         logs = CellLogs()
         self._shared: Mapping[type[LiveRun[Any]], Mapping[str, Any]] = {
             LiveXrd: {"make_reducer": Reducers()},
+            LiveTomography: {"volumes": volumes},
         }
         self._cell_logs = lambda path: logs(guard_log or path)
 

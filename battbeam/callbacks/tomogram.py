@@ -157,30 +157,25 @@ class ImagingRun:
         middle = middle_of_exposure(stamp=stamp, readout_delay=delay, exposure=self.exposure)
         return frame.clock.session_time(middle)
 
-    def projections(self, frames: Sequence[RawFrame]) -> tuple[Projections, Stack]:
-        """Projections with the darks and flats of the run, or of the earlier one that it names.
+    def projections(self, stack: Stack) -> Projections:
+        """A stack with the darks and flats of the run, or of the earlier one that it names.
 
         Raises:
-            ReductionError: If darks or flats cannot be read.
-            OSError: If pixels are missing.
+            ReductionError: If darks or flats cannot be read, or do not fit.
         """
-        stack = self.stack(frames)
         flats, flat_time = self._field("flat")
         darks, _ = self._field("dark")
         said = self.start.get("tomography") or self.start.get("radiography") or {}
         omega = np.where([bool(fault) for fault in stack.faults], np.nan, stack.omega)
-        return (
-            Projections(
-                counts=stack.counts,
-                omega=omega,
-                time=stack.time,
-                flats=flats,
-                flat_time=flat_time,
-                darks=darks,
-                pixel_size=float(said.get("pixel_size", math.nan)),
-                energy=float(said.get("energy") or math.nan),
-            ),
-            stack,
+        return Projections(
+            counts=stack.counts,
+            omega=omega,
+            time=stack.time,
+            flats=flats,
+            flat_time=flat_time,
+            darks=darks,
+            pixel_size=float(said.get("pixel_size", math.nan)),
+            energy=float(said.get("energy") or math.nan),
         )
 
     def _field(self, role: str) -> tuple[AnyArray, FloatArray]:

@@ -1,0 +1,187 @@
+"""Projections become volumes, live as afterwards; what is missing is told, never made up."""
+
+import h5py
+import numpy as np
+import pytest
+
+from battbeam.callbacks.frames import ATTRIBUTES, EPICS_EPOCH
+from battbeam.callbacks.live_run import reduced
+from battbeam.callbacks.live_tomography import LiveTomography
+
+N_ROWS, N_COLUMNS, N, PIXEL = 4, 64, 90, 0.01
+#: A disc of radius 12 pixels, 5 pixels from the axis, of 2 / mm; the axis at 33.3.
+RADIUS, AWAY, MU, AXIS = 12.0, 5.0, 2.0, 33.3
+START = 1000.0
+
+
+def chord(omega):
+    """Pixels of the disc's path at each column, averaged over nine places in a column."""
+    middle = AXIS + AWAY * np.cos(np.radians(omega))
+    fine = (np.arange(N_COLUMNS * 9) + 0.5) / 9 - 0.5
+    path = 2 * np.sqrt(np.clip(RADIUS**2 - (fine - middle) ** 2, 0, None))
+    return path.reshape(N_COLUMNS, 9).mean(axis=1)
+
+
+def write(path, frames, omegas, *, first_time, i0=1000.0, lost=()):
+    with h5py.File(path, "w") as file:
+        file["/entry/data/data"] = np.asarray(frames, dtype=np.uint32)
+        n = len(frames)
+        values = {
+            "NDArrayTimeStamp": first_time + np.arange(n) + 0.5 - EPICS_EPOCH,
+            "Omega": np.asarray(omegas, dtype=float),
+            "I0": np.where(np.isin(np.arange(n), lost), 0.0, i0),
+            "RingCurrent": np.full(n, 100.0),
+            "Shutter": np.ones(n),
+        }
+        for name, value in values.items():
+            file[f"{ATTRIBUTES}/{name}"] = value
+
+
+class Recorded:
+    """Documents of a fly tomogram, whose frames lie in files."""
+
+    def __init__(self, directory, *, seed=1, flats=True, lost=(), n=N):
+        rng = np.random.default_rng(seed)
+        flat = 5000 * (1 + 0.1 * rng.random((N_ROWS, N_COLUMNS)))
+        dark = 20.0
+        omegas = np.arange(n) * 180 / N
+        seen = [rng.poisson(flat * np.exp(-MU * PIXEL * chord(omega)) + dark) for omega in omegas]
+        for k in lost:
+            seen[k] = rng.poisson(np.full_like(flat, dark))
+        files = {
+            "dark": (rng.poisson(dark, (10, N_ROWS, N_COLUMNS)), np.full(10, np.nan), START - 40),
+            "flat": (
+                rng.poisson(flat + dark, (10, N_ROWS, N_COLUMNS)),
+                np.full(10, np.nan),
+                START - 20,
+            ),
+            "primary": (np.array(seen), omegas, START),
+        }
+        if not flats:
+            del files["flat"]
+        self.documents = [("start", self.start())]
+        for name, (frames, angles, time) in files.items():
+            path = directory / f"{name}.h5"
+            write(path, frames, angles, first_time=time, lost=lost if name == "primary" else ())
+            self._stream(name, path, len(frames))
+        self.documents.append(("stop", {"time": 2000.0, "exit_status": "success", "reason": ""}))
+
+    def start(self):
+        return {
+            "uid": "raw",
+            "time": 900.0,
+            "exposure": 1.0,
+            "tomography": {"pixel_size": PIXEL, "energy": 20000.0, "n_projections": N},
+            "fields": {"dark": {"at": ["start"]}, "flat": {"at": ["start"]}},
+            "reduction": {"method": "tomography", "ring_width": 0},
+        }
+
+    def _stream(self, name, path, n):
+        image = {"external": "STREAM:", "shape": [N_ROWS, N_COLUMNS]}
+        descriptor = {
+            "uid": name,
+            "name": name,
+            "data_keys": {"camera_image": image},
+            "configuration": {},
+        }
+        resource = {
+            "uid": f"file of {name}",
+            "data_key": "camera_image",
+            "mimetype": "application/x-hdf5",
+            "uri": f"file://localhost{path}",
+            "parameters": {"dataset": "/entry/data/data"},
+        }
+        self.documents += [("descriptor", descriptor), ("stream_resource", resource)]
+        for first in range(0, n, 10):
+            stop = min(first + 10, n)
+            datum = {
+                "descriptor": name,
+                "stream_resource": f"file of {name}",
+                "indices": {"start": first, "stop": stop},
+                "seq_nums": {"start": first + 1, "stop": stop + 1},
+            }
+            self.documents.append(("stream_datum", datum))
+
+
+def again(recorded, volumes):
+    return reduced(lambda publish: LiveTomography(publish, volumes=volumes), recorded.documents)
+
+
+def rows(documents, stream="primary"):
+    of = {doc["uid"]: doc["name"] for name, doc in documents if name == "descriptor"}
+    return [
+        doc["data"]
+        for name, doc in documents
+        if name == "event" and of[doc["descriptor"]] == stream
+    ]
+
+
+def volume(documents):
+    uri = next(
+        doc["uri"]
+        for name, doc in documents
+        if name == "stream_resource" and doc["data_key"] == "volume" and "/volume_" in doc["uri"]
+    )
+    with h5py.File(uri.removeprefix("file://localhost")) as file:
+        return file["volume"][0]
+
+
+def test_a_flown_tomogram_becomes_a_volume_of_the_disc(tmp_path):
+    documents = again(Recorded(tmp_path), tmp_path / "volumes")
+    (row,) = rows(documents)
+    assert row["valid"] == 1, row["invalid_reason"]
+    assert row["axis"] == pytest.approx(AXIS, abs=0.25)
+    assert row["n_projections"] == N
+    assert (row["time_start"], row["time_end"]) == (START - 0.5, START + N - 0.5)
+    found = volume(documents)
+    assert found.shape == (N_ROWS, N_COLUMNS, N_COLUMNS)
+    inside = found[:, 30:34, 34:40]
+    # 24 pixels of path at 5000 counts: noise of some 5 % a voxel, 96 voxels
+    assert inside.mean() == pytest.approx(MU, rel=0.03)
+
+
+def test_previews_come_before_the_volume_and_are_the_same_afterwards(tmp_path):
+    recorded = Recorded(tmp_path)
+    found = []
+    live = LiveTomography(lambda *each: found.append(each), volumes=tmp_path / "volumes")
+    for name, doc in recorded.documents:
+        live(name, doc, wall=0.0)
+        live.poll(wall=0.0)
+    previews = rows(found, "preview")
+    assert [row["n_projections"] for row in previews] == [22, 45, 67]
+    assert [n for n, _ in found] == [n for n, _ in again(recorded, tmp_path / "volumes")]
+    assert rows(found) == rows(again(recorded, tmp_path / "volumes"))
+
+
+def test_every_projection_says_when_it_was_taken_and_at_which_angle(tmp_path):
+    found = rows(again(Recorded(tmp_path), tmp_path / "volumes"), "projection")
+    assert len(found) == N
+    assert found[10]["omega"] == pytest.approx(20.0)
+    assert found[10]["time_start"] == START + 9.5
+
+
+def test_a_loss_of_beam_in_the_middle_gives_a_flagged_partial_volume(tmp_path):
+    recorded = Recorded(tmp_path, lost=tuple(range(40, 60)))
+    documents = again(recorded, tmp_path / "volumes")
+    (row,) = rows(documents)
+    assert row["valid"] == 0
+    assert row["partial"] == 1
+    assert row["n_left_out"] == 20
+    assert "of 180 degree have no projection" in row["invalid_reason"]
+    assert np.isfinite(volume(documents)).all()
+    lost = rows(documents, "projection")[45]
+    assert "no beam: I0" in lost["invalid_reason"]
+
+
+def test_a_tomogram_without_flats_is_refused_and_nothing_is_made_up(tmp_path):
+    documents = again(Recorded(tmp_path, flats=False), tmp_path / "volumes")
+    (row,) = rows(documents)
+    assert row["valid"] == 0
+    assert "no flats" in row["invalid_reason"]
+    assert np.isnan(volume(documents)).all()
+
+
+def test_a_rotation_that_broke_off_is_partial(tmp_path):
+    (row,) = rows(again(Recorded(tmp_path, n=50), tmp_path / "volumes"))
+    assert (row["valid"], row["partial"]) == (0, 1)
+    assert "50 of 90 projections came" in row["invalid_reason"]
