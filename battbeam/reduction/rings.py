@@ -6,11 +6,11 @@ from scipy.signal import savgol_filter
 
 from battbeam.units import AnyArray
 
-# What exceeds this many robust standard deviations of all stripes is no ring if the rows beside it
-# show it too: the edge of something round in the middle of the axis.
+# What neighbouring rows have in common is no ring where it exceeds so many robust standard deviations
+# of all that they have in common: the edge of something round in the middle of the axis.
 _OUTSTANDING = 4.0
 # Rows over which that is asked.
-_ROWS = 9
+_ROWS = 21
 # Median absolute deviation to standard deviation.
 _ROBUST = 1.4826
 
@@ -30,7 +30,7 @@ def stripes(absorbance: AnyArray, *, width: int) -> AnyArray:
     width = min(width, (mean.shape[1] - 1) // 2 * 2 + 1)
     rough = mean - savgol_filter(mean, width, 2, axis=1)
     common = median_filter(rough, size=(min(_ROWS, len(rough)), 1))
-    typical = _ROBUST * np.median(np.abs(rough))
+    typical = _ROBUST * np.median(np.abs(common))
     kept = np.where(np.abs(common) > _OUTSTANDING * typical, common, 0.0)
     return np.asarray(rough - kept)
 

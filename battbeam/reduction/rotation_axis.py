@@ -29,6 +29,8 @@ _LEAST_AGREEMENT = 0.88
 # Share of the variance of motion along x that another axis explains, from which on the two cannot
 # be told apart: 0.82 over a whole turn, 0.97 and more in one sweep over half a turn.
 _MOST_EXPLAINED = 0.93
+# Rows from which on motion along the axis can be seen, and steps of a row in which it is looked for.
+_LEAST_ROWS, _FINER = 5, 16
 # Windows about the axis, which are enough once it moves less than that, columns.
 _N_WINDOWS, _SETTLED = 8, 0.02
 
@@ -139,23 +141,26 @@ def find_motion(
 
 
 def _along_the_axis(absorbance: AnyArray, part: FloatArray) -> tuple[float, float]:
+    """How far what each row absorbs in sum moved up, rows, and the standard deviation of that."""
     mass = absorbance.sum(axis=2, dtype=np.float64)
-    if mass.shape[1] < 3:
-        return np.nan, np.inf
-    usual = mass.mean(axis=0)
-    slope = np.gradient(usual)
-    # What a change of intensity and its gradient look like is not taken for motion.
-    beside = np.stack([usual, np.ones(len(usual)), slope])
-    design = beside.T
-    found = np.linalg.lstsq(design, (mass - usual).T, rcond=1e-9)[0]
-    shift = -found[2]
-    if not np.ptp(slope) > 0 or not np.ptp(part) > 0:
-        return np.nan, np.inf
+    n, n_rows = mass.shape
+    slopes = np.gradient(mass, axis=1) if n_rows > _LEAST_ROWS else np.zeros_like(mass)
+    usual = slopes.mean(axis=0)
     centred = part - part.mean()
+    if not (usual @ usual > 0 and centred @ centred > 0):
+        return np.nan, np.inf
+    # The shift at which slopes look most like the usual ones, each row's between its neighbours'.
+    spectrum = np.fft.rfft(slopes, 2 * n_rows, axis=1) * np.fft.rfft(usual, 2 * n_rows).conj()
+    likeness = np.fft.irfft(spectrum, _FINER * 2 * n_rows, axis=1)
+    reach = _FINER * n_rows // 2
+    near = np.concatenate([likeness[:, -reach:], likeness[:, : reach + 1]], axis=1)
+    shift = (near.argmax(axis=1) - reach) / _FINER
     speed = float(centred @ shift / (centred @ centred))
     rest = shift - shift.mean() - speed * centred
-    error = float(np.sqrt(rest @ rest / max(len(part) - 2, 1) / (centred @ centred)))
-    return speed, error
+    # A sample that looks the same at any height scatters by what its noise looks like.
+    noise = np.diff(mass, axis=0).var() / 2
+    variance = max(rest @ rest / max(n - 2, 1), 2 * noise / (usual @ usual), 1 / _FINER**2)
+    return speed, float(np.sqrt(variance / (centred @ centred)))
 
 
 def _grouped(absorbance: AnyArray) -> FloatArray:

@@ -140,7 +140,8 @@ class TomographyReducer:
         air = levelled(raw, width=options.air_width)
         values = _binned(air.absorbance, binning)
         metrics["beam_drift"] = air.drift
-        if options.ring_width:
+        # What is left of rings in binned pixels is not worth the detail that their removal costs.
+        if options.ring_width and binning == 1:
             rings = stripes(values, width=options.ring_width)
             values = values - rings.astype(np.float32)
             metrics["ring_level"] = float(rings.std())

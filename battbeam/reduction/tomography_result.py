@@ -40,7 +40,7 @@ class TomographyOptions:
     method: Literal["nufft", "fbp"] = "nufft"
     window: Literal["ramp", "hann"] = "ramp"
     axis: float | None = None
-    ring_width: int = 31
+    ring_width: int = 15
     air_width: int = 8
     propagation_distance: float | None = None
     delta_over_beta: float | None = None

@@ -37,6 +37,7 @@ class Scan:
     offset: float = 3.3
     photons: float = 2e4
     motion: tuple[float, float] = (0.0, 0.0)
+    rise: float = 0.0
     blur: float = 0.0
     gain_spread: float = 0.0
     beam: np.ndarray | None = None
@@ -66,8 +67,17 @@ class Scan:
                 z = disc.z + self.motion[1] * PIXEL * part
                 middle = self.axis * PIXEL + x * np.cos(angle) + z * np.sin(angle)
                 transmitted.append(chords(middle, disc, self.n_columns))
-            total[:, disc.first : disc.stop] += np.mean(transmitted, axis=0)[:, None]
+            total += np.mean(transmitted, axis=0)[:, None] * self._seen_rows(disc, part)
         return total
+
+    def _seen_rows(self, disc, part):
+        """Share of each row that a disc fills in each projection, shape (n, n_rows, 1)."""
+        edge = np.arange(self.n_rows + 1) - 0.5 * self.n_rows + 1e-9
+        low, high = np.array([disc.first, min(disc.stop, 2 * self.n_rows)]) - 0.5 * self.n_rows
+        low = -np.inf if disc.first <= 0 else low
+        moved = edge[None] - self.rise * part[:, None]
+        filled = np.clip(moved, low, high)
+        return np.diff(filled, axis=1)[:, :, None].clip(0, 1)
 
     def projections(self):
         """With Poisson counts, a structured beam and a dark."""
