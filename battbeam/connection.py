@@ -69,6 +69,37 @@ class CounterCalibration(BaseModel):
     overload: float | None = Field(default=None, gt=0)
 
 
+class CameraCalibration(BaseModel):
+    """What the staff of a beamline have measured of its imaging camera and rotation stage.
+
+    Attributes:
+        pixel_size: At the sample, mm.
+        n_rows: Pixels along the rotation axis.
+        n_columns: Pixels across it.
+        saturation: Largest count of a pixel in one frame.
+        flat_rate: Counts a s of the brightest pixel in the open beam, attenuator open, ring full;
+            None where nobody has measured it.
+        readout_time: From the end of an exposure to the next one's earliest start, s of the session's
+            clock.
+        readout_delay: From the end of an exposure to its stamp, s of the session's clock.
+        distance: From the rotation axis to the scintillator, mm.
+        counts_per_degree: Of the rotation stage's encoder.
+        pixel_bytes: Of a pixel in a file, before compression.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    pixel_size: float = Field(gt=0)
+    n_rows: int = Field(gt=0)
+    n_columns: int = Field(gt=0)
+    saturation: float = Field(gt=0)
+    flat_rate: float | None = Field(default=None, gt=0)
+    readout_time: float = Field(default=0.0, ge=0)
+    readout_delay: float = Field(default=0.0, ge=0)
+    distance: float = Field(default=0.0, ge=0)
+    counts_per_degree: float | None = Field(default=None, gt=0)
+    pixel_bytes: int = Field(default=4, gt=0)
+
+
 class SiteNotes(BaseModel):
     """What the staff of a beamline know of it and write into ``site.json``.
 
@@ -83,6 +114,7 @@ class SiteNotes(BaseModel):
         pixel_size: mm.
         flux: Of the beam, for the doses of samples; None where it was not measured.
         counters: Of spectra; None where they were not calibrated.
+        camera: For imaging, and its rotation stage; None where there is none.
         top_up_length: Of an injection, s of the session's clock, until the beam is good again.
         ring_lifetime: Of the ring's current, s; None with top-up, or where it is not known.
         frame_shape: Of the detector, pixels along rows' and columns' index.
@@ -106,6 +138,7 @@ class SiteNotes(BaseModel):
     pixel_size: float
     flux: FluxCalibration | None = None
     counters: CounterCalibration | None = None
+    camera: CameraCalibration | None = None
     top_up_length: float = 2.0
     ring_lifetime: float | None = None
     frame_shape: tuple[int, int] = (512, 512)

@@ -17,20 +17,21 @@ def plating(part: Plating, state: PhantomState) -> Inside:
     surface = low + part.electrode_share * part.height
     electrolyte = matter_of("electrolyte")
 
-    def box(length: float, bottom: float, top: float) -> Prism:
-        x = (length - part.width) / 2
-        return Prism(Rectangle(x, 0.0, length, part.depth), bottom, top)
+    def box(first: float, last: float, bottom: float, top: float) -> Prism:
+        outline = Rectangle((first + last) / 2, 0.0, last - first, part.depth)
+        return Prism(outline, bottom, top)
 
     front = part.width * min(charge / part.filling_charge, 1.0)
     thickness = part.thickness + part.growth * charge
     packing = PLATED_THICKNESS * charge * part.width / (front * thickness) if front > 0 else 0.0
+    begin, end = -part.width / 2, part.width / 2 + part.surround
     bodies = [
-        Body(box(part.width, low, surface), matter_of(part.electrode)),
-        Body(box(part.width, surface, high), electrolyte),
+        Body(box(begin - part.surround, end, low, surface), matter_of(part.electrode)),
+        Body(box(begin - part.surround, end, surface, high), electrolyte),
     ]
     if front > 0:
         lithium = porous(matter_of("Li"), packing) - electrolyte
-        bodies.append(Body(box(front, surface, surface + thickness), lithium))
+        bodies.append(Body(box(begin, begin + front, surface, surface + thickness), lithium))
     sizes = {
         "front": front,
         "thickness": thickness if front > 0 else 0.0,

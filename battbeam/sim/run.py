@@ -13,11 +13,18 @@ from pathlib import Path
 from typing import IO
 
 import battbeam
-from battbeam.connection import Connection, FluxCalibration, GuardAddress, SiteNotes
+from battbeam.connection import (
+    CameraCalibration,
+    Connection,
+    FluxCalibration,
+    GuardAddress,
+    SiteNotes,
+)
 from battbeam.errors import ProcessError
 from battbeam.processes import Child, Supervisor, free_port, server_environment
 from battbeam.sim.beam import REFERENCE_CURRENT
 from battbeam.sim.history import history_path
+from battbeam.sim.imaging import ImagingModel
 from battbeam.sim.marker import marker_path
 from battbeam.sim.scenario import Cell, Chemistry, Scenario
 
@@ -29,7 +36,8 @@ HARD_LIMITS: Mapping[Chemistry, tuple[float, float, float]] = {
     "lmo": (3.0, 4.6, 0.05),
     "lirich": (2.0, 4.9, 0.05),
     "nca": (2.5, 4.5, 0.05),
-    "mno2": (1.5, 3.7, 0.05),
+    # A primary cell of a camera gives amperes.
+    "mno2": (1.5, 3.7, 1.0),
     "sno": (0.005, 2.5, 0.05),
     "lithium": (-2.0, 2.0, 0.05),
 }
@@ -253,6 +261,7 @@ def site_notes(scenario: Scenario) -> SiteNotes:
             beam_size=(beam.size_x, beam.size_y),
             energy=beam.energy,
         ),
+        camera=_camera_notes(scenario),
         top_up_length=beam.top_up_length,
         ring_lifetime=beam.lifetime if beam.top_up_interval is None else None,
         frame_shape=(detector.n_rows, detector.n_columns),
@@ -260,6 +269,24 @@ def site_notes(scenario: Scenario) -> SiteNotes:
         point_overhead=POINT_OVERHEAD * scenario.rate,
         shutter_overhead=SHUTTER_OVERHEAD if detector.compute_freezes_clock else DRAWING_OVERHEAD,
         cell_change=CELL_CHANGE * scenario.rate,
+    )
+
+
+def _camera_notes(scenario: Scenario) -> CameraCalibration:
+    imaging, beam = scenario.imaging, scenario.beam
+    model = ImagingModel(scenario)
+    brightest = float((model.beam(0.0) * model.response(0.0)).max())
+    full = imaging.photon_rate * beam.ring_current / REFERENCE_CURRENT
+    return CameraCalibration(
+        pixel_size=imaging.pixel_size,
+        n_rows=imaging.n_rows,
+        n_columns=imaging.n_columns,
+        saturation=float(imaging.saturation),
+        flat_rate=float(f"{brightest * full * imaging.gain:.2g}"),
+        readout_time=imaging.readout,
+        readout_delay=imaging.readout_delay * scenario.rate,
+        distance=imaging.distance,
+        counts_per_degree=imaging.encoder,
     )
 
 

@@ -30,7 +30,7 @@ class Imaging(Part):
         offset: Counts of every pixel without light.
         dark_rate: Counts per pixel and s beside it.
         read_noise: Standard deviation of one reading, counts.
-        saturation: Highest count a pixel holds; frames are of 16 bit up to 65535, of 32 bit beyond.
+        saturation: Highest count a pixel holds; a pixel of a frame has 32 bit whatever it is.
         readout: From the end of an exposure to the next one's earliest start, s of cell time.
         readout_delay: From the end of an exposure to its stamp, s of wall time.
         blur: Of scintillator and lens: full width at half maximum of a point, pixels.

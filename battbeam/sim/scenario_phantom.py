@@ -250,7 +250,8 @@ class Plating(Part):
     growth * areal charge`` thick. How dense it is follows from the charge, which it holds exactly.
 
     Attributes:
-        width: Of the electrode, mm.
+        width: That the front can run, mm; the field's, as a rule.
+        surround: By which electrode and electrolyte go on at either end, mm.
         depth: Along the beam at omega 0, mm.
         height: Of the cell, mm.
         electrode: Material.
@@ -262,6 +263,7 @@ class Plating(Part):
 
     kind: Literal["plating"] = "plating"
     width: float = Field(default=0.065, gt=0)
+    surround: float = Field(default=0.01, ge=0)
     depth: float = Field(default=0.05, gt=0)
     height: float = Field(default=0.065, gt=0)
     electrode: str = "Cu"
