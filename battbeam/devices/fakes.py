@@ -13,12 +13,14 @@ from ophyd.sim import FakeEpicsSignal, FakeEpicsSignalRO, fake_device_cache, mak
 
 from battbeam.devices.beam import Beam
 from battbeam.devices.beamline import Beamline
+from battbeam.devices.camera import CONTINUOUS
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.fly_camera import FlyCamera
 from battbeam.devices.monochromator import Monochromator
 from battbeam.devices.motor import Motor
 from battbeam.devices.potentiostat import Potentiostat
 from battbeam.devices.pulses import Pulses
+from battbeam.devices.ring_buffer import BurstCamera, RingBuffer
 from battbeam.devices.rotation_stage import RotationStage
 from battbeam.devices.sample_stage import SampleStage
 from battbeam.devices.signals import Described, Note, Readback, Setting
@@ -117,6 +119,32 @@ def ready_fly_camera(camera: AreaDetector, rotation: RotationStage, clock: Clock
     return FlyCamera(
         name="fly_camera", camera=camera, rotation=rotation, clock=clock, pulses=pulses
     )
+
+
+def ready_burst_camera(camera: AreaDetector, clock: Clock, *, n_kept: int = 100) -> BurstCamera:
+    """Let a fake ring buffer hold ``n_kept`` frames at once, and hand on what it is asked for."""
+    ring = fake(RingBuffer, name="ring")
+    for signal in (ring.capture, ring.n_before, ring.n_after, ring.n_firings, ring.fire):
+        signal.sim_put(0)
+    ring.n_kept.sim_put(n_kept)
+    ring.port.sim_put("CB1")
+    takes_at_once, acquire = camera.cam.acquire._put_func, camera.cam.acquire
+
+    def run(value: int, **kwargs: Any) -> None:
+        if camera.cam.image_mode.get() == CONTINUOUS:
+            acquire.sim_put(value)
+        else:
+            takes_at_once(value, **kwargs)
+
+    def fire(value: int, **_: Any) -> None:
+        if value and ring.capture.get() and camera.hdf.source.get() == "CB1":
+            came = min(ring.n_kept.get(), ring.n_before.get()) + ring.n_after.get()
+            camera.hdf.captured.sim_put(camera.hdf.captured.get() + came)
+            ring.capture.sim_put(0)
+
+    acquire.sim_set_putter(run)
+    ring.fire.sim_set_putter(fire)
+    return BurstCamera(name="burst_camera", camera=camera, ring=ring, clock=clock)
 
 
 def ready_beam(beam: Beam, *, ring_current: float = 100.0) -> Beam:
@@ -232,6 +260,7 @@ def fake_beamline(directory: Path, *, passport: Any = None) -> Beamline:
         camera=camera,
         pulses=fly_camera.pulses,
         fly_camera=fly_camera,
+        burst_camera=ready_burst_camera(camera, clock),
         clock=clock,
         calibration=directory / "calibration",
         standard_position=(12.0, 0.0),

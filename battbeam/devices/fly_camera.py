@@ -1,14 +1,13 @@
 """This file is where a camera is timed by the rotation of the sample, or by itself."""
 
 import threading
-from collections.abc import Mapping
 from typing import Any
 
-from battbeam.devices.camera import EXTERNAL, INTERNAL
+from battbeam.devices.camera import EXTERNAL, MULTIPLE
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.frame_flyer import FRAME_TIME, LENGTHS, MARGIN, FrameFlyer
-from battbeam.devices.frame_writer import EXACT, FILE_TIMEOUT, adjust, wait_until
-from battbeam.devices.frames import Flight, FrameTrain
+from battbeam.devices.frame_writer import EXACT, adjust
+from battbeam.devices.frames import Flight
 from battbeam.devices.pulses import Pulses
 from battbeam.devices.rotation_stage import RotationStage
 from battbeam.devices.status import TimedStatus
@@ -62,14 +61,13 @@ class FlyCamera(FrameFlyer):
         return faults + [f"{self.rotation.name}: {fault}" for fault in found]
 
     def _set_up(self, flight: Flight) -> None:
-        train = flight.train
-        if isinstance(train, FrameTrain):
-            self.camera.set_up(train, trigger_mode=INTERNAL)
-            return
-        exposed = FrameTrain(train.exposure, train.n_frames, train.period)
-        self.camera.set_up(exposed, trigger_mode=EXTERNAL)
-        if self.pulses is not None:
-            self.pulses.program(train)
+        super()._set_up(flight)
+        if isinstance(flight.train, Rotation) and self.pulses is not None:
+            self.pulses.program(flight.train)
+
+    def _modes(self, flight: Flight) -> tuple[int, int]:
+        by_pulses = isinstance(flight.train, Rotation)
+        return (MULTIPLE, EXTERNAL) if by_pulses else super()._modes(flight)
 
     def _arm(self, flight: Flight, cancelled: threading.Event) -> None:
         if isinstance(flight.train, Rotation) and self.pulses is not None:
@@ -77,22 +75,10 @@ class FlyCamera(FrameFlyer):
             self.pulses.begin()
             self._acquire(True)
 
-    def _acquire(self, on: bool) -> None:
-        acquire = self.camera.cam.acquire
-        acquire.put(int(on), wait=False)
-        wait_until(
-            lambda: acquire.value_now() == int(on),
-            timeout=FILE_TIMEOUT,
-            what=lambda: f"{self.camera.name}: {'armed' if on else 'at rest'}",
-        )
-
     def _go(self, flight: Flight, cancelled: threading.Event) -> str:
-        train = flight.train
-        if isinstance(train, FrameTrain):
-            self.camera.cam.acquire.put(1, wait=False)
-            self._await_frames(train.n_frames, _exposes, cancelled)
-            return ""
-        return self._turn(train, cancelled)
+        if isinstance(flight.train, Rotation):
+            return self._turn(flight.train, cancelled)
+        return super()._go(flight, cancelled)
 
     def _turn(self, train: Rotation, cancelled: threading.Event) -> str:
         if cancelled.is_set():
@@ -113,8 +99,7 @@ class FlyCamera(FrameFlyer):
             self.rotation.stop()
         if self.pulses is not None:
             self.pulses.disarm()
-        if self.camera.cam.acquire.value_now() != 0:
-            self._acquire(False)
+        super()._rest()
         if self._travel_speed is not None:
             adjust(self.rotation.velocity, self._travel_speed, tolerance=EXACT)
 
@@ -146,7 +131,3 @@ class FlyCamera(FrameFlyer):
             if device is not None:
                 found |= device.describe_configuration()
         return found
-
-
-def _exposes(seen: Mapping[str, int]) -> bool:
-    return seen["acquire"] != 0

@@ -16,9 +16,10 @@ from typing import Any
 
 from ophyd import Device
 
+from battbeam.devices.camera import INTERNAL, MULTIPLE
 from battbeam.devices.detector import LOST_AFTER, AreaDetector
-from battbeam.devices.frame_writer import FrameFile
-from battbeam.devices.frames import Flight
+from battbeam.devices.frame_writer import FILE_TIMEOUT, FrameFile, wait_until
+from battbeam.devices.frames import Flight, FrameTrain
 from battbeam.devices.status import TimedStatus, already_done
 from battbeam.errors import DeviceError
 from battbeam.experiment.clock import Clock
@@ -56,7 +57,7 @@ class Flown:
 
 
 class FrameFlyer(Device):  # type: ignore[misc]
-    """A camera whose trains are flown; what times them is a subclass' to say.
+    """A camera whose trains are flown: it times them itself, or what a subclass has does.
 
     Args:
         camera: That exposes and writes; staged with the flyer.
@@ -80,25 +81,7 @@ class FrameFlyer(Device):  # type: ignore[misc]
         self._status: TimedStatus | None = None
         self._thread: threading.Thread | None = None
 
-    # What a subclass does.
-
-    def _arm(self, flight: Flight, cancelled: threading.Event) -> None:
-        """Have everything ready to go, in a thread of its own."""
-        raise NotImplementedError
-
-    def _go(self, flight: Flight, cancelled: threading.Event) -> str:
-        """Take the train and come back when it is over, in a thread of its own; what was wrong."""
-        raise NotImplementedError
-
-    def _rest(self) -> None:
-        """Bring to rest what `_arm` and `_go` have set going, and put it back."""
-
-    def _halt(self) -> None:
-        """Begin to do so, without waiting."""
-
-    def _n_missed(self) -> int:
-        """Pulses that the camera could not follow; -1: nobody counts them."""
-        return -1
+    # What a subclass adds to: by itself it takes trains that the camera times.
 
     def flight_faults(self, flight: Flight) -> list[str]:
         """Why it cannot be flown, one sentence each."""
@@ -108,8 +91,44 @@ class FrameFlyer(Device):  # type: ignore[misc]
         )
 
     def _set_up(self, flight: Flight) -> None:
-        """Put the camera's records."""
-        raise NotImplementedError
+        """Put the records."""
+        train = FrameTrain(flight.train.exposure, flight.train.n_frames, flight.train.period)
+        image_mode, trigger_mode = self._modes(flight)
+        self.camera.set_up(train, image_mode=image_mode, trigger_mode=trigger_mode)
+
+    def _modes(self, flight: Flight) -> tuple[int, int]:
+        """How many frames the camera takes, and what times them: image and trigger mode."""
+        return MULTIPLE, INTERNAL
+
+    def _arm(self, flight: Flight, cancelled: threading.Event) -> None:
+        """Have everything ready to go, in a thread of its own."""
+
+    def _go(self, flight: Flight, cancelled: threading.Event) -> str:
+        """Take the train and come back when it is over, in a thread of its own; what was wrong."""
+        self.camera.cam.acquire.put(1, wait=False)
+        self._await_frames(flight.train.n_frames, _exposes, cancelled)
+        return ""
+
+    def _rest(self) -> None:
+        """Bring to rest what was set going, and put it back."""
+        if self.camera.cam.acquire.value_now() != 0:
+            self._acquire(False)
+
+    def _halt(self) -> None:
+        """Begin to do so, without waiting."""
+
+    def _n_missed(self) -> int:
+        """Pulses that the camera could not follow; -1: nobody counts them."""
+        return -1
+
+    def _acquire(self, on: bool) -> None:
+        acquire = self.camera.cam.acquire
+        acquire.put(int(on), wait=False)
+        wait_until(
+            lambda: acquire.value_now() == int(on),
+            timeout=FILE_TIMEOUT,
+            what=lambda: f"{self.camera.name}: {'armed' if on else 'at rest'}",
+        )
 
     # Staging: the camera is staged with it.
 
@@ -342,3 +361,7 @@ class FrameFlyer(Device):  # type: ignore[misc]
         """Of the camera."""
         found: dict[str, Any] = super().describe_configuration()
         return {**found, **self.camera.describe_configuration()}
+
+
+def _exposes(seen: Mapping[str, int]) -> bool:
+    return seen["acquire"] != 0

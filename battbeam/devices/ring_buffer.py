@@ -17,7 +17,6 @@ from battbeam.devices.frame_flyer import FrameFlyer
 from battbeam.devices.frame_writer import FILE_TIMEOUT, adjust, wait_until
 from battbeam.devices.frames import Flight, FrameTrain
 from battbeam.devices.signals import Readback, Setting
-from battbeam.errors import DeviceError
 from battbeam.experiment.camera_facts import CameraFacts
 from battbeam.experiment.clock import Clock
 
@@ -65,7 +64,7 @@ class RingBuffer(Device):  # type: ignore[misc]
         kind="config",
         doc="frames handed on from then",
     )
-    trigger_once = Cpt(
+    n_firings = Cpt(
         Setting,
         "PresetTriggerCount_RBV",
         write_pv="PresetTriggerCount",
@@ -81,7 +80,7 @@ class RingBuffer(Device):  # type: ignore[misc]
 
 
 class BurstCamera(FrameFlyer):
-    """Kickoff lets the camera run into the ring buffer, complete fires it.
+    """Of a burst, kickoff lets the camera run into the ring buffer, and complete fires it.
 
     Args:
         ring: Between the camera and its writer.
@@ -101,7 +100,8 @@ class BurstCamera(FrameFlyer):
         super().__init__(name=name, camera=camera, clock=clock, **kwargs)
         self.ring = ring
         self.facts = CameraFacts() if facts is None else facts
-        self._source: str | None = None
+        self._source = ""
+        self._is_fired = False
 
     @property
     def is_armed(self) -> bool:
@@ -114,27 +114,21 @@ class BurstCamera(FrameFlyer):
         return int(self.ring.n_kept.value_now())
 
     def stage(self) -> list[Any]:
-        """Open a file, and let the ring buffer be what is written to it."""
+        """Open a file, and remember whose frames are written to it."""
         self._source = str(self.camera.hdf.source.value_now())
-        staged = super().stage()
-        adjust(self.camera.hdf.source, str(self.ring.port.value_now()))
-        return staged
+        return super().stage()
 
     def unstage(self) -> list[Any]:
         """Close the file and let the camera itself be written to the next."""
         unstaged = super().unstage()
-        if self._source is not None:
+        if self._source:
             adjust(self.camera.hdf.source, self._source)
-            self._source = None
         return unstaged
 
     def flight_faults(self, flight: Flight) -> list[str]:
         """Why it cannot be flown, one sentence each."""
-        train = flight.train
-        if not isinstance(train, BurstTrain):
-            return [f"{self.name}: only bursts are flown here, not {type(train).__name__}"]
-        faults = super().flight_faults(flight)
-        if not 0 <= train.n_before < train.n_frames:
+        faults, train = super().flight_faults(flight), flight.train
+        if isinstance(train, BurstTrain) and not 0 <= train.n_before < train.n_frames:
             faults.append(
                 f"{self.name}: n_before must be at least 0 and below the {train.n_frames} frames "
                 f"of the burst, got {train.n_before}"
@@ -142,17 +136,25 @@ class BurstCamera(FrameFlyer):
         return faults
 
     def _set_up(self, flight: Flight) -> None:
+        super()._set_up(flight)
         train = flight.train
         if not isinstance(train, BurstTrain):
-            raise DeviceError(f"{self.name}: no burst is prepared")
-        self.camera.set_up(train, image_mode=CONTINUOUS, trigger_mode=INTERNAL)
+            adjust(self.camera.hdf.source, self._source)
+            return
+        adjust(self.camera.hdf.source, str(self.ring.port.value_now()))
         adjust(self.ring.n_before, train.n_before)
         adjust(self.ring.n_after, train.n_after)
-        adjust(self.ring.trigger_once, 1)
+        adjust(self.ring.n_firings, 1)
+
+    def _modes(self, flight: Flight) -> tuple[int, int]:
+        is_burst = isinstance(flight.train, BurstTrain)
+        return (CONTINUOUS, INTERNAL) if is_burst else super()._modes(flight)
 
     def _arm(self, flight: Flight, cancelled: threading.Event) -> None:
-        self._capture(True)
-        self.camera.cam.acquire.put(1, wait=False)
+        self._is_fired = False
+        if isinstance(flight.train, BurstTrain):
+            self._capture(True)
+            self.camera.cam.acquire.put(1, wait=False)
 
     def _capture(self, on: bool) -> None:
         ring = self.ring
@@ -164,22 +166,27 @@ class BurstCamera(FrameFlyer):
         )
 
     def _go(self, flight: Flight, cancelled: threading.Event) -> str:
-        if cancelled.is_set():
-            return ""
         train = flight.train
-        self.ring.fire.put(1, wait=False)
+        if not isinstance(train, BurstTrain):
+            return super()._go(flight, cancelled)
+        if not self._is_fired:
+            self._is_fired = True
+            self.ring.fire.put(1, wait=False)
+        # The buffer stops by itself when it has handed on what was asked.
         self._await_frames(
-            train.n_frames,
-            lambda _: self._arrived < train.n_frames and self.ring.capture.value_now() != 0,
-            cancelled,
+            train.n_frames, lambda _: bool(self.ring.capture.value_now() != 0), cancelled
         )
         return ""
 
     def _rest(self) -> None:
-        if self.camera.cam.acquire.value_now() != 0:
-            self.camera.cam.acquire.put(0, wait=False)
+        super()._rest()
         if self.ring.capture.value_now() != 0:
             self._capture(False)
 
     def _halt(self) -> None:
         self.ring.capture.put(0, wait=False)
+
+    def pause(self) -> None:
+        """Stop keeping frames; a burst that was fired already is written to its end."""
+        if not self._is_fired:
+            super().pause()

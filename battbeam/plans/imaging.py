@@ -78,8 +78,24 @@ class Trains:
             imager.beam, imager.clock, budget=imager.budget, purpose="exposure"
         )
 
-    def take(self, flight: Flight, stream: str = "primary", *, with_beam: bool = True) -> Plan:
+    def take(
+        self,
+        flight: Flight,
+        stream: str = "primary",
+        *,
+        with_beam: bool = True,
+        until: Callable[[Callable[[], Plan]], Plan] | None = None,
+        light_time: float | None = None,
+    ) -> Plan:
         """Take one train and write its event.
+
+        Args:
+            flight: The train.
+            stream: Of its frames.
+            with_beam: Whether the shutter opens; not for darks.
+            until: What is waited for between being ready and going; given what makes ready, for
+                after a pause. Where it answers False nothing goes and no event is written.
+            light_time: How long the shutter is open, s; as long as the train by default.
 
         Returns:
             What came of it, `Flown`, with what makes it partial in ``fault``; and why the beam was
@@ -87,12 +103,13 @@ class Trains:
         """
         flyer, beam = self.imager.flyer, self.imager.beam
         yield from self.declared(flight, stream)
+        light = _light_time(flight) if light_time is None else light_time
         if with_beam:
-            yield from clear_of_top_up(beam, _light_time(flight))
+            yield from clear_of_top_up(beam, light)
         yield from bps.checkpoint()
-        fault = ""
+        fault: str | None = ""
         try:
-            fault = yield from self._flown(flight, stream, with_beam)
+            fault = yield from self._flown(stream, light if with_beam else 0.0, until)
             shutter, lost = beam.shutter.position, beam.lost_since_trigger() if with_beam else ""
         finally:
             # Without a message: the RunEngine may be closing this generator.
@@ -102,6 +119,8 @@ class Trains:
         yield from bps.checkpoint()
         self._settled(with_beam)
         flown = flyer.flown or Flown(flight.train.n_frames)
+        if fault is None:
+            return flown, lost
         if fault:
             flown = Flown(**{**vars(flown), "n_frames": flyer.n_frames, "fault": fault})
         yield from self.write(flight, flown, shutter=shutter, lost=lost)
@@ -115,14 +134,22 @@ class Trains:
             yield from bps.declare_stream(self.imager.flyer, name=stream, collect=True)
         yield from bps.checkpoint()
 
-    def _flown(self, flight: Flight, stream: str, with_beam: bool) -> Plan:
-        """Fly it, and tell of the frames while they come; why it failed, or nothing."""
+    def _flown(
+        self, stream: str, light: float, until: Callable[[Callable[[], Plan]], Plan] | None
+    ) -> Plan:
+        """Fly it, and tell of the frames while they come; why it failed, or None if nothing went."""
         flyer = self.imager.flyer
-        try:
+
+        def make_ready() -> Plan:
             yield from bps.trigger(self.imager.beam, wait=True)
             yield from bps.kickoff(flyer, wait=True)
-            if with_beam:
-                yield from bps.mv(self._light, _light_time(flight))
+            if light > 0:
+                yield from bps.mv(self._light, light)
+
+        try:
+            yield from make_ready()
+            if until is not None and not (yield from until(make_ready)):
+                return None
             yield from bps.collect_while_completing(
                 [flyer], [flyer], flush_period=FLUSH_PERIOD, stream_name=stream
             )
@@ -242,6 +269,11 @@ def label_of(pattern: str, md: Mapping[str, Any]) -> str:
     'CR2-007'
     """
     return pattern.format(int(md.get("operando", {}).get("index", 0)))
+
+
+def labelled(label: str, md: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a caller says in the start document, with the run's name."""
+    return {"label": label_of(label, md or {}), **(md or {})}
 
 
 def imaging_run(

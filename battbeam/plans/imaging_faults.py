@@ -13,8 +13,14 @@ from battbeam.plans.imaging import Imager
 from battbeam.plans.preflight import connection_faults, position_faults
 
 
-def imager_faults(imager: Imager, facts: CameraFacts, *, exposure: float) -> list[str]:
-    """What is wrong with the instruments and with the exposure, one sentence each."""
+def imager_faults(
+    imager: Imager,
+    facts: CameraFacts,
+    *,
+    exposure: float,
+    positions: Sequence[tuple[Any, float]] = (),
+) -> list[str]:
+    """What is wrong with the instruments, the exposure and where it is, one sentence each."""
     flyer, beam = imager.flyer, imager.beam
     motors = [flyer.rotation] if isinstance(flyer, FlyCamera) else []
     faults = connection_faults(
@@ -24,6 +30,7 @@ def imager_faults(imager: Imager, facts: CameraFacts, *, exposure: float) -> lis
         return faults
     faults += flyer.camera.train_faults(exposure=exposure)
     faults += facts.exposure_faults(exposure, beam.attenuator.position)
+    faults += position_faults(positions)
     return faults + exposure_faults(beam, imager.budget, None)
 
 

@@ -11,7 +11,7 @@ from battbeam.devices.fly_camera import FlyCamera
 from battbeam.devices.frames import Flight, FrameTrain
 from battbeam.devices.notes import PointNotes
 from battbeam.plans.fields import FieldsOfRun
-from battbeam.plans.imaging import Imager, Trains, imaging_run, label_of
+from battbeam.plans.imaging import Imager, Trains, imaging_run
 from battbeam.plans.imaging_faults import (
     arc_faults,
     imager_faults,
@@ -142,8 +142,3 @@ class TomogramRun:
             "warnings": asked.warnings(fly_camera.facts),
             "reduction": {"method": "tomography", **(self.reduction or {})},
         }
-
-
-def labelled(label: str, md: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What a caller says in the start document, with the run's name."""
-    return {"label": label_of(label, md or {}), **(md or {})}

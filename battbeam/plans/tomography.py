@@ -17,11 +17,11 @@ from battbeam.experiment.clock import Clock
 from battbeam.experiment.cost import Cost
 from battbeam.experiment.dose import DoseBudget
 from battbeam.plans.fields import ROLES, Fields, Light
-from battbeam.plans.imaging import Imager, Trains
+from battbeam.plans.imaging import Imager, Trains, labelled
 from battbeam.plans.measurements import OwnRun
 from battbeam.plans.stubs import Plan, also_read
 from battbeam.plans.tomogram import N_PROJECTIONS, Mode, Tomogram, tomography_cost
-from battbeam.plans.tomogram_run import TomogramRun, labelled
+from battbeam.plans.tomogram_run import TomogramRun
 from battbeam.plans.xrd_series import PATIENCE
 
 __all__ = ["continuous_tomography", "tomogram", "tomography", "tomography_cost"]

@@ -67,6 +67,7 @@ def test_devices_are_found_by_name(tmp_path):
         "camera",
         "pulses",
         "fly_camera",
+        "burst_camera",
     }
 
 
