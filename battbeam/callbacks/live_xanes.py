@@ -206,7 +206,9 @@ class LiveXanes(LiveRun[Scan]):
         for name in self._standards:
             values[f"fraction_{name}"] = values[f"fraction_{name}_error"] = (NUMBER, "1")
         keys = scalar_keys({**_SCAN_COLUMNS, **CELL_COLUMNS, **values, **_SINGLE})
-        keys |= {name: array_key([self._length], unit, ["energy"]) for name, unit in ARRAYS.items()}
+        keys |= {
+            name: array_key([self._length], unit, ["energy_index"]) for name, unit in ARRAYS.items()
+        }
         self._exafs = ExafsColumns(self._request.exafs)
         self._run.describe(keys | self._exafs.keys(), self._exafs.axes())
 

@@ -25,6 +25,8 @@ from battbeam.storage.server import RAW, REDUCED, catalog_key
 
 #: Times to look again at an array that grew between two requests, and wall seconds in between.
 N_TRIES, RETRY_PAUSE = 5, 0.2
+#: Axes of arrays that stand once for a run, and their units.
+AXES = {"two_theta": "degree", "k": "1/angstrom", "r": "angstrom"}
 #: What lies along the rows beside the results.
 COORDINATES = (
     *(f"time{end}" for end in ("", "_start", "_end")),
@@ -32,6 +34,7 @@ COORDINATES = (
     *(f"state_of_charge{end}" for end in ("", "_start", "_end")),
     "current",
     "capacity",
+    "temperature",
     "smear",
     "valid",
     "point",
@@ -156,6 +159,26 @@ class Catalog:
             reduction = found[-1]
         return reduced_dataset(reduction)
 
+    def volume(self, run: Any, number: int = 0) -> xr.DataArray:
+        """One volume of a tomogram's latest reduction, 1/mm, over ``row``, ``z`` and ``x`` in mm.
+
+        Args:
+            run: A raw run or its reduction, or the uid of either.
+            number: Which, of several in one run.
+
+        Returns:
+            With the row's columns (times, state of charge, ...) in ``attrs``.
+
+        Raises:
+            StorageError: If there is none.
+        """
+        rows = self.reduced(run)
+        node = self.run(rows.attrs["uid"]).base["primary"].base
+        if "volume" not in node or not 0 <= number < rows.sizes["time"]:
+            raise StorageError(f"run {rows.attrs['uid']} has no volume {number}")
+        values = _again(lambda: np.asarray(node["volume"][number]))
+        return volume_array(values, rows.isel(time=number))
+
     def beam_damage(self, runs: Any, spots: ControlSpot | None = None) -> Damage:
         """Whether the beam damages a cell's measured spot, by the latest reductions.
 
@@ -262,6 +285,23 @@ def _stream_dataset(run: Any, stream: str) -> xr.Dataset:
     return dataset
 
 
+def volume_array(values: np.ndarray[Any, Any], row: xr.Dataset) -> xr.DataArray:
+    """A volume with its axes in mm about the rotation axis, rows from the bottom."""
+    size = float(row["voxel_size"])
+    n_rows, n_z, n_x = values.shape
+    return xr.DataArray(
+        values,
+        dims=("row", "z", "x"),
+        coords={
+            "row": np.arange(n_rows) * size,
+            "z": (np.arange(n_z) - (n_z - 1) / 2) * size,
+            "x": (np.arange(n_x) - (n_x - 1) / 2) * size,
+        },
+        name="attenuation",
+        attrs={"units": "1/mm", **{name: row[name].item() for name in row.variables}},
+    )
+
+
 def _inner_dimension(columns: dict[str, Any], key: str, axis: int) -> str:
     declared = columns[key].get("dims") or []
     if len(declared) >= axis:
@@ -273,13 +313,11 @@ def reduced_dataset(run: Any) -> xr.Dataset:
     """A reduced run as `Catalog.reduced` gives it."""
     dataset = last_of_each_point(stream_dataset(run, "primary"))
     dataset = dataset.set_coords([name for name in COORDINATES if name in dataset])
-    two_theta = _found(run, "two_theta")
-    if two_theta is not None and "intensity" in dataset:
-        old = dataset["intensity"].dims[-1]
-        if old != "two_theta":
-            dataset = dataset.rename({old: "two_theta"})
-        dataset = dataset.assign_coords(two_theta=("two_theta", np.asarray(two_theta, dtype=float)))
-        dataset["two_theta"].attrs["units"] = "degree"
+    for axis, unit in AXES.items():
+        values = _found(run, axis)
+        if values is not None and axis in dataset.dims:
+            dataset = dataset.assign_coords({axis: (axis, np.asarray(values, dtype=float))})
+            dataset[axis].attrs["units"] = unit
     dataset.attrs.update({key: value for key, value in run.start.items() if key != "two_theta"})
     return dataset
 

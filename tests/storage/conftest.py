@@ -34,6 +34,7 @@ def scan_documents(
         key: {"dtype": dtype, "shape": shape, "source": "test", "units": "V"}
         for key, (dtype, shape) in columns.items()
     }
+    keys["intensity"]["dims"] = ["two_theta"]
     stream = run.compose_descriptor(
         name="primary",
         data_keys=keys,
