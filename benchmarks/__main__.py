@@ -10,7 +10,16 @@ from rich.console import Console
 from benchmarks.compare import show
 
 #: One file each.
-NAMES = ("xrd_integration", "spool", "acquisition", "rules", "cell_log", "timeline")
+NAMES = (
+    "xrd_integration",
+    "spool",
+    "acquisition",
+    "rules",
+    "cell_log",
+    "timeline",
+    "xanes_normalization",
+    "linear_combination",
+)
 #: Columns that the table needs where the output is no terminal.
 WIDTH = 150
 

@@ -19,8 +19,8 @@ from battbeam.units import FloatArray
 _EDGE_WIDTH = 1.0
 # Points at either end where no edge is looked for: a share of all, and at least so many.
 _END_SHARE, _END_POINTS = 0.02, 3
-# Spectra that are normalized at a time: these and their results stay in a core's cache.
-_CHUNK_VALUES = 40_000
+# Values of spectra that are normalized at a time: these and their results stay in a core's cache.
+_CHUNK_VALUES = 100_000
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class NormalizationOperator:
         rest_of = curve_of - (curve_of @ self._line) @ self._line_of
         self._curve, self._curve_of = curve, rest_of
         self._step_of = curve[at] @ rest_of
-        self._functionals = np.ascontiguousarray(np.vstack([self._line_of, self._step_of]).T)
+        self._functionals = np.vstack([self._line_of, self._step_of])
         self._line_rows = np.ascontiguousarray(self._line.T)
 
     def normalized(self, absorbance: FloatArray) -> FloatArray:
@@ -132,7 +132,7 @@ class NormalizationOperator:
         size = max(1, _CHUNK_VALUES // spectra.shape[1])
         for start in range(0, len(spectra), size):
             part, out = spectra[start : start + size], result[start : start + size]
-            found = part @ self._functionals
+            found = (self._functionals @ part.T).T
             np.matmul(found[:, :2], self._line_rows, out=out)
             np.subtract(part, out, out=out)
             out *= 1 / found[:, 2:]

@@ -13,8 +13,8 @@ from battbeam.units import AnyArray, FloatArray
 MOST_REFERENCES = 8
 # An amount this small below zero, of 1, is rounding.
 _ROUNDING = 1e-12
-# Spectra at a time: these and what is made of them stay in a core's cache.
-_CHUNK_VALUES = 40_000
+# Values of spectra at a time: what is made of them stays in a core's cache.
+_CHUNK_VALUES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class LinearCombination:
                 f"the {k} references are not independent over {n} points: singular values"
                 f" {', '.join(f'{each:.2g}' for each in size)}"
             )
-        self._onto = np.ascontiguousarray(q * self._weights[:, None])
+        self._onto = np.ascontiguousarray((q * self._weights[:, None]).T)
         self.closed = closed
         subsets = [s for m in range(k, 0, -1) for s in itertools.combinations(range(k), m)]
         self._solutions = [_solution(self._r, subset, closed) for subset in subsets]
@@ -73,7 +73,7 @@ class LinearCombination:
     def errors(self) -> FloatArray:
         """Of the amounts, without bounds, shape (k,)."""
         slope = self._solutions[0][1]
-        return np.asarray(np.sqrt((slope**2).sum(axis=0)))
+        return np.asarray(np.sqrt((slope**2).sum(axis=1)))
 
     def amounts(self, spectra: FloatArray) -> FloatArray:
         """Of each of the spectra, shape (m, n): shape (m, k)."""
@@ -81,59 +81,62 @@ class LinearCombination:
         found = np.empty((len(spectra), len(self._r)))
         size = max(1, _CHUNK_VALUES // spectra.shape[1])
         for start in range(0, len(spectra), size):
-            found[start : start + size] = self._solved(spectra[start : start + size] @ self._onto)
+            part = slice(start, start + size)
+            found[part] = self._solved(self._onto @ spectra[part].T).T
         return found
 
     def fit(self, spectra: FloatArray) -> Mixture:
         """Amounts, errors and what is left of each of the spectra, shape (m, n)."""
         spectra = np.atleast_2d(spectra)
-        reduced = spectra @ self._onto
+        reduced = self._onto @ spectra.T
         amounts = self._solved(reduced)
         total = np.einsum("ij,ij->i", spectra * self._weights, spectra * self._weights)
-        outside = total - np.einsum("ij,ij->i", reduced, reduced)
-        left = reduced - amounts @ self._r.T
-        residual = np.maximum(outside, 0.0) + np.einsum("ij,ij->i", left, left)
-        return Mixture(amounts, self.errors, residual)
+        outside = total - _squares(reduced)
+        residual = np.maximum(outside, 0.0) + _squares(reduced - self._r @ amounts)
+        return Mixture(amounts.T, self.errors, residual)
 
     def _solved(self, reduced: FloatArray) -> FloatArray:
-        """Of spectra in the references' own space, shape (m, k)."""
+        """Amounts, shape (k, m), of spectra in the references' own space, shape (k, m)."""
         offset, slope = self._solutions[0]
-        best = reduced @ slope + offset
-        bound = np.flatnonzero(best.min(axis=1) < 0)
+        best = slope @ reduced + offset
+        bound = np.flatnonzero(best.min(axis=0) < 0)
         if len(bound):
-            best[bound] = self._bounded(reduced[bound])
+            best[:, bound] = self._bounded(reduced[:, bound])
         return best
 
     def _bounded(self, reduced: FloatArray) -> FloatArray:
         """The best subset's answer, of spectra whose answer with all references is no mixture."""
-        best, least = np.zeros_like(reduced), np.full(len(reduced), np.inf)
+        best, least = np.zeros_like(reduced), np.full(reduced.shape[1], np.inf)
         if not self.closed:
-            least = np.einsum("ij,ij->i", reduced, reduced)
+            least = _squares(reduced)
         for offset, slope in self._solutions[1:]:
-            trial = reduced @ slope + offset
-            left = reduced - trial @ self._r.T
-            squares = np.einsum("ij,ij->i", left, left)
-            better = (squares < least) & (trial.min(axis=1) >= -_ROUNDING)
-            best[better], least[better] = trial[better], squares[better]
+            trial = slope @ reduced + offset
+            squares = _squares(reduced - self._r @ trial)
+            better = np.flatnonzero((squares < least) & (trial.min(axis=0) >= -_ROUNDING))
+            best[:, better], least[better] = trial[:, better], squares[better]
         return np.maximum(best, 0.0)
+
+
+def _squares(columns: FloatArray) -> FloatArray:
+    return np.asarray(np.einsum("ij,ij->j", columns, columns))
 
 
 def _solution(
     r: FloatArray, subset: tuple[int, ...], closed: bool
 ) -> tuple[FloatArray, FloatArray]:
-    """Amounts are ``reduced @ slope + offset`` where only the subset may be other than 0."""
+    """Amounts are ``slope @ reduced + offset`` where only the subset may be other than 0."""
     k, m = len(r), len(subset)
-    offset, slope = np.zeros(k), np.zeros((k, k))
+    offset, slope = np.zeros((k, 1)), np.zeros((k, k))
     columns = r[:, subset]
     if not closed:
-        slope[:, subset] = np.linalg.pinv(columns).T
+        slope[subset, :] = np.linalg.pinv(columns)
         return offset, slope
     # Amounts that add up to 1: equal shares, and what moves between them.
     moves = np.linalg.svd(np.ones((1, m)))[2][1:].T
     inverse = np.linalg.pinv(columns @ moves) if m > 1 else np.zeros((0, k))
     equal = np.full(m, 1 / m)
-    slope[:, subset] = (moves @ inverse).T
-    offset[list(subset)] = equal - moves @ (inverse @ (columns @ equal))
+    slope[subset, :] = moves @ inverse
+    offset[subset, 0] = equal - moves @ (inverse @ (columns @ equal))
     return offset, slope
 
 

@@ -109,7 +109,9 @@ class XanesReducer:
         except ReductionError as error:
             return replace(result, reason=str(error))
         step, noise = normalized.step, normalized.step_error
-        if step < max(_LEAST_STEP, _SIGNIFICANT * noise):
+        # Fluorescence has a scale of its own.
+        least = _LEAST_STEP if self.options.signal == "transmission" else 0.0
+        if step < max(least, _SIGNIFICANT * noise):
             return replace(result, reason=f"no edge: its step is {step:.4f} +- {noise:.4f}")
         most = self.options.most_edge_step
         if self.options.signal == "transmission" and step > most:
