@@ -35,7 +35,7 @@ class Sweep:
 
     Attributes:
         time: End of each sample's gate, s, ascending, shape (n,).
-        spectrum: Energies by the encoder at the end of the gate, and counts, in the same order.
+        spectrum: Energies by the encoder, mean of each gate, and counts, in the same order.
     """
 
     time: FloatArray
@@ -55,13 +55,13 @@ class Sweep:
         return bool(self.spectrum.energy[-1] > self.spectrum.energy[0])
 
     def corrected(self, lag: float) -> Spectrum:
-        """The spectrum with each count at the mean energy of its gate, a lag before, ascending.
+        """The spectrum with each count at the energy that its gate had a lag before, ascending.
 
         Args:
             lag: s; > 0: counters are behind the encoder.
         """
-        middle = self.time - lag - self.spectrum.exposure / 2
-        energy = _straight(middle, self.time, self.spectrum.energy)
+        middle = self.time - self.spectrum.exposure / 2
+        energy = _straight(middle - lag, middle, self.spectrum.energy)
         return replace(self.spectrum, energy=energy).ascending()
 
 
