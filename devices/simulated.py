@@ -1,5 +1,7 @@
 """The instruments of the simulated beamline: prefixes here, suffixes in the library."""
 
+from typing import Any
+
 from battbeam.connection import Connection, SiteNotes
 from battbeam.devices.beam import Beam
 from battbeam.devices.beamline import Beamline, DetectorGuess
@@ -7,14 +9,18 @@ from battbeam.devices.clock import SimulatedClock
 from battbeam.devices.clock_watch import ClockWatch
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.dose_meter import DoseMeter
+from battbeam.devices.fly_camera import FlyCamera
 from battbeam.devices.monochromator import Monochromator
 from battbeam.devices.potentiostat import Potentiostat
+from battbeam.devices.pulses import Pulses
+from battbeam.devices.ring_buffer import BurstCamera, RingBuffer
 from battbeam.devices.rotation_stage import RotationStage
 from battbeam.devices.sample_places import Place, SamplePlaces
 from battbeam.devices.sample_stage import SampleStage
 from battbeam.devices.shutter_keeper import ShutterKeeper
 from battbeam.devices.statistics import Statistics
 from battbeam.devices.top_up import TopUp
+from battbeam.experiment.camera_facts import CameraFacts
 from battbeam.experiment.dose import LEDGER, DoseLedger
 
 
@@ -68,12 +74,13 @@ def declare(connection: Connection) -> Beamline:
             overhead=site.shutter_overhead,
         )
     )
+    rotation_stage = RotationStage(f"{prefix}ROT", name="rotation_stage", labels=("motors",))
     return Beamline(
         potentiostat=potentiostats["cell1"],
         potentiostats=potentiostats,
         cell_positions=site.cell_positions,
         sample_stage=sample_stage,
-        rotation_stage=RotationStage(f"{prefix}ROT", name="rotation_stage", labels=("motors",)),
+        rotation_stage=rotation_stage,
         monochromator=monochromator,
         beam=beam,
         dose_meter=dose_meter,
@@ -98,4 +105,34 @@ def declare(connection: Connection) -> Beamline:
             centre=site.centre,
             pixel_size=(site.pixel_size, site.pixel_size),
         ),
+        **imaging(connection, site, rotation_stage, clock),
     )
+
+
+def imaging(
+    connection: Connection, site: SiteNotes, rotation_stage: RotationStage, clock: SimulatedClock
+) -> dict[str, Any]:
+    """The camera for radiographs and tomograms, and what times it; nothing where there is none."""
+    if site.camera is None:
+        return {}
+    prefix, facts = connection.beamline, CameraFacts.of(site.camera)
+    camera = AreaDetector(
+        f"{prefix}DET2:",
+        name="camera",
+        directory=connection.frames,
+        boot_id_pv=f"{prefix}BOOT_ID",
+        readout_delay=site.camera.readout_delay,
+        dtype_numpy="<u2" if facts.saturation < 2**16 else "<u4",
+        clock_watch=ClockWatch(f"{prefix}DET2:HEARTBEAT", name="camera_clock", clock=clock),
+        labels=("detectors",),
+    )
+    pulses = Pulses(f"{prefix}PSO1:", name="pulses")
+    timed = {"camera": camera, "clock": clock, "facts": facts}
+    return {
+        "camera": camera,
+        "pulses": pulses,
+        "fly_camera": FlyCamera(name="fly_camera", rotation=rotation_stage, pulses=pulses, **timed),
+        "burst_camera": BurstCamera(
+            name="burst_camera", ring=RingBuffer(f"{prefix}DET2:CB1:", name="ring"), **timed
+        ),
+    }

@@ -20,6 +20,7 @@ from battbeam.devices.camera import INTERNAL, MULTIPLE
 from battbeam.devices.detector import LOST_AFTER, AreaDetector
 from battbeam.devices.frame_writer import FILE_TIMEOUT, FrameFile, wait_until
 from battbeam.devices.frames import Flight, FrameTrain
+from battbeam.devices.signals import Setting
 from battbeam.devices.status import TimedStatus, already_done
 from battbeam.errors import DeviceError
 from battbeam.experiment.clock import Clock
@@ -122,12 +123,17 @@ class FrameFlyer(Device):  # type: ignore[misc]
         return -1
 
     def _acquire(self, on: bool) -> None:
-        acquire = self.camera.cam.acquire
-        acquire.put(int(on), wait=False)
+        what = f"{self.camera.name}: {'armed' if on else 'at rest'}"
+        self._switch(self.camera.cam.acquire, on, what)
+
+    def _switch(self, signal: Setting, on: bool, what: str) -> None:
+        """Put a record to 1 or 0 and wait until it says so; what was broken off is not waited for."""
+        cancelled = self._cancelled
+        signal.put(int(on), wait=False)
         wait_until(
-            lambda: acquire.value_now() == int(on),
+            lambda: signal.value_now() == int(on) or (on and cancelled.is_set()),
             timeout=FILE_TIMEOUT,
-            what=lambda: f"{self.camera.name}: {'armed' if on else 'at rest'}",
+            what=lambda: what,
         )
 
     # Staging: the camera is staged with it.

@@ -14,7 +14,7 @@ from ophyd import Device
 from battbeam.devices.camera import CONTINUOUS, INTERNAL
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.frame_flyer import FrameFlyer
-from battbeam.devices.frame_writer import FILE_TIMEOUT, adjust, wait_until
+from battbeam.devices.frame_writer import adjust
 from battbeam.devices.frames import Flight, FrameTrain
 from battbeam.devices.signals import Readback, Setting
 from battbeam.experiment.camera_facts import CameraFacts
@@ -157,13 +157,8 @@ class BurstCamera(FrameFlyer):
             self.camera.cam.acquire.put(1, wait=False)
 
     def _capture(self, on: bool) -> None:
-        ring = self.ring
-        ring.capture.put(int(on), wait=False)
-        wait_until(
-            lambda: ring.capture.value_now() == int(on),
-            timeout=FILE_TIMEOUT,
-            what=lambda: f"{self.name}: ring buffer {'keeps frames' if on else 'stopped'}",
-        )
+        what = f"{self.name}: ring buffer {'keeps frames' if on else 'stopped'}"
+        self._switch(self.ring.capture, on, what)
 
     def _go(self, flight: Flight, cancelled: threading.Event) -> str:
         train = flight.train

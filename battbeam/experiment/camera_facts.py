@@ -4,6 +4,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from battbeam.connection import CameraCalibration
+
 #: Part of its saturation that a pixel may reach in the open beam: the beam is not even, and the
 #: ring may be filled up. Chosen here.
 FULL = 0.9
@@ -31,6 +33,21 @@ class CameraFacts:
     flat_rate: float = math.nan
     readout_time: float = 0.0
     pixel_bytes: int = 2
+
+    @classmethod
+    def of(cls, notes: CameraCalibration | None) -> "CameraFacts":
+        """What the staff wrote into ``site.json``; the defaults where they wrote nothing."""
+        if notes is None:
+            return cls()
+        return cls(
+            pixel_size=notes.pixel_size,
+            n_rows=notes.n_rows,
+            n_columns=notes.n_columns,
+            saturation=notes.saturation,
+            flat_rate=math.nan if notes.flat_rate is None else notes.flat_rate,
+            readout_time=notes.readout_time,
+            pixel_bytes=notes.pixel_bytes,
+        )
 
     @property
     def frame_bytes(self) -> int:

@@ -176,6 +176,7 @@ class SiteFacts:
                 energy=flux.energy,
             )
         rows, columns = notes.frame_shape
+        counts = None if notes.camera is None else notes.camera.counts_per_degree
         detector = DetectorFacts(
             n_rows=rows,
             n_columns=columns,
@@ -187,6 +188,8 @@ class SiteFacts:
             beam=beam,
             detector=detector,
             counters=counters,
+            camera=CameraFacts.of(notes.camera),
+            table=_TABLE if counts is None else replace(_TABLE, counts_per_degree=counts),
             overhead=notes.point_overhead,
             count_overhead=notes.count_overhead,
             move=notes.cell_change,

@@ -53,7 +53,7 @@ def test_a_series_is_an_event_a_radiograph_beside_darks_and_flats(fakes, engine,
 
 def test_slots_that_have_passed_are_left_out_and_none_is_shifted(fakes, engine, documents):
     expose, begun = fakes.camera.trigger, []
-    fakes.clock.now = lambda: advance_by(fakes.clock, 0.01)
+    fakes.clock.now = lambda: advance_by(fakes.clock, 0.1)
 
     def trigger():
         begun.append(fakes.clock.time)
