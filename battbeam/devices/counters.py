@@ -113,6 +113,10 @@ class Counters(Device):  # type: ignore[misc]
                 )
         return faults
 
+    def key(self, channel: str) -> str:
+        """Of a channel's counts in events."""
+        return f"{self.name}_{channel}"
+
     def dwell_faults(self, dwell: float) -> list[str]:
         """What is wrong with a time to count, one sentence."""
         if dwell > 0 and math.isfinite(dwell):

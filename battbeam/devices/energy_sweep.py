@@ -100,6 +100,10 @@ class EnergySweep(Device):  # type: ignore[misc]
     it = _samples("IT", "count", "behind the sample")
     ir = _samples("IR", "count", "behind the reference foil")
     fluorescence = _samples("IF", "count", "fluorescence, with dead time")
+    fluorescence_input = _samples("IF_INPUT", "count", "of the fast channel")
+    encoder_period = Cpt(
+        Readback, "ENCODER_PERIOD", units="s", kind="config", doc="between two readings of it"
+    )
     direction = Cpt(Note, dtype="integer", kind="normal", doc="1: energy ascends, -1: it descends")
     stamp_start = Cpt(Readback, "STAMP_START", units="s", kind="normal", doc="since 1970")
     stamp_end = Cpt(Readback, "STAMP_END", units="s", kind="normal", doc="since 1970")
@@ -111,7 +115,12 @@ class EnergySweep(Device):  # type: ignore[misc]
         for attribute in ("time", "bragg", "i0", "it", "ir", "direction"):
             getattr(self, attribute).name = f"sweep_{attribute}"
         self.fluorescence.name = "sweep_if"
+        self.fluorescence_input.name = "sweep_if_input"
         self.stamp_start.name, self.stamp_end.name = "sweep_stamp_start", "sweep_stamp_end"
+
+    def key(self, channel: str) -> str:
+        """Of a channel's counts in events."""
+        return f"sweep_{channel}"
 
     def prepare(self, sweep: Sweep) -> TimedStatus:
         """Let the next sweeps be like this one.

@@ -70,6 +70,7 @@ def ready_sweep(sweep: EnergySweep, clock: ManualClock) -> EnergySweep:
         setting.sim_put(0.0)
     sweep.n_samples.sim_put(0)
     sweep.fault.sim_put("")
+    sweep.encoder_period.sim_put(1e-5)
 
     def go(value: int, **_: Any) -> None:
         if not value:
@@ -81,7 +82,7 @@ def ready_sweep(sweep: EnergySweep, clock: ManualClock) -> EnergySweep:
         sweep.stamp_end.sim_put(clock.time)
         sweep.time.sim_put(times)
         sweep.bragg.sim_put(np.linspace(sweep.start.get(), sweep.end.get(), n))
-        for channel in ("i0", "it", "ir", "fluorescence"):
+        for channel in FAKE_RATES:
             getattr(sweep, channel).sim_put(np.full(n, FAKE_RATES[channel] * duration / n))
 
     sweep.go.sim_set_putter(go)

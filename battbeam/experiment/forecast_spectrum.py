@@ -65,6 +65,15 @@ class EdgeAbsorption:
         """Just below the edge, 1."""
         return math.exp(self.edge_step - self.absorbance)
 
+    def document(self) -> dict[str, float | None]:
+        """For a start document; what is not known is null."""
+        told = {
+            "absorbance": self.absorbance,
+            "edge_step": self.edge_step,
+            "transmission": self.transmission,
+        }
+        return {name: number if math.isfinite(number) else None for name, number in told.items()}
+
     def faults(self, passport: CellPassport, signal: Signal) -> list[str]:
         """Why the cell is too thick for its edge, and what would fit; nothing in fluorescence, or
         where a layer is not known.

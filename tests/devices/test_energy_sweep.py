@@ -21,7 +21,7 @@ def swept(sweep, how=UP):
 
 
 def test_a_reading_has_the_words_of_the_documents_and_arrays_of_one_length(sweep):
-    read, arrays = swept(sweep), ["time", "bragg", "i0", "it", "ir", "if"]
+    read, arrays = swept(sweep), ["time", "bragg", "i0", "it", "ir", "if", "if_input"]
     assert set(read) == {
         f"sweep_{word}" for word in (*arrays, "direction", "stamp_start", "stamp_end")
     }
