@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import time as wall
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from battbeam.sim.beam import BeamLog
-from battbeam.sim.frame_file import ATTRIBUTES, DATASET
+from battbeam.sim.frame_file import ATTRIBUTES, DATASET, FLOAT_ATTRIBUTES
 from battbeam.sim.history import History
 from battbeam.sim.imaging_shots import ImagingCamera
 from battbeam.sim.imaging_station import ImagingStation
@@ -318,3 +319,35 @@ def test_counters_count_what_comes_and_what_passes(tmp_path):
     assert abs(shot.i0 - i0) < 5 * i0**0.5
     assert abs(shot.transmitted - behind) < 5 * behind**0.5
     assert 0.3 < shot.truth["transmission"] < 0.95
+
+
+def test_every_record_of_pulses_and_buffer_has_a_line_in_the_documentation(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "imaging-pvs.md").read_text()
+    cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("|")]
+    documented = set(re.findall(r"`((?:PSO1|DET2:CB1):\w+)`", " ".join(cells)))
+    with ThreadPoolExecutor(1) as executor:
+        line = Line(tmp_path, scenario_of(), executor)
+        served = {name.removeprefix("T:") for name, _ in line.station.records}
+    assert documented <= served
+    assert {name for name in served if name.startswith("PSO1:")} <= documented
+    for name in FLOAT_ATTRIBUTES:
+        assert f"`{name}`" in page
+    # those that only mirror a setting, and those of every plugin
+    plugin = re.compile(r".*:(NDArrayPort|EnableCallbacks|PluginType)(_RBV)?$")
+    buffer = {name for name in served if name.startswith("DET2:CB1:")} - documented
+    assert {
+        name
+        for name in buffer
+        if not plugin.match(name) and name.removesuffix("_RBV") not in documented
+    } == set()
+
+
+def test_the_truth_of_a_frame_is_explained_field_by_field(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "imaging-pvs.md").read_text()
+    explained = set(re.findall(r"`(\w+)`", page))
+    with ThreadPoolExecutor(1) as executor:
+        line = Line(tmp_path, scenario_of(), executor)
+        line.camera.histories[0].wait(line.scenario.start + 100.0)
+        truth = line.camera.expose(request_at(line.scenario, 10.0)).truth
+    assert set(truth) <= explained | {"beam"}
+    assert set(truth["sizes"]) <= explained
