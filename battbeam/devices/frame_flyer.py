@@ -9,16 +9,14 @@ file; the RunEngine then kicks it off again, into a new file.
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
-
-from ophyd import Device
 
 from battbeam.devices.camera import INTERNAL, MULTIPLE
 from battbeam.devices.detector import LOST_AFTER, AreaDetector
-from battbeam.devices.frame_writer import FILE_TIMEOUT, FrameFile, wait_until
+from battbeam.devices.flown_frames import Flown, FlownFrames
+from battbeam.devices.frame_writer import FILE_TIMEOUT, wait_until
 from battbeam.devices.frames import Flight, FrameTrain
 from battbeam.devices.signals import Setting
 from battbeam.devices.status import TimedStatus, already_done
@@ -32,32 +30,7 @@ ARM_TIMEOUT = 120.0
 LENGTHS, FRAME_TIME, MARGIN = 10.0, 1.0, 60.0
 
 
-@dataclass(frozen=True)
-class Flown:
-    """What came of one train.
-
-    Attributes:
-        n_asked: Frames.
-        n_frames: That are in the file.
-        n_missed: Pulses that the camera could not follow; -1: nobody counts them.
-        first: Index of the first in its file.
-        file: Its path.
-        start: Session clock before the first, s.
-        end: Session clock after the last, s.
-        fault: What makes it partial; empty if nothing does.
-    """
-
-    n_asked: int
-    n_frames: int = 0
-    n_missed: int = -1
-    first: int = -1
-    file: str = ""
-    start: float = math.nan
-    end: float = math.nan
-    fault: str = ""
-
-
-class FrameFlyer(Device):  # type: ignore[misc]
+class FrameFlyer(FlownFrames):
     """A camera whose trains are flown: it times them itself, or what a subclass has does.
 
     Args:
@@ -69,13 +42,11 @@ class FrameFlyer(Device):  # type: ignore[misc]
     """
 
     def __init__(self, *, name: str, camera: AreaDetector, clock: Clock, **kwargs: Any) -> None:
-        super().__init__("", name=name, **kwargs)
-        self.camera, self.clock = camera, clock
+        super().__init__(name=name, camera=camera, **kwargs)
+        self.clock = clock
         self.flown: Flown | None = None
         self._flight: Flight | None = None
         self._role = ""
-        self._file: FrameFile | None = None
-        self._first = self._arrived = 0
         self._begin = math.nan
         self._cancelled = threading.Event()
         self._is_aloft = False
@@ -326,11 +297,6 @@ class FrameFlyer(Device):  # type: ignore[misc]
         self._break_off()
         return self._in_thread(lambda: None, what="at rest")
 
-    @property
-    def n_frames(self) -> int:
-        """Frames of the latest train that have come."""
-        return self._arrived
-
     def pause(self) -> None:
         """Stop the motion and close the file; on resume the train is taken again, into another."""
         self._break_off()
@@ -341,32 +307,6 @@ class FrameFlyer(Device):  # type: ignore[misc]
     def stop(self, *, success: bool = False) -> None:
         """Break off what flies."""
         self._break_off()
-
-    # Documents.
-
-    def describe_collect(self) -> dict[str, Any]:
-        """The frames, which lie outside the documents."""
-        return {self.camera.image_key: self.camera.describe_frames(self.camera.frame_shape)}
-
-    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, Any]]:
-        """Where the frames are that have come and were not told of yet."""
-        n = self.get_index() if index is None else min(index, self.get_index())
-        if self._file is not None:
-            yield from self._file.documents_to(n)
-
-    def get_index(self) -> int:
-        """Frames in the file that is open."""
-        return 0 if self._file is None else self._first + self._arrived
-
-    def read_configuration(self) -> dict[str, Any]:
-        """Of the camera."""
-        found: dict[str, Any] = {**super().read_configuration(), **self.camera.read_configuration()}
-        return found
-
-    def describe_configuration(self) -> dict[str, Any]:
-        """Of the camera."""
-        found: dict[str, Any] = super().describe_configuration()
-        return {**found, **self.camera.describe_configuration()}
 
 
 def _exposes(seen: Mapping[str, int]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from battbeam.devices.frame_flyer import Flown
+from battbeam.devices.flown_frames import Flown
 from battbeam.devices.frame_writer import DATASET
 
 FieldRole = Literal["dark", "flat"]

@@ -14,7 +14,8 @@ import bluesky.preprocessors as bpp
 from bluesky.utils import FailedStatus
 
 from battbeam.devices.beam import CLOSED, Beam
-from battbeam.devices.frame_flyer import Flown, FrameFlyer
+from battbeam.devices.flown_frames import Flown
+from battbeam.devices.frame_flyer import FrameFlyer
 from battbeam.devices.frames import Flight, FrameTrain
 from battbeam.devices.sample_stage import SampleStage
 from battbeam.devices.steady_light import SteadyLight
