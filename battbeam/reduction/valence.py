@@ -10,10 +10,14 @@ import numpy as np
 from battbeam.reduction.absorbance import Absorbance
 from battbeam.units import FloatArray
 
-# Of the curve to either side of a peak that its base is drawn from, eV below and above it.
-_FLANKS = (10.0, 3.0)
-# Least distance of the base from the edge itself, eV: its tail has a pole there.
-_CLEARANCE = 2.0
+# A peak before an edge: half of the range its area is taken over, and the standard deviation of the
+# Gaussian it is looked for with, eV; what it takes for one to stand out, in standard deviations.
+_HALF_WIDTH, _PEAK_WIDTH, _SIGNIFICANT = 3.0, 0.9, 5.0
+# Of the curve to either side of it that its base is drawn through, eV below and above.
+_FLANKS = (10.0, 2.5)
+# Least distance of all of this from the edge itself, eV: the tail has a pole there.
+_CLEARANCE = 1.5
+_PLACE_STEP, _LEAST_POINTS = 0.25, 8
 
 
 @dataclass(frozen=True)
@@ -75,18 +79,19 @@ def pre_edge_area(
     energy: FloatArray,
     normalized: Absorbance,
     *,
-    peak: tuple[float, float],
+    between: tuple[float, float],
     edge_position: float,
 ) -> tuple[float, float]:
     """Area of the peak before an edge, and its error, eV.
 
-    Its base is a line plus the tail of the edge's own width, 1 / (edge - energy), drawn through the
-    curve on either side of the peak.
+    The peak is looked for by the Gaussian that stands out most. Its area is that of the curve, 3 eV to
+    either side, above a base that is drawn through the curve beyond: a line plus the tail of the
+    edge's own width, 1 / (edge - energy). Where no peak stands out it is taken in the middle.
 
     Args:
         energy: eV, ascending, shape (n,).
         normalized: Absorbance, 1 behind the edge.
-        peak: Range of the peak, eV.
+        between: Where the peak may have its middle, eV.
         edge_position: eV.
 
     Returns:
@@ -98,18 +103,46 @@ def pre_edge_area(
     good = np.isfinite(normalized.values) & np.isfinite(normalized.errors)
     good &= energy < edge_position - _CLEARANCE
     x, y, sigma = energy[good], normalized.values[good], normalized.errors[good]
-    inside = (x >= peak[0]) & (x <= peak[1])
-    below = (x < peak[0]) & (x >= peak[0] - _FLANKS[0])
-    above = (x > peak[1]) & (x <= peak[1] + _FLANKS[1])
+    if len(x) < _LEAST_POINTS:
+        return float("nan"), float("nan")
+    base = np.column_stack([np.ones(len(x)), (x - edge_position) / 10, 1 / (edge_position - x)])
+    last = min(between[1], edge_position - _CLEARANCE - _HALF_WIDTH - _FLANKS[1])
+    places = np.arange(between[0], last + _PLACE_STEP / 2, _PLACE_STEP)
+    found = [_standing_out(x, y, sigma, base, place) for place in places]
+    middle = (between[0] + between[1]) / 2
+    if found and max(found) > _SIGNIFICANT:
+        middle = float(places[int(np.argmax(found))])
+    return _area_about(x, y, sigma, base, middle)
+
+
+def _standing_out(
+    x: FloatArray, y: FloatArray, sigma: FloatArray, base: FloatArray, place: float
+) -> float:
+    """Height of a Gaussian above the base, in its standard deviations."""
+    near = np.abs(x - place) <= _FLANKS[0]
+    peak = np.exp(-(((x - place) / _PEAK_WIDTH) ** 2) / 2)
+    columns = np.column_stack([peak, base])[near]
+    if near.sum() < _LEAST_POINTS:
+        return 0.0
+    inverse = np.linalg.pinv(columns / sigma[near][:, None])
+    return float(inverse[0] @ (y[near] / sigma[near]) / np.linalg.norm(inverse[0]))
+
+
+def _area_about(
+    x: FloatArray, y: FloatArray, sigma: FloatArray, base: FloatArray, middle: float
+) -> tuple[float, float]:
+    low, high = middle - _HALF_WIDTH, middle + _HALF_WIDTH
+    inside = (x >= low) & (x <= high)
+    below = (x < low) & (x >= low - _FLANKS[0])
+    above = (x > high) & (x <= high + _FLANKS[1])
     if inside.sum() < 3 or min(below.sum(), above.sum()) < 2:
         return float("nan"), float("nan")
-    base = below | above
-    columns = np.column_stack([np.ones(len(x)), (x - peak[0]) / 10, 1 / (edge_position - x)])
+    beside = below | above
     amounts = np.zeros((3, len(x)))
-    amounts[:, base] = np.linalg.pinv(columns[base] / sigma[base][:, None]) / sigma[base]
+    amounts[:, beside] = np.linalg.pinv(base[beside] / sigma[beside][:, None]) / sigma[beside]
     width = np.zeros(len(x))
     # Each point stands for the curve half way to its neighbours, within the peak's range.
-    edges = np.concatenate([[peak[0]], (x[inside][1:] + x[inside][:-1]) / 2, [peak[1]]])
+    edges = np.concatenate([[low], (x[inside][1:] + x[inside][:-1]) / 2, [high]])
     width[inside] = np.diff(edges)
-    weights = width - (width @ columns) @ amounts
+    weights = width - (width @ base) @ amounts
     return float(weights @ y), float(np.sqrt(weights**2 @ sigma**2))

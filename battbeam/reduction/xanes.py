@@ -165,8 +165,8 @@ class XanesReducer:
     ) -> dict[str, Any]:
         """What the edge says about the absorbing element."""
         low, high = self.options.pre_edge_range
-        peak = (self.edge_energy + low, self.edge_energy + high)
-        area, area_error = pre_edge_area(energy, curve, peak=peak, edge_position=position)
+        between = (self.edge_energy + low, self.edge_energy + high)
+        area, area_error = pre_edge_area(energy, curve, between=between, edge_position=position)
         values: dict[str, Any] = {"pre_edge_area": area, "pre_edge_area_error": area_error}
         if self._comparison.line is not None:
             state, state_error = self._comparison.line.at(position, error)

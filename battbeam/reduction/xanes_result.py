@@ -83,7 +83,7 @@ class XanesOptions:
         edge_range: Over which the edge is compared with a standard's, relative to the edge position
             of that.
         foil_range: Likewise of the foil, relative to the tabulated edge.
-        pre_edge_range: Of the peak before the edge.
+        pre_edge_range: Where the peak before the edge may have its middle.
         foil: A stored curve of the foil; None: that of the first scan, set on the tabulated edge.
         standards: Spectra of known compounds. The edge is compared with the first, the oxidation
             state comes from all that have one.
@@ -108,7 +108,7 @@ class XanesOptions:
     post_degree: int | None = None
     edge_range: tuple[float, float] = (-12.0, 12.0)
     foil_range: tuple[float, float] = (-15.0, 25.0)
-    pre_edge_range: tuple[float, float] = (-4.0, 3.0)
+    pre_edge_range: tuple[float, float] = (-3.0, 6.0)
     foil: Standard | None = None
     standards: tuple[Standard, ...] = ()
     combination: bool = False

@@ -40,15 +40,16 @@ def test_one_position_makes_no_line(edges):
         ValenceLine.through(edges, [2.0] * len(edges), edge_position_errors=[0.0] * len(edges))
 
 
-@pytest.mark.parametrize("area", [0.0, 0.1, 0.4])
+@pytest.mark.parametrize("area", [0.0, 0.05, 0.4])
 @pytest.mark.parametrize("fine", [0.25, 0.5])
-def test_a_peak_before_the_edge_has_its_area(area, fine):
+@pytest.mark.parametrize("moved", [0.0, 1.6, 3.7])
+def test_a_peak_before_the_edge_has_its_area_wherever_it_is(area, fine, moved):
     energy = grid(8333.0, fine=fine)
-    shape = Edge(8343.5, pre_edge=area, pre_edge_energy=8332.5, white_line=0.5)
-    exact = Absorbance(shape(energy), np.full(len(energy), 1e-3))
-    found, _ = pre_edge_area(energy, exact, peak=(8329, 8336), edge_position=8343.5)
-    # 0.1 % of the peak lies outside, and the base is arctan, not 1 / x: together 0.01 eV.
-    assert found == pytest.approx(area, abs=0.012)
+    shape = Edge(8343.5 + moved, pre_edge=area, pre_edge_energy=8332.5 + moved)
+    exact = Absorbance(shape(energy), np.full(len(energy), 1e-4))
+    found, _ = pre_edge_area(energy, exact, between=(8330, 8339), edge_position=8343.5 + moved)
+    # 1.5 % of the peak lies outside, or under the base; the edge is arctan, not 1 / x: 0.003 eV.
+    assert found == pytest.approx(area, abs=0.003 + 0.015 * area)
 
 
 def test_the_area_has_the_error_of_its_scatter():
@@ -57,12 +58,25 @@ def test_the_area_has_the_error_of_its_scatter():
     found = []
     for _ in range(500):
         noisy = Absorbance(clean + 2e-3 * rng.normal(size=len(energy)), np.full(len(energy), 2e-3))
-        found.append(pre_edge_area(energy, noisy, peak=(7109, 7116), edge_position=7124.0))
+        found.append(pre_edge_area(energy, noisy, between=(7109, 7118), edge_position=7124.0))
     areas, errors = np.array(found).T
     assert areas.std() == pytest.approx(errors.mean(), rel=0.13)
 
 
-def test_an_area_without_a_base_is_unknown():
-    energy = np.arange(8329.5, 8400, 1.0)
+def test_where_there_is_no_peak_none_is_made_of_noise():
+    energy, rng = grid(7112.0), np.random.default_rng(8)
+    clean = Edge(7124.0)(energy)
+    pulls = []
+    for _ in range(300):
+        noisy = Absorbance(clean + 5e-3 * rng.normal(size=len(energy)), np.full(len(energy), 5e-3))
+        area, error = pre_edge_area(energy, noisy, between=(7109, 7118), edge_position=7124.0)
+        pulls.append(area / error)
+    assert abs(np.mean(pulls)) < 4 / np.sqrt(300) + 0.05
+    assert np.std(pulls) == pytest.approx(1, abs=0.17)
+
+
+@pytest.mark.parametrize("begin", [8331.5, 8341.0])
+def test_an_area_without_a_base_is_unknown(begin):
+    energy = np.arange(begin, 8400, 0.5)
     curve = Absorbance(np.zeros(len(energy)), np.ones(len(energy)))
-    assert np.isnan(pre_edge_area(energy, curve, peak=(8329, 8336), edge_position=8343.5)).all()
+    assert np.isnan(pre_edge_area(energy, curve, between=(8330, 8336), edge_position=8343.5)).all()
