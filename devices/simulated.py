@@ -7,9 +7,13 @@ from battbeam.devices.beam import Beam
 from battbeam.devices.beamline import Beamline, DetectorGuess
 from battbeam.devices.clock import SimulatedClock
 from battbeam.devices.clock_watch import ClockWatch
+from battbeam.devices.counters import Counters
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.dose_meter import DoseMeter
+from battbeam.devices.energy_sweep import EnergySweep
 from battbeam.devices.fly_camera import FlyCamera
+from battbeam.devices.foil import Foil
+from battbeam.devices.furnace import Furnace
 from battbeam.devices.monochromator import Monochromator
 from battbeam.devices.potentiostat import Potentiostat
 from battbeam.devices.pulses import Pulses
@@ -105,8 +109,28 @@ def declare(connection: Connection) -> Beamline:
             centre=site.centre,
             pixel_size=(site.pixel_size, site.pixel_size),
         ),
+        **spectroscopy(connection, site),
         **imaging(connection, site, rotation_stage, clock),
     )
+
+
+def spectroscopy(connection: Connection, site: SiteNotes) -> dict[str, Any]:
+    """What spectra are measured with; nothing where counters were not calibrated."""
+    if site.counters is None:
+        return {}
+    prefix = connection.beamline
+    return {
+        "counters": Counters(
+            f"{prefix}SCALER1:",
+            name="counters",
+            amplifiers=f"{prefix}AMP_",
+            calibration=site.counters,
+            labels=("detectors",),
+        ),
+        "energy_sweep": EnergySweep(f"{prefix}SWEEP1:", name="energy_sweep", labels=("detectors",)),
+        "foil": Foil(f"{prefix}FOIL:", name="foil"),
+        "furnace": Furnace(f"{prefix}FURNACE:", name="furnace", limits=(20.0, 600.0)),
+    }
 
 
 def imaging(

@@ -16,6 +16,7 @@ import battbeam
 from battbeam.connection import (
     CameraCalibration,
     Connection,
+    CounterCalibration,
     FluxCalibration,
     GuardAddress,
     SiteNotes,
@@ -23,10 +24,11 @@ from battbeam.connection import (
 from battbeam.errors import ProcessError
 from battbeam.processes import Child, Supervisor, free_port, server_environment
 from battbeam.sim.beam import REFERENCE_CURRENT
+from battbeam.sim.counters import REFERENCE_GAIN
 from battbeam.sim.history import history_path
 from battbeam.sim.imaging import ImagingModel
 from battbeam.sim.marker import marker_path
-from battbeam.sim.scenario import Cell, Chemistry, Scenario
+from battbeam.sim.scenario import Cell, Chemistry, Scenario, Spectroscopy
 
 #: Hard limits that the guard of a simulated half cell is given, by chemistry: V, V, A.
 HARD_LIMITS: Mapping[Chemistry, tuple[float, float, float]] = {
@@ -48,6 +50,8 @@ _GRAPHITE_LOWERS, _LFP_LOWERS = (0.1, 0.1), (0.1, 0.2)
 START_TIMEOUT = 60.0
 #: Wall s that a point takes beside its exposure: Channel Access, drawing and writing a frame.
 POINT_OVERHEAD = 0.4
+#: The same of a point of a spectrum, which draws and writes nothing.
+COUNT_OVERHEAD = 0.05
 #: Wall s beside an exposure that the shutter may be open: 0.01 to 0.22 of them were used by 32
 #: openings on two cores with ten processes at work. Its keeper closes the shutter after 80 %.
 SHUTTER_OVERHEAD = 0.75
@@ -261,12 +265,14 @@ def site_notes(scenario: Scenario) -> SiteNotes:
             beam_size=(beam.size_x, beam.size_y),
             energy=beam.energy,
         ),
+        counters=_counter_notes(scenario.spectroscopy),
         camera=_camera_notes(scenario),
         top_up_length=beam.top_up_length,
         ring_lifetime=beam.lifetime if beam.top_up_interval is None else None,
         frame_shape=(detector.n_rows, detector.n_columns),
         saturation=float(detector.saturation),
         point_overhead=POINT_OVERHEAD * scenario.rate,
+        count_overhead=COUNT_OVERHEAD * scenario.rate,
         shutter_overhead=SHUTTER_OVERHEAD if detector.compute_freezes_clock else DRAWING_OVERHEAD,
         cell_change=CELL_CHANGE * scenario.rate,
     )
@@ -287,6 +293,17 @@ def _camera_notes(scenario: Scenario) -> CameraCalibration:
         readout_delay=imaging.readout_delay * scenario.rate,
         distance=imaging.distance,
         counts_per_degree=imaging.encoder,
+    )
+
+
+def _counter_notes(settings: Spectroscopy) -> CounterCalibration:
+    """What the staff know of the chambers and of the fluorescence detector."""
+    chambers = dict.fromkeys(("i0", "it", "ir"), settings.counts_per_photon)
+    return CounterCalibration(
+        counts_per_photon={**chambers, "if": 1.0},
+        reference_gain=REFERENCE_GAIN,
+        shares={"i0": settings.i0_efficiency, "it": settings.transmission_efficiency},
+        overload=settings.overload,
     )
 
 
