@@ -40,6 +40,10 @@ class ExafsOptions:
         k_weight: Power of k in the transform.
         sill: Width over which the window rises and falls, 1/angstrom.
         window: Its shape.
+        step_decay: Power of the energy by which the edge step falls behind the edge: 8/3 for a K
+            edge (B. Lengeler and P. Eisenberger, Phys. Rev. B 21 (1980) 4507). With 0, which is
+            AUTOBK's, the Mn K edge has 20 % less of chi at 12 1/angstrom, which a fit takes for
+            8e-4 angstrom^2 of disorder.
     """
 
     shortest: float = 1.0
@@ -49,6 +53,7 @@ class ExafsOptions:
     k_weight: float = 2.0
     sill: float = 1.0
     window: Window = "hanning"
+    step_decay: float = 0.0
 
     def __post_init__(self) -> None:
         low, high = self.k_range
@@ -131,13 +136,14 @@ def chi_of_k(
     basis = _spline_basis(raw, high, chosen)
     fitted = _fitted(raw, values, basis, k, edge_step, chosen)
     background = basis @ fitted
-    found = make_interp_spline(raw, (values - background) / edge_step)(k)
+    step = edge_step * (np.asarray(energy)[behind] / edge_energy) ** -chosen.step_decay
+    found = make_interp_spline(raw, (values - background) / step)(k)
     errors = np.full(len(k), np.nan)
     if error is not None:
         spacing = np.interp(k, raw, np.gradient(raw))
         # A value on the grid is a mean over the raw points nearest to it, where these are denser.
         dense = np.sqrt(np.minimum(spacing / K_STEP, 1.0))
-        errors = np.interp(k, raw, np.asarray(error)[behind]) / abs(edge_step) * dense
+        errors = np.interp(k, raw, np.asarray(error)[behind] / np.abs(step)) * dense
     return Chi(k, np.asarray(found), errors, background, np.asarray(energy)[behind])
 
 

@@ -112,6 +112,24 @@ def test_two_shells_are_recovered_from_a_spectrum_with_noise(seed):
     assert found.r_factor < 0.01
 
 
+def test_a_step_that_falls_behind_the_edge_is_no_disorder():
+    # All absorption of the K shell falls, the wiggles with it.
+    energy = grid()
+    whole = absorbance(energy, SHELLS)
+    smooth = absorbance(energy, ())
+    seen = smooth + (whole - smooth) * (energy / E0) ** (-8 / 3)
+    found = {}
+    for power in (0.0, 8 / 3):
+        options = ExafsOptions(step_decay=power)
+        chi = chi_of_k(energy, seen, edge_energy=E0, edge_step=STEP, options=options)
+        fit = fit_shells(chi, begin(), r_range=(1.0, 3.1), options=options)
+        found[power] = np.array([fit.values[n]["sigma_squared"] for n in ("O", "metal")])
+    np.testing.assert_allclose(found[8 / 3], [0.006, 0.005], atol=2e-4)
+    # exp(-2 k^2 s) is (E / E0)^(-8/3) to first order, with s = 4/3 / (E0 2 m / hbar^2).
+    excess = 4 / 3 / (E0 * WAVENUMBER_SQUARED)
+    np.testing.assert_allclose(found[0.0] - found[8 / 3], excess, rtol=0.2)
+
+
 def test_errors_are_those_of_counting_where_the_model_holds():
     # chi itself with noise: no background, so that only counting is left
     k = np.arange(0.05, 14, 0.05)
