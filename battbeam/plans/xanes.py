@@ -4,14 +4,17 @@ A spectrum has its own opening of the shutter, and its foil and its dark in the 
 the foil, the gains and the motors are put back, however it ends.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from battbeam.devices.energy_sweep import Sweep
+from battbeam.devices.sample_stage import SampleStage
 from battbeam.experiment.absorption_edge import AbsorptionEdge
+from battbeam.experiment.cost import Cost
 from battbeam.experiment.energy_grid import EnergyGrid, Preset
 from battbeam.experiment.forecast_spectrum import Signal
+from battbeam.plans.measurements import OwnRun
 from battbeam.plans.repeats import Repeats
 from battbeam.plans.spectra_run import SpectraOptions, measured, stepped
 from battbeam.plans.spectrum_station import EdgeScan, Station
@@ -234,3 +237,36 @@ def quick_xanes(
     sweep = Sweep(where.energy + ends[0], where.energy + ends[1], duration, n)
     scans = [EdgeScan(where, sweep, dict(gains or {}))]
     return (yield from measured(station, scans, how, plan_name="quick_xanes", technique="XANES"))
+
+
+def spectrum(
+    plan: Callable[..., Plan],
+    edge: Any,
+    station: Station,
+    *,
+    stage: SampleStage | None = None,
+    spot: tuple[float, float] = (0.0, 0.0),
+    cost: Cost | None = None,
+    **options: Any,
+) -> OwnRun:
+    """Spectra as what a rule of a schedule measures.
+
+    Args:
+        plan: `xanes`, `xas`, `quick_xanes` or `multi_edge_xas`.
+        edge: What that takes: one edge, or several.
+        station: What they are measured with.
+        stage: The sample stage; None leaves it where it is.
+        spot: (x, y) in the cell's frame that the beam's middle meets, mm.
+        cost: As `xanes_cost` or `quick_xanes_cost` says.
+        **options: Of the plan.
+    """
+
+    def measure(said: Mapping[str, Any]) -> Plan:
+        positions = list(options.get("positions", ()))
+        if stage is not None:
+            x, y = said.get("cell_position", (0.0, 0.0))
+            positions += [(stage.x, float(x) + spot[0]), (stage.y, float(y) + spot[1])]
+        return plan(edge, station, **{**options, "positions": positions, "md": said})
+
+    moved = () if stage is None else (stage.x, stage.y)
+    return OwnRun(measure, motors=(station.monochromator.bragg, *moved), cost=cost)
