@@ -60,8 +60,8 @@ def test_a_sample_whose_stage_moves_to_the_right_is_seen_further_left():
 
 
 def test_a_sample_that_moves_on_its_stage_turns_with_it():
-    scenario = scenario_of(motion=(0.001, 0.0, 0.0))
-    for omega, columns in ((0.0, 10.0), (60.0, 5.0), (90.0, 0.0), (180.0, -10.0)):
+    scenario = scenario_of(motion=(0.001, 0.0, 0.0005))
+    for omega, columns in ((0.0, 10.0), (60.0, 9.33), (90.0, 5.0), (180.0, -10.0)):
         found = middle_of_mass(looked_at(scenario, omega=omega, age=65.0))
         assert found - 127.5 == pytest.approx(columns, abs=0.02)
 

@@ -9,7 +9,7 @@ from battbeam.sim.imaging import ImagingModel, View
 from battbeam.sim.lithium import full_capacity
 from battbeam.sim.phantom import PhantomState, inside_of
 from battbeam.sim.run import hard_limits, site_notes
-from battbeam.sim.scenario import Detector, Scenario
+from battbeam.sim.scenario import Detector, Imaging, Scenario
 
 SCENARIOS = sorted((Path(__file__).parents[2] / "sim").glob("*.toml"))
 
@@ -124,6 +124,15 @@ def test_a_shutter_may_be_open_longer_where_frames_are_drawn_while_the_clock_run
         for freezes in (True, False)
     )
     assert frozen < 1.0 < running
+
+
+def test_the_staff_know_the_camera_and_how_bright_its_open_beam_is():
+    scenario = Scenario(imaging=Imaging(pixel_size=0.002, gain=0.5, ring_gain=0.0))
+    notes = site_notes(scenario).camera
+    assert notes is not None
+    assert (notes.pixel_size, notes.counts_per_degree, notes.readout_time) == (0.002, 1e4, 0.001)
+    # 4e5 photons a s in the middle, and what stripes and slope add, to two digits
+    assert notes.flat_rate == pytest.approx(0.5 * 4e5, rel=0.06)
 
 
 def test_a_scenario_may_give_every_pv_another_name():
