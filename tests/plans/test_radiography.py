@@ -142,10 +142,18 @@ def test_a_dip_of_the_voltage_keeps_what_came_before(dipping, engine, documents)
 
 
 def test_darks_and_flats_pass_the_ring_buffer_by(dipping, engine, documents):
-    sources = []
-    hdf = dipping.camera.hdf
-    hdf.capture.subscribe(lambda value, **_: sources.append((value, hdf.source.get())), run=False)
-    engine(burst(dipping))
+    hdf, acquire = dipping.camera.hdf, dipping.camera.cam.acquire
+    sources, take = [], acquire._put_func
+
+    def put(value, **kwargs):
+        if value:
+            sources.append(hdf.source.get())
+        take(value, **kwargs)
+
+    acquire.sim_set_putter(put)
+    fields = Fields(flat_offset=5.0, n_darks=3, n_flats=4, at=("start", "end"))
+    engine(burst(dipping, fields=fields))
+    assert sources == ["CAM", "CAM", "CB1", "CAM", "CAM"]
     assert documents.events("trains")[0]["n_frames"] == 3
     assert hdf.source.get() == "CAM"
     assert dipping.camera.cam.image_mode.get() == 0

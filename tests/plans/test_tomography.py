@@ -200,10 +200,15 @@ def test_everything_is_put_back(fakes, engine):
 
 
 def turns_for_ever(fakes):
-    """Let the stage never come to the end of a half turn unless it is stopped."""
-    stage = fakes.rotation_stage
+    """Let the stage never come to the end of a half turn unless it is stopped.
+
+    Returns:
+        Where it was sent, and how fast.
+    """
+    stage, sent = fakes.rotation_stage, []
 
     def go(position, **_):
+        sent.append((position, stage.velocity.get()))
         stage.is_done.sim_put(0)
         if position < 180.0:
             stage.readback.sim_put(position)
@@ -211,12 +216,13 @@ def turns_for_ever(fakes):
 
     stage.setpoint.sim_set_putter(go)
     stage.halt.sim_set_putter(lambda _value, **__: stage.is_done.sim_put(1))
+    return sent
 
 
 @pytest.mark.parametrize("where", ["dark", "flat", "projection"])
 def test_a_failure_in_the_middle_puts_everything_back(fakes, engine, documents, where):
     fakes.rotation_stage.set(12.0)
-    turns_for_ever(fakes)
+    sent = turns_for_ever(fakes)
     fly, cam = fakes.fly_camera, fakes.camera.cam
     before = [signal.get() for signal in (cam.exposure, cam.n_images, cam.trigger_mode)]
     collect, seen = fly.collect_asset_docs, []
@@ -231,6 +237,8 @@ def test_a_failure_in_the_middle_puts_everything_back(fakes, engine, documents, 
     with pytest.raises(KeyError, match="nobody foresaw this"):
         engine(taken(fakes))
     assert seen[0] == ((500.0, 1) if where == "projection" else (90.0, 0))
+    # It travels back as it travels, not as slowly as it was turning.
+    assert sent[-1] == (12.0, 90.0)
     assert fakes.rotation_stage.position == 12.0
     assert fakes.rotation_stage.velocity.get() == 90.0
     assert fakes.sample_stage.x.position == 0.0
