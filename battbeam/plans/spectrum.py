@@ -16,7 +16,7 @@ from battbeam.devices.energy_sweep import EnergySweep, Sweep
 from battbeam.devices.frames import FrameTrain
 from battbeam.devices.spectrum_notes import DarkNotes, SpectraNotes, SpectrumNotes
 from battbeam.devices.steady_light import SteadyLight
-from battbeam.errors import DoseError
+from battbeam.errors import DeviceError, DoseError
 from battbeam.experiment.energy_grid import EnergyGrid
 from battbeam.experiment.forecast_spectrum import Signal
 from battbeam.plans.preflight import mounted_cell
@@ -26,6 +26,10 @@ from battbeam.plans.stubs import Exposure, Plan, clear_of_top_up, wait_for_beam,
 
 #: How often a point that was counted without beam is counted again once there is beam.
 BEAM_RETAKES = 1
+
+
+class _NoBeamError(DeviceError):
+    """The beam has been away for too long."""
 
 
 class SpectraRun:
@@ -89,8 +93,8 @@ class SpectraRun:
                 yield from self._steps(scan, scan.how, course)
             elif station.energy_sweep is not None:
                 yield from self._sweep(station.energy_sweep, scan, scan.how, course)
-        except DoseError as error:
-            # What was reserved is used up and no more may be: what was counted stays.
+        except (DoseError, _NoBeamError) as error:
+            # No more light may come, or none does: what was counted stays.
             broken = str(error)
         finally:
             # Without a message: the RunEngine may be closing this generator.
@@ -221,12 +225,10 @@ class SpectraRun:
         Returns:
             Reading of what counted; None if it cannot be used.
         """
-        station, beam = self._station, self._station.beam
+        beam = self._station.beam
         for _ in range(BEAM_RETAKES + 1):
             yield from bps.checkpoint()
-            has_beam = station.suspend or (
-                yield from wait_for_beam(beam, station.clock, patience=station.patience)
-            )
+            yield from self._wait_for_beam()
             fault = yield from count()
             shutter, lost = int(beam.shutter.position), beam.lost_since_trigger()
             if shutter != OPEN:
@@ -243,9 +245,23 @@ class SpectraRun:
                 **values,
             )
             reading = yield from self._primary(isinstance(scan.how, Sweep))
-            if not lost or not has_beam:
+            if not lost:
                 break
         return None if lost or fault else reading
+
+    def _wait_for_beam(self) -> Plan:
+        """Behind the closed shutter, where the plan is not suspended meanwhile.
+
+        Raises:
+            _NoBeamError: If it takes longer than the station's patience.
+        """
+        station, beam = self._station, self._station.beam
+        if station.suspend or not beam.why_down():
+            return
+        yield from bps.mv(beam.shutter, CLOSED)
+        has_beam = yield from wait_for_beam(beam, station.clock, patience=station.patience)
+        if not has_beam:
+            raise _NoBeamError(f"no beam for {station.patience:g} s: {beam.why_down()}")
 
     def _primary(self, is_sweep: bool) -> Plan:
         station, beam = self._station, self._station.beam

@@ -251,6 +251,9 @@ def spectrum(
 ) -> OwnRun:
     """Spectra as what a rule of a schedule measures.
 
+    The experiment is not suspended with them: without beam they wait behind the closed shutter, and
+    end when the station's patience does.
+
     Args:
         plan: `xanes`, `xas`, `quick_xanes` or `multi_edge_xas`.
         edge: What that takes: one edge, or several.
@@ -261,12 +264,14 @@ def spectrum(
         **options: Of the plan.
     """
 
+    waiting = replace(station, suspend=False)
+
     def measure(said: Mapping[str, Any]) -> Plan:
         positions = list(options.get("positions", ()))
         if stage is not None:
             x, y = said.get("cell_position", (0.0, 0.0))
             positions += [(stage.x, float(x) + spot[0]), (stage.y, float(y) + spot[1])]
-        return plan(edge, station, **{**options, "positions": positions, "md": said})
+        return plan(edge, waiting, **{**options, "positions": positions, "md": said})
 
     moved = () if stage is None else (stage.x, stage.y)
     return OwnRun(measure, motors=(station.monochromator.bragg, *moved), cost=cost)

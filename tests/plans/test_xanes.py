@@ -337,6 +337,47 @@ def test_a_point_without_beam_is_taken_again_with_the_same_number(
     assert documents.events("spectra")[0]["n_points"] == 6
 
 
+def test_without_beam_it_waits_behind_the_closed_shutter(bench, engine, documents, monkeypatch):
+    counts, count, waits = [], bench.counters.count._put_func, []
+
+    def losing(value, **_):
+        counts.append(value)
+        if len(counts) == 3:
+            bench.beam.ring_current.sim_put(0.0)
+        count(value)
+
+    def waited(beam, clock, *, patience):
+        waits.append((beam.shutter.position, patience))
+        beam.ring_current.sim_put(100.0)
+        yield from ()
+        return True
+
+    bench.counters.count.sim_set_putter(losing)
+    monkeypatch.setattr("battbeam.plans.spectrum.wait_for_beam", waited)
+    engine(xanes(GRID, Station.of(bench, suspend=False, patience=77.0)))
+    assert waits == [(0, 77.0)]
+    assert [event["point"] for event in documents.events()] == [0, 1, 1, 2, 3, 4, 5]
+
+
+def test_a_beam_that_stays_away_ends_the_spectra_and_keeps_their_points(bench, engine, documents):
+    counts, count = [], bench.counters.count._put_func
+
+    def losing(value, **_):
+        counts.append(value)
+        if len(counts) == 4:
+            bench.beam.ring_current.sim_put(0.0)
+        count(value)
+
+    bench.counters.count.sim_set_putter(losing)
+    station = Station.of(bench, suspend=False, patience=-1.0)
+    engine(xanes(GRID, station, repeats=Repeats(n_max=3)))
+    (end,) = documents.events("spectra")
+    assert end["n_points"] == 2
+    assert end["stopped"] == "no beam for -1 s: ring current 0 mA, below 5 mA"
+    assert bench.beam.shutter.position == 0
+    assert documents.of("stop")[0]["exit_status"] == "success"
+
+
 def test_an_injection_is_waited_for_and_the_delay_is_noted(bench, engine, documents, monkeypatch):
     beam = bench.beam
     beam.top_up = fake(TopUp, "X:RING:", name="top_up", clock=bench.clock, length=2.0)
