@@ -60,8 +60,7 @@ class Sweep:
         Args:
             lag: s; > 0: counters are behind the encoder.
         """
-        middle = self.time - self.spectrum.exposure / 2
-        energy = _straight(middle - lag, middle, self.spectrum.energy)
+        energy = _straight(self.time - lag, self.time, self.spectrum.energy)
         return replace(self.spectrum, energy=energy).ascending()
 
 

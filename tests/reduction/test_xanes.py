@@ -81,6 +81,21 @@ def test_edge_positions_with_dark_and_gain_are_right_within_their_errors():
     assert_honest(pulls(case, "edge_position", 150, truth=lambda s: case.first + s)[0])
 
 
+@pytest.mark.parametrize(("jitter", "photons"), [(0.05, 1e8), (0.0, 1e6)])
+def test_noise_that_moves_sample_and_foil_alike_counts_once(jitter, photons):
+    """The sample is of the foil's metal: jitter cancels, noise of the photons between them adds."""
+    case = Case(jitter=jitter, photons=photons, below=1.5, repeatability=0.02)
+    fine = case.foil.energy
+    metal = Standard("metal", fine, Foil(8333.0)(fine), edge_position=8333.0)
+    reducer = case.reducer(standards=(metal,), energy_jitter=jitter, foil_range=(-12.0, 12.0))
+    found = []
+    for seed in range(300):
+        spectrum = case.spectrum(np.random.default_rng(seed), sample=Foil(8333.0), step=1.2)
+        result = reducer.reduce(spectrum)
+        found.append((result.edge_position - 8333.0) / result.edge_position_error)
+    assert_honest(np.array(found), width=0.15)
+
+
 def test_valences_are_right_within_their_errors():
     case = Case(photons=1e6, jitter=0.02, repeatability=0.02)
     found, away = pulls(case, "oxidation_state", 150, truth=lambda s: 2 + s / 1.8)
