@@ -577,11 +577,13 @@ def test_an_edge_that_has_enough_is_left_out_and_the_other_goes_on(bench, engine
     assert edges == ["Ni K", "Co K", "Co K", "Co K", "Co K"]
 
 
-def test_xas_is_the_preset_in_k(station, engine, documents):
-    engine(xas("Ni K", station, dwell=0.001))
-    start = documents.of("start")[0]
+def test_xas_is_the_preset_in_k(station):
+    messages = list(xas("Ni K", station))
+    (start,) = [message.kwargs for message in messages if message.command == "open_run"]
     assert (start["technique"], start["plan_name"]) == ("XAS", "xas")
     assert start["grid"]["regions"][-1]["axis"] == "k"
+    counts = [message.obj.name for message in messages if message.command == "trigger"]
+    assert counts.count("counters") == 1 + start["grid"]["n_points"]
 
 
 # Sweeps.
