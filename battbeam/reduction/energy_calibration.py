@@ -79,7 +79,8 @@ class EnergyCalibration:
         missing = self._missing(energy, foil)
         if missing:
             return self._without(missing)
-        found = self._first(energy, foil) if self._known is None else self._against(energy, foil)
+        known = self._known
+        found = self._first(energy, foil) if known is None else self._against(known, energy, foil)
         if not np.isfinite(found.shift):
             return self._without(found.flag)
         self._last = found
@@ -137,10 +138,7 @@ class EnergyCalibration:
         )
         return Calibration(shift, place.error, place.error)
 
-    def _against(self, energy: FloatArray, foil: Absorbance) -> Calibration:
-        known = self._known
-        if known is None:
-            raise RuntimeError("there is no curve to compare with")
+    def _against(self, known: KnownCurve, energy: FloatArray, foil: Absorbance) -> Calibration:
         low, high = self._window
         fit = fit_shift(
             energy,
