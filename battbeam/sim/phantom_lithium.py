@@ -6,7 +6,8 @@ import numpy as np
 
 from battbeam.sim.phantom_body import PLATED_THICKNESS, Body, Inside, PhantomState
 from battbeam.sim.phantom_matter import matter_of, porous
-from battbeam.sim.phantom_shapes import Disc, Ellipsoid, Prism, Rectangle
+from battbeam.sim.phantom_outlines import Disc, Rectangle
+from battbeam.sim.phantom_shapes import Ellipsoid, Prism
 from battbeam.sim.scenario_phantom import Plating, Symmetric
 
 

@@ -2,13 +2,15 @@
 
 import functools
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from battbeam.sim.chemistry import ACTIVE_MATERIALS
 from battbeam.sim.phantom_body import Body, Inside, PhantomState
 from battbeam.sim.phantom_matter import active_matter, matter_of
-from battbeam.sim.phantom_shapes import Disc, Ellipsoid, Prism
+from battbeam.sim.phantom_outlines import Disc
+from battbeam.sim.phantom_shapes import Ellipsoid, Prism
 from battbeam.sim.scenario_cell import Cell
 from battbeam.sim.scenario_phantom import Particles
 
@@ -68,30 +70,47 @@ def _envelope(part: Particles, reacted: float, *, cracked: bool = True) -> float
     return _solid(part, reacted) + (crack_opening(part, reacted) if cracked else 0.0)
 
 
+@dataclass(frozen=True)
+class _CrackRoom:
+    """Where a crack of a particle of radius 1 lies, in the shell at the state in which it appears.
+
+    Attributes:
+        distance: Of its middle from that of the particle.
+        half_width: Of the crack.
+        half_depth: The largest that it may have.
+    """
+
+    distance: float
+    half_width: float
+    half_depth: float
+
+    @classmethod
+    def of(cls, part: Particles) -> "_CrackRoom":
+        core, outer = np.cbrt([1 - part.crack_state, _solid(part, part.crack_state)]).tolist()
+        distance = (core + outer) / 2
+        half_width = _CRACK_WIDTH * math.sqrt(outer**2 - distance**2)
+        return cls(distance, half_width, _CRACK_DEPTH * (outer - core) / 2)
+
+
 def _crack(part: Particles, middle: Point, radius: float, reacted: float, turn: float) -> Ellipsoid:
     """A flat void in the shell; wider than thick, its middle where it appeared."""
-    core = (1 - part.crack_state) ** (1 / 3)
-    outer = _solid(part, part.crack_state) ** (1 / 3)
-    distance = (core + outer) / 2
-    half_width = _CRACK_WIDTH * math.sqrt(outer**2 - distance**2)
-    half_depth = crack_opening(part, reacted) / half_width**2
+    room = _CrackRoom.of(part)
+    half_depth = crack_opening(part, reacted) / room.half_width**2
     along, across = math.cos(turn), math.sin(turn)
     place = (
-        middle[0] + distance * radius * along,
+        middle[0] + room.distance * radius * along,
         middle[1],
-        middle[2] + distance * radius * across,
+        middle[2] + room.distance * radius * across,
     )
-    axes = (half_depth * radius, half_width * radius, half_width * radius)
+    axes = (half_depth * radius, room.half_width * radius, room.half_width * radius)
     directions = ((along, 0.0, across), (0.0, 1.0, 0.0), (-across, 0.0, along))
     return Ellipsoid(place, axes, directions)
 
 
 def largest_crack(part: Particles) -> float:
     """Volume of a crack that still fits into the shell, over that of the particle at the start."""
-    core = (1 - part.crack_state) ** (1 / 3)
-    outer = _solid(part, part.crack_state) ** (1 / 3)
-    half_width = _CRACK_WIDTH * math.sqrt(outer**2 - ((core + outer) / 2) ** 2)
-    return _CRACK_DEPTH * (outer - core) / 2 * half_width**2
+    room = _CrackRoom.of(part)
+    return room.half_depth * room.half_width**2
 
 
 def particles(part: Particles, cell: Cell, state: PhantomState, *, seed: int) -> Inside:

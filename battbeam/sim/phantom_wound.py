@@ -4,7 +4,8 @@ import math
 
 from battbeam.sim.phantom_body import Body, Inside, PhantomState
 from battbeam.sim.phantom_matter import Matter, active_matter, matter_of, porous
-from battbeam.sim.phantom_shapes import Disc, HalfDisc, Prism, Rectangle
+from battbeam.sim.phantom_outlines import Disc, HalfDisc, Rectangle
+from battbeam.sim.phantom_shapes import Prism
 from battbeam.sim.scenario_cell import Cell
 from battbeam.sim.scenario_phantom import Wound
 

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from battbeam.sim.phantom_shapes import Disc, Ellipsoid, Grid, HalfDisc, Prism, Rectangle
+from battbeam.sim.phantom_outlines import Disc, HalfDisc, Rectangle
+from battbeam.sim.phantom_shapes import Ellipsoid, Grid, Prism
 
 TILTED = (
     (math.cos(0.5), math.sin(0.5), 0.0),

@@ -7,7 +7,8 @@ import pytest
 
 from battbeam.sim.phantom_body import Body
 from battbeam.sim.phantom_matter import matter_of
-from battbeam.sim.phantom_shapes import Disc, Ellipsoid, Grid, Prism, Rectangle
+from battbeam.sim.phantom_outlines import Disc, Rectangle
+from battbeam.sim.phantom_shapes import Ellipsoid, Grid, Prism
 from battbeam.sim.projection import intensity_behind, projected
 from battbeam.units import wavelength_from_energy
 
