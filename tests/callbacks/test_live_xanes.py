@@ -89,8 +89,9 @@ def spectrum(rng, number=0):
 def sweep_data(number, *, rng, lag, speed=100.0, n=2500):
     """Up, down, up ... over 250 eV in 2.5 s; counters show what the axis saw a lag before."""
     time = 5000.0 + 4.0 * number + np.arange(1, n + 1) * 250 / speed / n
-    way = (time - time[0] + 250 / speed / n) * speed
-    seen = way - lag * speed - 125 / n
+    # In the middle of each gate, where encoder and counts are taken to be.
+    way = (time - time[0] + 125 / speed / n) * speed
+    seen = way - lag * speed
     up = number % 2 == 0
     energy = E0 - 120 + way if up else E0 + 130 - way
     then = E0 - 120 + seen if up else E0 + 130 - seen
