@@ -146,7 +146,6 @@ def imaging(
         directory=connection.frames,
         boot_id_pv=f"{prefix}BOOT_ID",
         readout_delay=site.camera.readout_delay,
-        dtype_numpy="<u2" if facts.saturation < 2**16 else "<u4",
         clock_watch=ClockWatch(f"{prefix}DET2:HEARTBEAT", name="camera_clock", clock=clock),
         labels=("detectors",),
     )

@@ -19,6 +19,9 @@ GOLDEN = (math.sqrt(5.0) - 1) / 2
 #: Part of a step for which the stage turns at constant speed before the first pulse: the record
 #: settles, and the camera is ready. Chosen here.
 SETTLE = 0.5
+#: Relative unevenness of a stage's speed: pulses may come closer together by that. Chosen here; it
+#: also covers that times since 1970 are known to some tenths of a microsecond only.
+RIPPLE = 0.01
 #: How far the field's edge may move in one exposure before it is told, pixels. Chosen here.
 BLUR = 1.0
 
@@ -163,12 +166,13 @@ class Rotation:
             readout_time: s that the camera needs between two exposures.
         """
         faults = []
-        if self.period < self.exposure + readout_time:
-            fit = abs(self.degrees) / (self.exposure + readout_time)
+        shortest = shortest_period(self.exposure, readout_time)
+        if self.period < shortest * (1 - 1e-9):
             faults.append(
                 f"{self.speed:.4g} degree/s is too fast: a pulse comes every {self.period:g} s, the "
-                f"camera needs {self.exposure:g} s and {readout_time:g} s to read out; "
-                f"at most {fit:.4g} degree/s"
+                f"camera needs {self.exposure:g} s and {readout_time:g} s to read out, and the "
+                f"stage is uneven by {RIPPLE:.0%}; at most {abs(self.degrees) / shortest:.4g} "
+                "degree/s"
             )
         if self.speed > self.table.speed_limit:
             faults.append(
@@ -191,6 +195,15 @@ class Rotation:
             f"the field's edge moves by {blur:.1f} pixels in one exposure; "
             f"expose {self.exposure * BLUR / blur:.3g} s or turn more slowly"
         ]
+
+
+def shortest_period(exposure: float, readout_time: float) -> float:
+    """From one pulse to the next, s, so that the camera can follow an uneven stage.
+
+    >>> round(shortest_period(0.1, 0.0), 6)
+    0.101
+    """
+    return (exposure + readout_time) * (1 + RIPPLE)
 
 
 def fewest_projections(n_columns: int) -> int:

@@ -18,6 +18,7 @@ from battbeam.experiment.rotation import (
     angle_warnings,
     golden_angle,
     golden_arc,
+    shortest_period,
     whole_counts,
 )
 from battbeam.plans.fields import ROLES, Fields
@@ -189,7 +190,7 @@ def tomography_cost(
         n_projections,
         n_arcs,
         exposure,
-        exposure + site.camera.readout_time if period is None else period,
+        period or shortest_period(exposure, site.camera.readout_time),
         site.table,
     )
     taken = fields is not None and fields.max_age is None

@@ -16,6 +16,7 @@ from battbeam.devices.sample_stage import SampleStage
 from battbeam.experiment.clock import Clock
 from battbeam.experiment.cost import Cost
 from battbeam.experiment.dose import DoseBudget
+from battbeam.experiment.rotation import shortest_period
 from battbeam.plans.fields import ROLES, Fields, Light
 from battbeam.plans.imaging import Imager, Trains, labelled
 from battbeam.plans.measurements import OwnRun
@@ -109,7 +110,7 @@ def tomography(
         n_projections,
         1,
         exposure,
-        exposure + fly_camera.facts.readout_time if period is None else period,
+        period or shortest_period(exposure, fly_camera.facts.readout_time),
         fly_camera.rotation.table,
     )
     made = TomogramRun(
@@ -224,7 +225,7 @@ def continuous_tomography(
         n_per_arc,
         n_arcs,
         exposure,
-        exposure + fly_camera.facts.readout_time if period is None else period,
+        period or shortest_period(exposure, fly_camera.facts.readout_time),
         fly_camera.rotation.table,
     )
     light = Light(exposure, energy, beam.attenuator.position)

@@ -13,6 +13,7 @@ from battbeam.experiment.rotation import (
     fewest_projections,
     golden_angle,
     golden_arc,
+    shortest_period,
     whole_counts,
 )
 
@@ -112,7 +113,14 @@ def test_pulses_faster_than_the_camera_are_refused_with_the_speed_that_fits():
     turned = rotation(exposure=0.02, period=0.01)
     (fault,) = turned.faults(readout_time=0.005)
     assert "too fast" in fault
-    assert "at most 40 degree/s" in fault
+    assert "at most 39.6 degree/s" in fault
+
+
+def test_the_shortest_period_is_just_allowed_and_leaves_room_for_an_uneven_stage():
+    period = shortest_period(0.02, 0.005)
+    assert rotation(exposure=0.02, period=period).faults(readout_time=0.005) == []
+    # A stage that is faster by 1 % in one step still leaves the camera its time.
+    assert period / 1.01 >= 0.025 - 1e-12
 
 
 def test_a_stage_is_not_asked_to_turn_faster_than_it_can():
