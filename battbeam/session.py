@@ -25,6 +25,7 @@ from battbeam.devices.heartbeat import Heartbeat
 from battbeam.errors import BattbeamError, DeviceError, PreflightError
 from battbeam.experiment.provenance import installed_sha256, time_zone, versions
 from battbeam.plans.gap import Earlier, earlier_from
+from battbeam.storage.progress import first_document
 from battbeam.storage.spool import Spool
 from battbeam.storage.tail import documents
 
@@ -168,7 +169,7 @@ class Session:
 
         self.spool.check_space()
         try:
-            return tuple(self.RE(plan, **md))
+            uids = tuple(self.RE(plan, **md))
         except RunEngineInterrupted:
             if self._ended_by is not None:
                 self._leave(f"signal {self._ended_by}")
@@ -180,6 +181,42 @@ class Session:
             if error.__cause__ is not None:
                 raise error.__cause__ from None
             raise
+        for uid in uids:
+            self._store_what_it_measured(uid)
+        return uids
+
+    def store_standards(self, uid: str, **keeps: Any) -> tuple[Path, ...]:
+        """Reduce a run of spectra again and keep its curves, that others are compared with them.
+
+        A run of `battbeam.plans.energy_standards.calibrate_energy` says in its start document's
+        ``keeps`` which, and is taken as soon as it has ended.
+
+        Args:
+            uid: Of the run, in the spool.
+            **keeps: Otherwise than the run says: ``foil``, ``compound``, ``oxidation_states``.
+
+        Returns:
+            The files, in the beamline's calibration directory; a curve of an older one is gone.
+
+        Raises:
+            ValueError: If there is no such run.
+            ReductionError: If a curve cannot be had; nothing is written then.
+        """
+        from battbeam.callbacks.calibration_curves import keep_curves
+
+        path = self.connection.spool / f"{uid}.jsonl"
+        if not path.exists():
+            raise ValueError(f"run {uid} is not in {self.connection.spool}")
+        lines = [(line.name, line.doc) for line in documents(path)]
+        asked = {**(lines[0][1].get("keeps") or {}), **keeps}
+        directory = Path(asked.get("directory") or self.beamline.calibration)
+        return keep_curves(lines, asked, directory)
+
+    def _store_what_it_measured(self, uid: str) -> None:
+        start = first_document(self.connection.spool / f"{uid}.jsonl")
+        if start is not None and start.doc.get("keeps"):
+            for path in self.store_standards(uid):
+                _log.info("stored %s", path)
 
     def run_recipe(self, path: Path, **parameters: Any) -> tuple[str, ...]:
         """Run a file of ``plans/``: its ``plan(beamline, ...)``.

@@ -23,6 +23,7 @@ from battbeam.callbacks.xanes_request import XanesRequest
 from battbeam.errors import ReductionError
 from battbeam.experiment.energy_grid import EnergyGrid
 from battbeam.reduction.exafs_reducer import ExafsResult, exafs_of
+from battbeam.reduction.spectrum import Spectrum
 from battbeam.reduction.sweeps import rebin
 from battbeam.reduction.xanes import XanesReducer, XanesResult
 
@@ -50,7 +51,12 @@ _VALUES = {
     "pre_edge_area": "eV",
     "oxidation_state": "1",
 }
-_SINGLE = {"residual": (NUMBER, "1"), "n_flagged": (INTEGER, ""), "counts": (NUMBER, "count")}
+_SINGLE = {
+    "edge_position_shared_error": (NUMBER, "eV"),
+    "residual": (NUMBER, "1"),
+    "n_flagged": (INTEGER, ""),
+    "counts": (NUMBER, "count"),
+}
 #: Arrays of a row, padded with NaN to the longest grid of the run.
 ARRAYS = {
     "energy": "eV",
@@ -176,12 +182,20 @@ class LiveXanes(LiveRun[Scan]):
         self._run.add((start + end) / 2 if math.isfinite(end) else self._raw_time, row)
 
     def _result(self, item: Scan) -> XanesResult:
+        spectrum = self._spectrum(item)
         if item.is_sweep:
-            swept = sweep_of(item, self._axis).corrected(self._sweeps.lag)
-            spectrum = rebin(swept, self._request.bins[item.edge])
-        else:
-            spectrum = spectrum_of(item, self._axis)
+            spectrum = rebin(spectrum, self._request.bins[item.edge])
         return self._reducers[item.edge].reduce(spectrum)
+
+    def _spectrum(self, item: Scan) -> Spectrum:
+        """Its counts, those of a sweep where the axis was when their photons came.
+
+        Raises:
+            ReductionError: If they may not be used.
+        """
+        if item.is_sweep:
+            return sweep_of(item, self._axis).corrected(self._sweeps.lag)
+        return spectrum_of(item, self._axis)
 
     def _exafs_of(self, item: Scan, result: XanesResult | None) -> tuple[ExafsResult | None, str]:
         """EXAFS, or why there is none; neither where it was not asked for."""
@@ -243,7 +257,8 @@ def _result_values(result: XanesResult | None, standards: Sequence[str]) -> dict
         errors = {} if result is None else result.fractions_error
         values[f"fraction_{name}"] = float(found.get(name, math.nan))
         values[f"fraction_{name}_error"] = float(errors.get(name, math.nan))
-    values["residual"] = math.nan if result is None else float(result.residual)
+    for name in ("edge_position_shared_error", "residual"):
+        values[name] = math.nan if result is None else float(getattr(result, name))
     values["n_flagged"] = -1 if result is None else int(result.n_flagged)
     values["counts"] = math.nan if result is None else float(result.counts)
     return values

@@ -87,6 +87,22 @@ def calibration_record(reduction: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def curve_record(reduction: Mapping[str, Any]) -> dict[str, Any]:
+    """The stored curves that a reduction of spectra names, each file with its hash.
+
+    Args:
+        reduction: As a run's start document has it; curves that stand in it whole are left out.
+    """
+    parts = {"": reduction, **(reduction.get("edges") or {})}
+    files = [
+        path
+        for part in parts.values()
+        for path in (part.get("foil"), *(part.get("standards") or ()))
+        if isinstance(path, str)
+    ]
+    return {Path(path).stem: file_record(Path(path)) for path in dict.fromkeys(files)}
+
+
 def _standard(instrument: Path) -> dict[str, Any]:
     """Calibrant, time (s since the epoch) and energy (eV) that a calibration wrote beside it."""
     try:

@@ -10,6 +10,7 @@ import bluesky.preprocessors as bpp
 from battbeam.devices.energy_sweep import Sweep
 from battbeam.experiment.energy_grid import EnergyGrid, Preset
 from battbeam.experiment.forecast_spectrum import EdgeAbsorption, Signal
+from battbeam.experiment.provenance import curve_record
 from battbeam.plans.preflight import refuse
 from battbeam.plans.preprocessors import (
     BeamSuspender,
@@ -121,6 +122,8 @@ def _said(station: Station, scans: Sequence[EdgeScan], how: SpectraOptions) -> d
         # So that tables and pictures of other tools know what a spectrum is drawn against.
         "hints": {"dimensions": [([f"{station.monochromator.name}_energy"], "primary")]},
     }
+    if curves := curve_record(said["reduction"]):
+        said["calibration"] = curves
     if len(scans) == 1:
         said["grid"] = grids[scans[0].edge.label]
     if station.budget is not None:

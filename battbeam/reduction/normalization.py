@@ -148,9 +148,11 @@ class NormalizationOperator:
         line = self._line @ (self._line_of @ absorbance)
         matrix = np.eye(len(absorbance)) - self._line @ self._line_of
         variance = (matrix**2) @ errors**2
+        # Without any step at all there is nothing to be normalized: NaN.
+        scale = step if step != 0 else np.nan
         return Normalized(
-            values=(absorbance - line) / step,
-            errors=np.sqrt(variance) / abs(step),
+            values=(absorbance - line) / scale,
+            errors=np.sqrt(variance) / abs(scale),
             step=step,
             step_error=float(np.sqrt(self._step_of**2 @ errors**2)),
             pre_edge=line,
