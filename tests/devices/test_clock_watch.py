@@ -8,6 +8,7 @@ from battbeam.devices.clock_watch import LATENCY, ClockWatch
 from battbeam.processes import wait_for
 from battbeam.sim.run import SimulatedBeamline
 from battbeam.sim.scenario import Detector, Scenario
+from tests.own import own_prefix
 
 
 class HandClock:
@@ -48,7 +49,7 @@ def test_a_single_arrival_proves_little(watch):
 @pytest.mark.acceptance
 def test_the_detectors_clock_is_found_through_the_wire(tmp_path, monkeypatch):
     detector = Detector(n_rows=32, n_columns=32, clock_offset=-45.0, clock_drift=40e-6)
-    scenario = Scenario(name="clocks", rate=10.0, detector=detector)
+    scenario = Scenario(name="clocks", prefix=own_prefix(), rate=10.0, detector=detector)
     with SimulatedBeamline(scenario, tmp_path, with_guard=False) as simulated:
         connection = simulated.start()
         for name, value in connection.environment().items():

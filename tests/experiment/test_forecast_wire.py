@@ -18,6 +18,7 @@ from battbeam.session import Session, example_path
 from battbeam.sim.run import SimulatedBeamline
 from battbeam.sim.scenario import Cell, Detector, Scenario
 from battbeam.storage.tail import documents
+from tests.own import own_prefix
 
 pytestmark = [pytest.mark.ioc, pytest.mark.acceptance]
 
@@ -67,7 +68,7 @@ def compared(recipe, scenario, directory, **parameters):
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     """The LiFePO4 recipe, a whole cycle at 1C."""
-    scenario = Scenario(name="forecast", rate=60.0, detector=SMALL)
+    scenario = Scenario(name="forecast", prefix=own_prefix(), rate=60.0, detector=SMALL)
     return compared("lfp_xrd_series", scenario, tmp_path_factory.mktemp("forecast"))
 
 
@@ -130,7 +131,9 @@ def brightest(truth):
 
 
 def test_four_cells_at_different_rates_are_served_as_forecast(tmp_path):
-    scenario = Scenario(name="four", rate=20.0, detector=SMALL, cells=(Cell(),) * 4)
+    scenario = Scenario(
+        name="four", prefix=own_prefix(), rate=20.0, detector=SMALL, cells=(Cell(),) * 4
+    )
     # Not 1800 s: half the capacity would just be reached at 1C, or just not.
     parameters = {"length": 1700.0, "interval": 900.0}
     foreseen, _, runs, truth = compared("four_cells_xrd", scenario, tmp_path, **parameters)

@@ -14,6 +14,7 @@ from battbeam.sim.run import SimulatedBeamline
 from battbeam.sim.scenario import Cell, Scenario
 from tests.experiment.round_trip import passport_of, run_here, run_in_pybamm
 from tests.guard.observing import Client
+from tests.own import own_prefix
 
 RATE = 200.0
 PROTOCOL = {
@@ -52,12 +53,12 @@ WORDS = {
 
 def run_through_the_guard(directory, truth, passport, protocol, monkeypatch):
     """The guard's log of it."""
-    scenario = Scenario(name="round trip", rate=RATE, cells=(truth,))
+    scenario = Scenario(name="round trip", prefix=own_prefix(), rate=RATE, cells=(truth,))
     with SimulatedBeamline(scenario, directory, with_beamline=False) as simulated:
         connection = simulated.start()
         for name, value in connection.environment().items():
             monkeypatch.setenv(name, value)
-        with Client("SIM:CELL1:", passport) as client:
+        with Client(scenario.guard_prefix(1), passport) as client:
             client.say("Load", until=("State", "Loaded"), protocol=protocol)
             client.say("Start", until=("State", "Running"))
             wait_for(

@@ -19,6 +19,7 @@ from battbeam.sim.run import SimulatedBeamline
 from battbeam.sim.scenario import Cell, Detector, Scenario
 from battbeam.storage.beam_damage import damage_of_cell
 from battbeam.storage.tail import documents
+from tests.own import own_prefix
 
 pytestmark = [pytest.mark.ioc, pytest.mark.acceptance]
 
@@ -49,7 +50,9 @@ def dark(beamline):
 
 def measured(directory, cell):
     """The reduced runs of both spots as documents, and every frame's truth."""
-    scenario = HARMFUL.model_copy(update={"detector": SMALL, "cells": (cell,)})
+    scenario = HARMFUL.model_copy(
+        update={"detector": SMALL, "cells": (cell,), "prefix": own_prefix()}
+    )
     with SimulatedBeamline(scenario, directory) as running, Session(running.start()) as session:
         session.run_recipe(example_path("plans/calibrate.py"))
         _, *uids = session.run_recipe(RECIPE)

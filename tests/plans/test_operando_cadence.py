@@ -17,6 +17,7 @@ from battbeam.session import Session
 from battbeam.sim.run import SimulatedBeamline
 from battbeam.sim.scenario import Detector, Scenario
 from battbeam.storage.tail import documents
+from tests.own import own_prefix
 
 pytestmark = pytest.mark.ioc
 
@@ -75,7 +76,7 @@ def rms(values):
 def test_103_starts_one_every_40_s_without_drift_and_a_slot_made_to_be_missed_is_recorded(
     tmp_path,
 ):
-    scenario = Scenario(name="cadence", rate=RATE, detector=SMALL)
+    scenario = Scenario(name="cadence", prefix=own_prefix(), rate=RATE, detector=SMALL)
     with SimulatedBeamline(scenario, tmp_path) as running, Session(running.start()) as session:
         b = session.beamline
 

@@ -19,6 +19,7 @@ from battbeam.sim.history import history_path
 from battbeam.sim.run import SimulatedBeamline
 from battbeam.sim.scenario import Cell, Detector, Scenario
 from battbeam.storage.tail import documents
+from tests.own import own_prefix
 
 pytestmark = [pytest.mark.ioc, pytest.mark.acceptance]
 
@@ -235,7 +236,7 @@ KINDS = {
 
 def measured(directory):
     """Rows of the experiment, and the guard's live lines."""
-    scenario = Scenario(name="kinds", rate=RATE, detector=SMALL, cells=(CELL,))
+    scenario = Scenario(name="kinds", prefix=own_prefix(), rate=RATE, detector=SMALL, cells=(CELL,))
     schedule = Schedule.parse(
         "\n".join(f"{name}: {kind.text}, measure noted" for name, kind in KINDS.items())
     )

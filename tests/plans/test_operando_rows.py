@@ -24,6 +24,7 @@ from battbeam.sim.history import History, history_path
 from battbeam.sim.run import SimulatedBeamline
 from battbeam.sim.scenario import Cell, Detector, Scenario
 from battbeam.storage.tail import documents
+from tests.own import own_prefix
 
 pytestmark = [pytest.mark.ioc, pytest.mark.acceptance]
 
@@ -101,7 +102,9 @@ def slow_near_levels(potentiostat, scenario, area):
 def test_a_tomogram_at_9_84_and_296_coulomb_per_square_centimetre(tmp_path):
     """At constant current, each once; the state at the start is another rule's."""
     area, current = THICK.electrode_area, 4.2e-3
-    scenario = Scenario(name="thick", rate=SLOW, detector=SMALL, cells=(THICK,))
+    scenario = Scenario(
+        name="thick", prefix=own_prefix(), rate=SLOW, detector=SMALL, cells=(THICK,)
+    )
     schedule = Schedule.parse(
         "start: every 24 h, 1 times, measure tomogram\n"
         "levels: at 9, 84, 296 C/cm2, measure tomogram (hold potential at most 300 s)\n"
@@ -177,7 +180,7 @@ HALF_CHARGED = Cell(
 
 def test_patterns_are_five_times_denser_above_4_1_volt_and_follow_the_c_axis(tmp_path):
     believed = passport(HALF_CHARGED)
-    scenario = Scenario(name="top", rate=RATE, cells=(HALF_CHARGED,))
+    scenario = Scenario(name="top", prefix=own_prefix(), rate=RATE, cells=(HALF_CHARGED,))
     schedule = Schedule.parse("a4: every 40 s while voltage > 4.1 V, else every 200 s, measure nmc")
     with SimulatedBeamline(scenario, tmp_path) as running, Session(running.start()) as session:
         b = session.beamline

@@ -18,6 +18,7 @@ from battbeam.session import Session
 from battbeam.sim.run import SimulatedBeamline
 from battbeam.sim.scenario import Cell, Detector, Scenario
 from battbeam.storage.tail import documents
+from tests.own import own_prefix
 
 pytestmark = pytest.mark.ioc
 
@@ -114,7 +115,9 @@ def test_a_cell_is_held_or_kept_at_rest_while_it_is_measured_and_its_pulses_wait
 @pytest.mark.acceptance
 def test_four_cells_at_different_rates_are_served_from_one_beamline(tmp_path):
     rates = {"cell1": 0.2, "cell2": 0.5, "cell3": 1.0, "cell4": 2.0}
-    scenario = Scenario(name="four", rate=10.0, detector=SMALL, cells=(Cell(),) * 4)
+    scenario = Scenario(
+        name="four", prefix=own_prefix(), rate=10.0, detector=SMALL, cells=(Cell(),) * 4
+    )
     with SimulatedBeamline(scenario, tmp_path) as running, Session(running.start()) as session:
         b = session.beamline
         assert not session.refusal

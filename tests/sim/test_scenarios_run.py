@@ -11,6 +11,7 @@ from battbeam.connection import SiteNotes
 from battbeam.processes import wait_for
 from battbeam.sim.run import SimulatedBeamline
 from battbeam.sim.scenario import Scenario
+from tests.own import own_prefix
 
 pytestmark = [pytest.mark.ioc, pytest.mark.acceptance]
 
@@ -39,7 +40,8 @@ def test_a_scenario_runs_and_shows_every_cell(path, tmp_path, monkeypatch):
     for side in ("centre_row", "centre_column"):
         small[side] = getattr(scenario.detector, side) / 4
     detector = scenario.detector.model_copy(update=small)
-    with SimulatedBeamline(scenario.model_copy(update={"detector": detector}), tmp_path) as running:
+    own = scenario.model_copy(update={"detector": detector, "prefix": own_prefix()})
+    with SimulatedBeamline(own, tmp_path) as running:
         connection = running.start()
         for name, value in connection.environment().items():
             monkeypatch.setitem(os.environ, name, value)
@@ -47,7 +49,7 @@ def test_a_scenario_runs_and_shows_every_cell(path, tmp_path, monkeypatch):
 
         def panel(name):
             if name not in known:
-                (known[name],) = context.get_pvs(f"SIM:BL:{name}", timeout=10)
+                (known[name],) = context.get_pvs(f"{own.beamline_prefix}{name}", timeout=10)
                 known[name].wait_for_connection(timeout=10)
             return known[name]
 
