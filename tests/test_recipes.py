@@ -16,6 +16,8 @@ from battbeam.experiment.protocol import Protocol
 TOP = Path(__file__).parents[1]
 RECIPES = sorted((TOP / "plans").glob("*.py"))
 NAMES = ("plan", "describe")
+#: Photons are counted.
+WITHOUT_FRAMES = ("calibrate_energy", "nmc811_xanes")
 STRICT = 'ChargeStep(fraction=0.05), measure="pattern", smear_max=0.001'
 PLANS = [*RECIPES, *sorted((TOP / "battbeam" / "plans").glob("*.py"))]
 
@@ -68,7 +70,7 @@ def test_every_recipe_is_forecast_by_the_command(path):
     found = json.loads(answer.stdout)
     assert (answer.exit_code, found["faults"]) == (0, [])
     assert found["duration"] > 60
-    assert found["n_frames"] > 0
+    assert (found["n_frames"] > 0) == (path.stem not in WITHOUT_FRAMES)
 
 
 def test_parameters_reach_the_recipe_and_what_cannot_fit_ends_with_status_1(tmp_path):
