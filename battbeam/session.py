@@ -18,14 +18,14 @@ from types import FrameType
 from typing import Any
 
 import battbeam
+from battbeam.callbacks.curve_keeper import CurveKeeper
 from battbeam.connection import SITE_FILE_NAME, Connection, SiteNotes
 from battbeam.devices.beamline import Beamline, load_beamline
 from battbeam.devices.cells import acquire_all, beat_of, cells_text, owned, release_all
 from battbeam.devices.heartbeat import Heartbeat
-from battbeam.errors import BattbeamError, DeviceError, PreflightError
+from battbeam.errors import BattbeamError, DeviceError, PreflightError, ReductionError
 from battbeam.experiment.provenance import installed_sha256, time_zone, versions
 from battbeam.plans.gap import Earlier, earlier_from
-from battbeam.storage.progress import first_document
 from battbeam.storage.spool import Spool
 from battbeam.storage.tail import documents
 
@@ -96,6 +96,8 @@ class Session:
         self.RE.log.logger.addFilter(_needs_a_traceback)
         declaration = connection.devices or example_path("devices/simulated.py")
         self.beamline: Beamline = load_beamline(declaration, connection)
+        self._curves = CurveKeeper(self.beamline.calibration)
+        self.RE.subscribe(self._curves)
         self.connection_faults = self.beamline.connection_faults(CONNECTION_TIMEOUT)
         self._cells = self.beamline.potentiostats
         self.heartbeat = Heartbeat(self.RE.loop, *(beat_of(one) for one in self._cells.values()))
@@ -162,6 +164,7 @@ class Session:
 
         Raises:
             PreflightError: Before anything moved, with every fault.
+            ReductionError: If a calibration had no curve that could be stored.
             KeyboardInterrupt: After Ctrl-C in a session that is not interactive.
             SystemExit: After a signal that ends the session.
         """
@@ -181,8 +184,8 @@ class Session:
             if error.__cause__ is not None:
                 raise error.__cause__ from None
             raise
-        for uid in uids:
-            self._store_what_it_measured(uid)
+        if faults := self._curves.taken_faults():
+            raise ReductionError("; ".join(faults))
         return uids
 
     def store_standards(self, uid: str, **keeps: Any) -> tuple[Path, ...]:
@@ -211,12 +214,6 @@ class Session:
         asked = {**(lines[0][1].get("keeps") or {}), **keeps}
         directory = Path(asked.get("directory") or self.beamline.calibration)
         return keep_curves(lines, asked, directory)
-
-    def _store_what_it_measured(self, uid: str) -> None:
-        start = first_document(self.connection.spool / f"{uid}.jsonl")
-        if start is not None and start.doc.get("keeps"):
-            for path in self.store_standards(uid):
-                _log.info("stored %s", path)
 
     def run_recipe(self, path: Path, **parameters: Any) -> tuple[str, ...]:
         """Run a file of ``plans/``: its ``plan(beamline, ...)``.

@@ -1,7 +1,8 @@
 """This file is where foils and known compounds are measured, so that every spectrum of an experiment is
 compared with the same curves, and where runs are told of them.
 
-The session stores the curves when such a run has ended (`battbeam.session.Session.store_standards`).
+The session stores the curves as soon as such a run has ended, before the plan goes on
+(`battbeam.callbacks.curve_keeper`).
 """
 
 from collections.abc import Mapping, Sequence

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from battbeam.callbacks.calibration_curves import collected, keep_curves
+from battbeam.callbacks.curve_keeper import CurveKeeper
 from battbeam.errors import ReductionError
 from battbeam.reduction.stored_curves import read_curve
 from tests.callbacks.test_live_xanes import (
@@ -86,3 +87,43 @@ def test_a_file_is_one_curve_as_a_person_may_write_it(tmp_path):
         "edge_position",
         "edge_position_error",
     }
+
+
+# As a session does it.
+
+
+def with_keeps(docs, directory, **keeps):
+    docs[0][1]["keeps"] = {**KEEPS, "directory": str(directory), **keeps}
+    for name, doc in docs:
+        if name in ("descriptor", "stop"):
+            doc["run_start"] = "raw"
+    return docs
+
+
+def test_a_session_stores_curves_before_the_next_run_begins(tmp_path):
+    keeper = CurveKeeper(tmp_path / "elsewhere")
+    for name, doc in with_keeps(measured(8), tmp_path):
+        assert list(tmp_path.iterdir()) == []
+        keeper(name, doc)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert keeper.taken_faults() == []
+
+
+@pytest.mark.parametrize("changed", [{"keeps": None}, {}])
+def test_nothing_is_stored_of_runs_that_do_not_ask_for_it_or_failed(tmp_path, changed):
+    keeper, docs = CurveKeeper(tmp_path), with_keeps(measured(9), tmp_path)
+    docs[0][1].update(changed)
+    docs[-1][1]["exit_status"] = "success" if changed else "abort"
+    for name, doc in docs:
+        keeper(name, doc)
+    assert list(tmp_path.iterdir()) == []
+    assert keeper.taken_faults() == []
+
+
+def test_a_calibration_without_a_curve_is_told_once(tmp_path):
+    keeper = CurveKeeper(tmp_path)
+    for name, doc in with_keeps(measured(10, ended=False), tmp_path):
+        keeper(name, doc)
+    (fault,) = keeper.taken_faults()
+    assert fault == "run raw: the run has no whole spectrum"
+    assert keeper.taken_faults() == []
