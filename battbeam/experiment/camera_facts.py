@@ -24,6 +24,7 @@ class CameraFacts:
             NaN where nobody has measured it.
         readout_time: Shortest time from the end of an exposure to the start of the next, s.
         pixel_bytes: Before compression.
+        distance: From the rotation axis to the scintillator, mm; NaN is not known.
     """
 
     pixel_size: float = 0.005
@@ -32,7 +33,8 @@ class CameraFacts:
     saturation: float = 65535.0
     flat_rate: float = math.nan
     readout_time: float = 0.0
-    pixel_bytes: int = 2
+    pixel_bytes: int = 4
+    distance: float = math.nan
 
     @classmethod
     def of(cls, notes: CameraCalibration | None) -> "CameraFacts":
@@ -47,6 +49,7 @@ class CameraFacts:
             flat_rate=math.nan if notes.flat_rate is None else notes.flat_rate,
             readout_time=notes.readout_time,
             pixel_bytes=notes.pixel_bytes,
+            distance=notes.distance,
         )
 
     @property

@@ -96,7 +96,7 @@ def test_the_cost_of_a_series_is_its_slots():
     site = SiteFacts(camera=CameraFacts(n_rows=10, n_columns=20), overhead=0.5)
     cost = radiography_cost(site, exposure=2.0, n_points=4, interval=10.0)
     assert (cost.duration, cost.span, cost.exposure) == (32.5, 32.0, 8.0)
-    assert cost.n_bytes == 4 * 400
+    assert cost.n_bytes == 4 * 800
 
 
 # Bursts

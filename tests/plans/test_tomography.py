@@ -568,7 +568,7 @@ SITE = SiteFacts(camera=CameraFacts(n_rows=10, n_columns=20, readout_time=0.01))
 def test_the_cost_of_a_turn_is_its_frames_and_its_light():
     cost = tomography_cost(SITE, exposure=0.09, n_projections=181)
     assert cost.n_frames == 181
-    assert cost.n_bytes == 181 * 10 * 20 * 2
+    assert cost.n_bytes == 181 * 10 * 20 * 4
     # 180 periods of 0.1 s and a hundredth, and one exposure.
     assert cost.span == pytest.approx(180 * 0.101 + 0.09)
     # The shutter is open while the stage speeds up and slows down: not much more.
