@@ -55,6 +55,15 @@ def test_every_check_holds_for_other_cells_and_geometries(variant, tmp_path):
     assert processes_of(out) == []
 
 
+#: Ctrl-C is heard as at a terminal, also where the tests themselves run in the background.
+AT_A_TERMINAL = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from battbeam.cli import main
+main()
+"""
+
+
 @pytest.mark.parametrize(
     "moment",
     [
@@ -67,7 +76,7 @@ def test_ctrl_c_ends_the_demo_and_leaves_nothing_running(moment, tmp_path):
     out, log = tmp_path / "out", tmp_path / "log"
     with log.open("w") as written:
         demo = subprocess.Popen(
-            [sys.executable, "-m", "battbeam", "demo", "--out", str(out), "--frame-size", "128"],
+            [sys.executable, "-c", AT_A_TERMINAL, "demo", "--out", str(out), "--frame-size", "128"],
             stdout=written,
             stderr=written,
             env={**os.environ, **ONE_THREAD, "COLUMNS": "160"},
