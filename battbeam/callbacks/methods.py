@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from battbeam.callbacks.live_radiography import LiveRadiography
 from battbeam.callbacks.live_run import Document, LiveRun, reduced
 from battbeam.callbacks.live_tomography import LiveTomography
 from battbeam.callbacks.live_xanes import LiveXanes
@@ -13,7 +14,7 @@ from battbeam.callbacks.reducers import CellLogs, Reducers
 from battbeam.errors import ReductionError
 
 #: What reduces, by technique.
-METHODS: tuple[type[LiveRun[Any]], ...] = (LiveXrd, LiveXanes, LiveTomography)
+METHODS: tuple[type[LiveRun[Any]], ...] = (LiveXrd, LiveXanes, LiveTomography, LiveRadiography)
 
 
 class LiveRuns:

@@ -21,7 +21,7 @@ Publish = Callable[[str, dict[str, Any]], None]
 #: What a reduced run repeats of its raw run's start document.
 KEPT = (
     *("cell", "guard", "operando", "plan_name", "scan_id", "simulated", "technique", "energy"),
-    *("sentinel", "label", "edges", "tomography"),
+    *("sentinel", "label", "edges", "tomography", "radiography"),
 )
 #: Of uids that follow from others.
 _NAMESPACE = uuid.UUID("5f0b1c4e-3f0f-5d53-9b1c-0c9a4f1b7e25")

@@ -58,26 +58,29 @@ class ImagingRun:
         self.arcs: list[list[RawFrame]] = []
         self.train_faults: list[str] = []
 
-    def take(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Take one document between start and stop."""
+    def take(self, name: str, doc: Mapping[str, Any]) -> list[RawFrame]:
+        """Take one document between start and stop; the frames that it speaks of."""
         if name == "descriptor" and doc.get("name") == "trains":
             self._trains.add(doc["uid"])
         if name in ("descriptor", "stream_resource"):
             getattr(self._raw, name)(doc)
         elif name == "stream_datum":
-            self._add(self._raw.stream_datum(doc))
+            return self._added(self._raw.stream_datum(doc))
         elif name == "event" and doc["descriptor"] in self._trains:
             self._train(doc["data"])
         elif name == "event":
-            self._add(self._raw.frames(doc))
+            return self._added(self._raw.frames(doc))
+        return []
 
-    def _add(self, frames: Sequence[RawFrame]) -> None:
+    def _added(self, frames: Sequence[RawFrame]) -> list[RawFrame]:
+        added = []
         for frame in frames:
             known = self._frames.get(frame.stream)
             if known is not None and frame.file is not None:
                 # A pause takes a train again: of two with one number the last counts.
-                point = frame.event["data"].get("point", frame.event["seq_num"])
-                known[int(point) * frame.n_frames + frame.position] = frame
+                known[point_of(frame) * frame.n_frames + frame.position] = frame
+                added.append(frame)
+        return added
 
     def _train(self, data: Mapping[str, Any]) -> None:
         if data["role"] != "projection":
@@ -163,43 +166,57 @@ class ImagingRun:
         Raises:
             ReductionError: If darks or flats cannot be read, or do not fit.
         """
-        flats, flat_time = self._field("flat")
-        darks, _ = self._field("dark")
+        flats, darks = self.field("flat"), self.field("dark")
         said = self.start.get("tomography") or self.start.get("radiography") or {}
         omega = np.where([bool(fault) for fault in stack.faults], np.nan, stack.omega)
         return Projections(
             counts=stack.counts,
             omega=omega,
             time=stack.time,
-            flats=flats,
-            flat_time=flat_time,
-            darks=darks,
+            flats=flats.counts,
+            flat_time=flats.time,
+            darks=darks.counts,
             pixel_size=float(said.get("pixel_size", math.nan)),
             energy=float(said.get("energy") or math.nan),
         )
 
-    def _field(self, role: str) -> tuple[AnyArray, FloatArray]:
-        """Darks or flats, and when each was taken."""
+    def field(self, role: str) -> Stack:
+        """Darks or flats that are good, of the run or of the earlier one that it names.
+
+        Raises:
+            ReductionError: If an earlier run's cannot be read.
+        """
         stack = self.stack(self.frames(role), with_beam=role == "flat")
         good = [k for k, fault in enumerate(stack.faults) if not fault]
-        if len(good):
-            return stack.counts[good], stack.time[good]
         earlier = (self.start.get("fields") or {}).get(role, {}).get("earlier")
-        if not earlier:
-            return stack.counts[:0], np.zeros(0)
+        if len(good) or not earlier:
+            return Stack(
+                stack.counts[good],
+                stack.omega[good],
+                stack.time[good],
+                stack.i0[good],
+                ("",) * len(good),
+            )
         file = FrameFile(Path(earlier["file"]), str(earlier["dataset"]))
-        indices = range(int(earlier["first"]), int(earlier["first"]) + int(earlier["n_frames"]))
+        first, n = int(earlier["first"]), int(earlier["n_frames"])
+        indices = list(range(first, first + n))
         try:
-            counts = file.frames(list(indices))
+            counts, i0 = file.frames(indices), file.attributes("I0", indices)
         except OSError as fault:
             raise ReductionError(f"the {role}s of run {earlier['run']}: {fault}") from fault
         finally:
             file.close()
-        return counts, np.full(len(counts), float(earlier.get("time", math.nan)))
+        time = np.full(n, float(earlier.get("time", math.nan)))
+        return Stack(counts, np.full(n, math.nan), time, i0, ("",) * n)
 
     def close(self) -> None:
         """Close every file."""
         self._raw.close()
+
+
+def point_of(frame: RawFrame) -> int:
+    """Of the plan; of a frame that was flown its number in the stream, from 1."""
+    return int(frame.event["data"].get("point", frame.event["seq_num"]))
 
 
 def _by_file(frames: Sequence[RawFrame]) -> Iterator[tuple[FrameFile, list[RawFrame]]]:

@@ -1,5 +1,6 @@
 """This file is where a front that moves through radiographs is followed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,48 @@ class Fronts:
     change: FloatArray
 
 
+@dataclass(frozen=True)
+class Edges:
+    """Where what is new in one radiograph begins and ends.
+
+    Attributes:
+        columns: First and last edge, pixels from the outer edge of the first column, shape (2,); NaN
+            where nothing stands out, infinite where it reaches the end of the field.
+        rows: Likewise.
+        change: Of the absorbance there; 0 where nothing stands out.
+    """
+
+    columns: FloatArray
+    rows: FloatArray
+    change: float
+
+
+def edges_of(change: AnyArray) -> Edges:
+    """The edges of what is new in one radiograph.
+
+    Each lies where the change falls to half of what it is behind the edge, between pixels.
+
+    Args:
+        change: Of the absorbance since before anything grew, shape (n_rows, n_columns).
+    """
+    new = np.asarray(change, dtype=float)
+    seen = np.ones(new.shape[1], dtype=bool)
+    nothing = Edges(np.full(2, np.nan), np.full(2, np.nan), 0.0)
+    # First all columns say in which rows it has grown, then those in which it has.
+    for _ in range(2):
+        grown = _band(new[:, seen].mean(axis=1))
+        if not grown.any():
+            return nothing
+        across = new[grown].mean(axis=0)
+        sign = float(np.sign(across[seen].sum())) or 1.0
+        columns, height = _edges(sign * across[None])
+        seen = _covered(columns, new.shape[1])[0]
+        if not seen.any():
+            return nothing
+    rows, _ = _edges(sign * new[:, seen].mean(axis=1)[None])
+    return Edges(columns[0], rows[0], sign * float(height[0]))
+
+
 def follow_fronts(
     absorbance: AnyArray, time: FloatArray, *, pixel_size: float, n_before: int = 1
 ) -> Fronts:
@@ -97,11 +140,30 @@ def follow_fronts(
         ]
     )
     levels, _ = _edges(along)
-    lateral, vertical = (_fastest(each, time, pixel_size) for each in (columns, levels))
+    edges = [Edges(*each) for each in zip(columns, levels, sign * change, strict=True)]
+    return fronts_of(edges, time, pixel_size=pixel_size, n_columns=across.shape[1])
+
+
+def fronts_of(
+    edges: Sequence[Edges], time: FloatArray, *, pixel_size: float, n_columns: int
+) -> Fronts:
+    """Speeds of the edges of a series.
+
+    Args:
+        edges: Of each radiograph, of `edges_of`.
+        time: Of each, s, shape (n,), ascending.
+        pixel_size: At the sample, mm.
+        n_columns: Of the field.
+    """
+    columns, rows = (
+        np.array([getattr(each, name) for each in edges], dtype=float).reshape(-1, 2)
+        for name in ("columns", "rows")
+    )
+    lateral, vertical = (_fastest(each, time, pixel_size) for each in (columns, rows))
     slow = abs(vertical.speed)
     anisotropy = abs(lateral.speed) / slow if slow > 0 else np.inf
-    fill = _fill_time(lateral, columns, time, across.shape[1] * pixel_size)
-    return Fronts(lateral, vertical, anisotropy, fill, sign * change)
+    fill = _fill_time(lateral, columns, time, n_columns * pixel_size)
+    return Fronts(lateral, vertical, anisotropy, fill, np.array([each.change for each in edges]))
 
 
 def _band(profile: FloatArray) -> AnyArray:
@@ -122,7 +184,8 @@ def _edges(profiles: FloatArray) -> tuple[FloatArray, FloatArray]:
     noise = np.median(np.abs(np.diff(profiles, axis=1))) / 0.954 / np.sqrt(_SMOOTH)
     edges, heights = np.full((len(profiles), 2), np.nan), np.zeros(len(profiles))
     for index, profile in enumerate(smooth):
-        if profile.max() < _LEAST_SIGNAL * noise:
+        # Where most pixels are full or blind there is no noise to tell by.
+        if profile.max() <= _LEAST_SIGNAL * noise:
             continue
         height = float(profile.max())
         for _ in range(3):

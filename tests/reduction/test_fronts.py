@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from battbeam.errors import ReductionError
-from battbeam.reduction.fronts import follow_fronts
+from battbeam.reduction.fronts import edges_of, follow_fronts, fronts_of
 
 PIXEL = 0.00025
 N_ROWS, N_COLUMNS = 64, 256
@@ -69,3 +69,35 @@ def test_where_nothing_grows_there_is_no_front():
         follow_fronts(frames, np.arange(30.0), pixel_size=PIXEL)
     with pytest.raises(ReductionError, match="followed in 3 radiographs or more after 1, got 2"):
         follow_fronts(frames[:3], np.arange(3.0), pixel_size=PIXEL)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("from_right", [False, True])
+def test_one_radiograph_says_where_what_is_new_ends_whatever_comes_after(seed, from_right):
+    frames = series(np.random.default_rng(seed), from_right=from_right)
+    found = [edges_of(frame - frames[0]) for frame in frames]
+    ends = np.array([each.columns for each in found])[10:120]
+    way = 2.0 * (np.arange(10, 120) - 2)
+    front, rear = (ends[:, 0], ends[:, 1]) if from_right else (ends[:, 1], ends[:, 0])
+    # Of 8 rows of 0.004 each at an edge of 0.05: a part of a pixel.
+    np.testing.assert_allclose(front, N_COLUMNS - way if from_right else way, atol=0.6)
+    assert np.all(np.isinf(rear))
+    followed = fronts_of(found, np.arange(140.0), pixel_size=PIXEL, n_columns=N_COLUMNS)
+    assert abs(followed.lateral.speed) == pytest.approx(2.0 * PIXEL, rel=0.02)
+    assert followed.vertical.speed == pytest.approx(0.1 * PIXEL, rel=0.1)
+    assert followed.fill_time == pytest.approx(N_COLUMNS / 2 + 2, abs=1.0)
+
+
+def test_of_a_radiograph_that_shows_nothing_new_no_edge_is_told():
+    rng = np.random.default_rng(8)
+    for frame in (0.004 * rng.normal(size=(N_ROWS, N_COLUMNS)), np.zeros((N_ROWS, N_COLUMNS))):
+        found = edges_of(frame)
+        assert np.isnan([*found.columns, *found.rows]).all()
+        assert found.change == 0.0
+
+
+def test_a_field_that_is_blind_for_the_most_part_does_not_make_fronts_up():
+    frames = np.zeros((30, N_ROWS, N_COLUMNS))
+    frames[:, :10] = series(np.random.default_rng(9), n=30)[:, 20:30]
+    found = follow_fronts(frames, np.arange(30.0), pixel_size=PIXEL)
+    assert found.lateral.speed == pytest.approx(2.0 * PIXEL, rel=0.05)
