@@ -229,14 +229,13 @@ class FrameFlyer(FlownFrames):
             going: Whether something goes on, from what the camera counts.
             cancelled: Set when nobody waits for it any more.
         """
-        last, changed = {"captured": -1}, time.monotonic()
+        last, arrived, changed = {"captured": -1}, -1, time.monotonic()
         while not cancelled.is_set():
-            seen = self.camera.next_count(last, timeout=0.1)
-            if seen != last:
-                last, changed = seen, time.monotonic()
+            seen = last = self.camera.next_count(last, timeout=0.1)
             self._arrived = max(seen["captured"] - self._first, self._arrived)
-            if going(seen):
-                changed = time.monotonic()
+            # A camera that runs on is no reason to wait: only what is written counts.
+            if going(seen) or self._arrived != arrived:
+                arrived, changed = self._arrived, time.monotonic()
             elif self._arrived >= n or time.monotonic() - changed > LOST_AFTER:
                 return
 

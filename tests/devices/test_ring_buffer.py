@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 
 from battbeam.devices import frame_flyer
@@ -85,3 +87,21 @@ def test_unstaging_lets_the_camera_be_written_again(burst):
 def test_a_burst_without_frames_after_it_is_refused(burst):
     with pytest.raises(ValueError, match="n_before must be at least 0 and below the 30 frames"):
         burst.prepare(Flight("burst", BurstTrain(0.01, n_frames=30, n_before=30)))
+
+
+def test_a_camera_that_runs_on_does_not_keep_a_burst_waiting_for_frames_that_never_were(burst):
+    counter, going = burst.camera.cam.counter, threading.Event()
+
+    def run_on():
+        while not going.is_set():
+            counter.sim_put(counter.get() + 1)
+            going.wait(0.005)
+
+    burst.ring.n_kept.sim_put(4)
+    armed(burst)
+    thread = threading.Thread(target=run_on, daemon=True)
+    thread.start()
+    burst.complete().wait(timeout=5)
+    going.set()
+    thread.join()
+    assert burst.flown.fault == "30 frames asked, 24 written"
