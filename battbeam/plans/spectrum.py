@@ -60,6 +60,8 @@ class SpectraRun:
         self._dark = -1
         self._gains: dict[str, float] = {}
         self._dark_rates: dict[str, float] = {}
+        # What a point has taken beside its dwell at the most, s of session clock.
+        self._beside = 0.0
 
     def measure(self) -> Plan:
         """Take spectra of every edge in turn until each has enough."""
@@ -79,7 +81,7 @@ class SpectraRun:
     def _take(self, scan: EdgeScan, course: Course) -> Plan:
         station = self._station
         yield from self._set_up(scan)
-        length = scan.length(station.clock.rate)
+        length = scan.length(station.clock.rate, self._beside)
         decision = yield from within_budget(
             Exposure((), station.beam, FrameTrain(length), budget=station.budget)
         )
@@ -149,6 +151,8 @@ class SpectraRun:
             beam.dose_meter.settle()
         course.end(broken)
         start, end = course.span
+        if n_points:
+            self._beside = max(self._beside, scan.beside(end - start, n_points))
         self._ends.write(
             spectrum=self._spectrum,
             repeat=course.n_spectra - 1,

@@ -18,8 +18,9 @@ from battbeam.experiment.dose import DoseBudget
 from battbeam.experiment.energy_grid import EnergyGrid
 
 #: Wall seconds that a point takes beside its dwell, and a sweep beside its duration: Channel Access,
-#: one step of the axis. What is reserved for a spectrum; a longer one reserves again.
-POINT_OVERHEAD, SWEEP_OVERHEAD = 0.05, 2.0
+#: one step of the axis; measured with a busy machine. What is reserved for a spectrum until one has
+#: shown how long it takes; a longer one reserves again.
+POINT_OVERHEAD, SWEEP_OVERHEAD = 0.15, 2.0
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,19 @@ class EdgeScan:
         """s without a pause between counts: a dwell, or the sweep; a dark is as long."""
         return self.how.duration if isinstance(self.how, Sweep) else float(self.how.dwells.max())
 
-    def length(self, rate: float) -> float:
-        """s of session clock that the shutter is open, at a rate of that clock."""
+    def length(self, rate: float, beside: float = 0.0) -> float:
+        """s of session clock that the shutter is open.
+
+        Args:
+            rate: Of that clock, s per wall second.
+            beside: What a point is known to take beside its dwell, s of session clock.
+        """
         if isinstance(self.how, Sweep):
-            return self.how.duration + SWEEP_OVERHEAD * rate
-        return self.how.duration + POINT_OVERHEAD * len(self.how) * rate
+            return self.how.duration + max(SWEEP_OVERHEAD * rate, beside)
+        return self.how.duration + max(POINT_OVERHEAD * rate, beside) * len(self.how)
+
+    def beside(self, length: float, n_points: int) -> float:
+        """What each of the points of a spectrum that took ``length`` s took beside its dwell, s."""
+        if isinstance(self.how, Sweep):
+            return length - self.how.duration
+        return (length - float(self.how.dwells[:n_points].sum())) / n_points

@@ -51,7 +51,7 @@ START_TIMEOUT = 60.0
 #: Wall s that a point takes beside its exposure: Channel Access, drawing and writing a frame.
 POINT_OVERHEAD = 0.4
 #: The same of a point of a spectrum, which draws and writes nothing.
-COUNT_OVERHEAD = 0.05
+COUNT_OVERHEAD = 0.1
 #: Wall s beside an exposure that the shutter may be open: 0.01 to 0.22 of them were used by 32
 #: openings on two cores with ten processes at work. Its keeper closes the shutter after 80 %.
 SHUTTER_OVERHEAD = 0.75

@@ -490,7 +490,7 @@ def test_the_light_of_a_spectrum_stands_at_its_end(metered_bench, engine, docume
 
 def test_spectra_are_repeated_until_their_light_is_used_up(metered_bench, engine, documents):
     # What is reserved: the dwells, and what moves and Channel Access take.
-    most = 1.05 * 2e8 * (GRID.duration + 6 * 0.05)
+    most = 1.05 * 2e8 * (GRID.duration + 6 * 0.15)
     came = 1.05 * 2e8 * GRID.duration
     budget = DoseBudget(fluence=(came + 1.5 * most) / 0.06)
     engine(xanes(GRID, Station.of(metered_bench, budget=budget), repeats=Repeats(n_max=9)))
@@ -511,7 +511,7 @@ def test_light_that_is_used_up_in_the_middle_ends_a_spectrum_and_keeps_its_point
         count(value)
 
     bench.counters.count.sim_set_putter(slow)
-    most = 1.05 * 2e8 * (GRID.duration + 6 * 0.05)
+    most = 1.05 * 2e8 * (GRID.duration + 6 * 0.15)
     budget = DoseBudget(fluence=1.4 * most / 0.06)
     engine(xanes(GRID, Station.of(bench, budget=budget), repeats=Repeats(n_max=9)))
     (end,) = documents.events("spectra")
@@ -537,6 +537,28 @@ def test_a_spectrum_that_takes_longer_than_was_reserved_reserves_again(
     assert documents.events("spectra")[0]["n_points"] == 6
     assert {event["shutter"] for event in documents.events()} == {1}
     assert told.count(1) > 1
+
+
+def test_a_spectrum_is_reserved_for_as_long_as_the_one_before_took(
+    metered_bench, engine, documents
+):
+    bench, count = metered_bench, metered_bench.counters.count._put_func
+    openings, meter = [], metered_bench.beam.dose_meter
+    bench.beam.shutter.status.subscribe(
+        lambda value, **_: openings.append(meter.ledger.unsettled()) if value else None, run=False
+    )
+
+    def slow(value, **_):
+        bench.clock.time += 4.0
+        count(value)
+
+    bench.counters.count.sim_set_putter(slow)
+    engine(xanes(GRID, Station.of(bench), repeats=Repeats(n_max=2)))
+    first, *_, last = openings
+    assert first[0].open_time == pytest.approx(GRID.duration + 6 * 0.15)
+    # Six points, each 4 s longer than its dwell; the first spectrum was opened for more than once.
+    assert last[0].open_time == pytest.approx(GRID.duration + 6 * 4.0)
+    assert len(openings) > 2
 
 
 def test_light_that_overloads_a_chamber_is_refused_before_it_shines(metered_bench, engine):
