@@ -22,6 +22,7 @@ from caproto import ChannelData, ChannelType
 from caproto.server import PVGroup, pvproperty
 
 from battbeam.errors import DeviceError
+from battbeam.experiment.clock import Clock
 from battbeam.sim.cell import HalfCell
 from battbeam.sim.channel import Channel
 from battbeam.sim.channel_pvs import ChannelGroup
@@ -34,6 +35,8 @@ from battbeam.sim.server import serve
 
 #: Wall seconds between updates: shortest (50 live values a second) and longest.
 UPDATE_INTERVALS = (0.02, 0.2)
+#: Wall seconds between looks whether the clock was frozen.
+_LOOK = 0.004
 
 
 class CyclerGroup(PVGroup):  # type: ignore[misc]
@@ -108,7 +111,18 @@ class SimulatedCycler:
                 await group.update()
             interval = self._scenario.cycler.live_interval / max(clock.rate, 1e-3)
             interval = shortest if clock.rate == 0 else min(max(interval, shortest), longest)
-            await asyncio.sleep(max(interval - (wall.monotonic() - began), 0.001))
+            await until_due(clock, began + interval)
+
+
+async def until_due(clock: Clock, deadline: float) -> None:
+    """Wait until ``deadline``, wall s (monotonic); no longer than until the clock is frozen: whoever
+    did that waits for the cells to come to where it stands.
+    """
+    stood = clock.rate == 0
+    while True:
+        await asyncio.sleep(min(max(deadline - wall.monotonic(), 0.001), _LOOK))
+        if wall.monotonic() >= deadline or (clock.rate == 0 and not stood):
+            return
 
 
 def main(directory: Path) -> None:

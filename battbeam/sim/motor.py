@@ -23,8 +23,9 @@ from battbeam.experiment.clock import Clock, WallClock
 from battbeam.sim.trajectory import Move
 from battbeam.units import FloatArray
 
-#: Wall seconds between two readbacks on the way, and the shortest pause before the end.
-_TICK, _SHORTEST_NAP = 0.02, 0.0005
+#: Wall seconds between two readbacks on the way, the shortest pause before the end, and that while
+#: the clock stands.
+_TICK, _SHORTEST_NAP, _FROZEN_NAP = 0.02, 0.0005, 0.002
 #: Moves that are remembered.
 _KEPT_MOVES = 256
 
@@ -201,7 +202,7 @@ class Motor(PVGroup):  # type: ignore[misc]
         while (left := move.end - self._clock.now()) > 0 and not fields.stop.value:
             await self._show()
             rate = self._clock.rate
-            nap = left / rate if rate > 0 else _TICK
+            nap = left / rate if rate > 0 else _FROZEN_NAP
             await asyncio.sleep(min(max(nap, _SHORTEST_NAP), _TICK))
         if fields.stop.value:
             now = self._clock.now()

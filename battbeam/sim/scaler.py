@@ -19,8 +19,9 @@ from battbeam.sim.count_request import Reading, Request
 from battbeam.sim.records import shown
 from battbeam.units import FloatArray
 
-#: Longest and shortest wall time between two looks at the clock, s.
-_LONGEST_NAP, _SHORTEST_NAP = 0.05, 0.0005
+#: Longest and shortest wall time between two looks at the clock, s, and that while it stands: it was
+#: thawed a moment ago, or will be soon.
+_LONGEST_NAP, _SHORTEST_NAP, _FROZEN_NAP = 0.05, 0.0005, 0.002
 #: Characters of an EPICS string.
 FAULT_LENGTH = 39
 #: Shortest count, s.
@@ -36,7 +37,8 @@ async def until(clock: Clock, time: float, look: Callable[[], Awaitable[None]]) 
     """Wait until the clock shows ``time``; ``look`` is awaited at each look at it."""
     while (left := time - clock.now()) > 0:
         await look()
-        nap = left / clock.rate if clock.rate > 0 else _LONGEST_NAP
+        rate = clock.rate
+        nap = left / rate if rate > 0 else _FROZEN_NAP
         await asyncio.sleep(min(max(nap, _SHORTEST_NAP), _LONGEST_NAP))
 
 
