@@ -9,12 +9,10 @@ goes back to 0, and its put completes, once everything is written and counted.
 """
 
 import asyncio
-import math
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from caproto import ChannelType, SkipWrite
@@ -24,6 +22,7 @@ from battbeam.errors import BattbeamError
 from battbeam.experiment.clock import Clock
 from battbeam.sim import scenario
 from battbeam.sim.device_clock import DeviceClock
+from battbeam.sim.exposure_times import ExposureTimes, Pulsed, PulseSource, Timed
 from battbeam.sim.motor import Motor
 from battbeam.sim.records import choice, setting, shown, shown_text
 from battbeam.sim.shots import Camera, Kept, Pose, Request, Shot, Turn
@@ -31,28 +30,15 @@ from battbeam.sim.writer import EPICS_EPOCH, Writer
 
 #: Longest wall time between two looks at the clock, s: its rate may change meanwhile.
 _LONGEST_NAP, _SHORTEST_NAP = 0.05, 0.001
+#: Frames that are taken one after the other before they are shown: a client sees the last, as those
+#: of a fast camera do.
+_MOST_AT_ONCE = 64
 _IMAGE_MODES = ("Single", "Multiple", "Continuous")
 
 #: Publishes the counters of a shot, with the stamp.
 ShowCounters = Callable[[Shot, float], Awaitable[None]]
 #: Writes a shot with its stamp (in the worker thread), now or later; what was written now.
 KeepShot = Callable[[Shot, float], Sequence[Kept]]
-
-
-class PulseSource(Protocol):
-    """What triggers a camera from outside."""
-
-    def listen(self) -> None:
-        """Forget the pulses so far."""
-        ...
-
-    async def next_pulse(self) -> float:
-        """Time of the next one on the session's clock, s, once it has come."""
-        ...
-
-    async def miss(self) -> None:
-        """The camera could not follow the latest one."""
-        ...
 
 
 async def _put_acquire(detector: "Detector", _instance: Any, value: Any) -> Any:
@@ -210,12 +196,11 @@ class Detector(PVGroup):  # type: ignore[misc]
             await self.NumImagesCounter_RBV.write(0)
             await self.StatusMessage_RBV.write("exposing")
             exposure, n_frames = float(self.AcquireTime.value), self._n_frames()
-            async with aclosing(self._begins(start, exposure)) as begins:
-                while n_frames is None or n_taken < n_frames:
-                    begin = await anext(begins)
-                    await self._expose(begin, begin + exposure)
-                    n_taken += 1
-                    await self.NumImagesCounter_RBV.write(n_taken)
+            times = self._times(start, exposure)
+            while n_frames is None or n_taken < n_frames:
+                most = _MOST_AT_ONCE if n_frames is None else n_frames - n_taken
+                n_taken += await self._expose(times, exposure, min(most, _MOST_AT_ONCE))
+                await self.NumImagesCounter_RBV.write(n_taken)
         except asyncio.CancelledError:
             message = "aborted"
         except (BattbeamError, OSError, RuntimeError, ValueError) as error:
@@ -226,25 +211,14 @@ class Detector(PVGroup):  # type: ignore[misc]
         await self.DetectorState_RBV.write(state)
         await self._show_busy(False)
 
-    async def _begins(self, start: float, exposure: float) -> AsyncGenerator[float, None]:
-        """When each exposure of a train begins, session clock, s."""
+    def _times(self, start: float, exposure: float) -> ExposureTimes:
+        """When each exposure of a train begins."""
         if self.TriggerMode.value == "Internal":
             period = max(float(self.AcquirePeriod.value), exposure + self._readout)
-            index = 0
-            while True:
-                yield start + index * period
-                index += 1
+            return Timed(start, period=period, exposure=exposure)
         if self._pulses is None:
             raise ValueError("no pulses come to this camera: TriggerMode External has no source")
-        ready = -math.inf
-        self._pulses.listen()
-        while True:
-            pulse = await self._pulses.next_pulse()
-            if pulse < ready:
-                await self._pulses.miss()
-                continue
-            ready = pulse + exposure + self._readout
-            yield pulse
+        return Pulsed(self._pulses, exposure=exposure, readout=self._readout)
 
     async def _show_busy(self, is_busy: bool) -> None:
         # Acquire last: it tells a client that everything else is there.
@@ -252,22 +226,34 @@ class Detector(PVGroup):  # type: ignore[misc]
         for record in (self.Acquire_RBV, self.Acquire):
             await record.write("Acquire" if is_busy else "Done", verify_value=False)
 
-    async def _expose(self, start: float, end: float) -> None:
-        await self._until(start)
+    async def _expose(self, times: ExposureTimes, exposure: float, n_most: int) -> int:
+        """Take the next frame, and what others are over by then; how many they were."""
+        begin = await times.next()
+        await self._until(begin)
         pose = self._pose()
         await self._in_worker(
             lambda: self._camera.ready(pose.x, pose.y, pose.energy, self._preparer)
         )
-        await self._until(end)
-        number = self._n_taken + 1
-        stamp = self.device_clock.at(end + self._settings.readout_delay * self._rate)
-        request = self._request(start, end, pose, number)
+        await self._until(begin + exposure)
+        begins, now = [begin], self._clock.now()
+        while len(begins) < n_most and (another := await times.next_over(now)) is not None:
+            begins.append(another)
+        requests = [
+            self._request(each, each + exposure, pose, self._n_taken + number)
+            for number, each in enumerate(begins, start=1)
+        ]
+        self._n_taken += len(requests)
+        await self._take(requests)
+        return len(requests)
+
+    async def _take(self, requests: Sequence[Request]) -> None:
         work = asyncio.ensure_future(
             self._in_worker(
-                lambda: self._camera.take(request, lambda shot: self._keep(shot, stamp))
+                lambda: self._camera.take(
+                    requests, lambda shot: self._keep(shot, self._stamp(shot.request))
+                )
             )
         )
-        self._n_taken = number
         # A frame that is being written is finished, or its file and its counter would differ.
         cancelled = False
         while not work.done():
@@ -275,9 +261,13 @@ class Detector(PVGroup):  # type: ignore[misc]
                 await asyncio.shield(work)
             except asyncio.CancelledError:
                 cancelled = True
-        await self._publish(work.result(), stamp)
+        await self._publish(work.result(), len(requests))
         if cancelled:
             raise asyncio.CancelledError
+
+    def _stamp(self, request: Request) -> float:
+        """Of its readout, by the camera's own clock, s since the Unix epoch."""
+        return self.device_clock.at(request.end + self._settings.readout_delay * self._rate)
 
     def _request(self, start: float, end: float, pose: Pose, number: int) -> Request:
         """Of an exposure that is over."""
@@ -286,12 +276,14 @@ class Detector(PVGroup):  # type: ignore[misc]
         turn = Turn(float(first), float(last), reading)
         return Request(start, end, pose.x, pose.y, pose.energy, number, pose.nominal_energy, turn)
 
-    async def _publish(self, shot: Shot, stamp: float) -> None:
+    async def _publish(self, shot: Shot, n: int) -> None:
+        """Show the last of n frames."""
+        stamp = self._stamp(shot.request)
         await self._show_counters(shot, stamp)
         await self.UniqueId_RBV.write(shot.request.number, timestamp=stamp)
         await self.TimeStamp_RBV.write(stamp - EPICS_EPOCH, timestamp=stamp)
-        await self._writer.kept(shot.request.number, stamp)
-        await self.ArrayCounter.write(self.ArrayCounter.value + 1)
+        await self._writer.kept(shot.request.number, stamp, n=n)
+        await self.ArrayCounter.write(self.ArrayCounter.value + n)
 
     async def _until(self, time: float) -> None:
         while (left := time - self._clock.now()) > 0:

@@ -107,15 +107,19 @@ class Pulses(PVGroup):  # type: ignore[misc]
             self._task = asyncio.ensure_future(self._fire(self._clock.now()))
 
     def listen(self) -> None:
-        """See `battbeam.sim.detector.PulseSource`."""
+        """See `battbeam.sim.exposure_times.PulseSource`."""
         self._came = asyncio.Queue()
 
     async def next_pulse(self) -> float:
-        """See `battbeam.sim.detector.PulseSource`."""
+        """See `battbeam.sim.exposure_times.PulseSource`."""
         return await self._came.get()
 
+    def pulse_now(self) -> float | None:
+        """See `battbeam.sim.exposure_times.PulseSource`."""
+        return None if self._came.empty() else self._came.get_nowait()
+
     async def miss(self) -> None:
-        """See `battbeam.sim.detector.PulseSource`."""
+        """See `battbeam.sim.exposure_times.PulseSource`."""
         await self.Missed.write(self.Missed.value + 1)
 
     async def _fire(self, since: float) -> None:

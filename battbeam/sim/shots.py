@@ -169,24 +169,29 @@ class Camera(ABC):
     def ready(self, x: float, y: float, energy: float, preparer: Executor) -> None:
         """Have worked out what frames at a place and an energy share."""
 
-    def take(self, request: Request, keep: Keep) -> Shot:
-        """Take the frame of an exposure that is over, and have it kept while the clock stands.
+    def take(self, requests: Sequence[Request], keep: Keep) -> Shot:
+        """Take the frames of exposures that are over, and have them kept while the clock stands.
 
         Args:
-            request: What to expose.
-            keep: Has the shot written.
+            requests: What to expose, one or more, in order.
+            keep: Has a shot written.
+
+        Returns:
+            The last one.
 
         Raises:
-            ProcessError: If the cell's history does not come to the end of the exposure.
+            ProcessError: If the cell's history does not come to the end of an exposure.
         """
-        if cell := self.cell_in_beam(request):
-            self.histories[cell - 1].wait(request.end)
+        for request in requests:
+            if cell := self.cell_in_beam(request):
+                self.histories[cell - 1].wait(request.end)
         with self.clock.frozen(self.name) if self.freezes else contextlib.nullcontext():
-            shot = self.expose(request)
-            for written, file, index in keep(shot):
-                place = {"file": file, "index": index, "unique_id": written.request.number}
-                self.truth.add(place | written.truth)
-            return shot
+            for request in requests:
+                shot = self.expose(request)
+                for written, file, index in keep(shot):
+                    place = {"file": file, "index": index, "unique_id": written.request.number}
+                    self.truth.add(place | written.truth)
+        return shot
 
     def counters(
         self, request: Request, photons: float, transmission: float, rng: np.random.Generator

@@ -187,14 +187,14 @@ class Writer(PVGroup):  # type: ignore[misc]
         index = self._file.add(shot.frame, attributes)
         return shot, str(self._file.path), index
 
-    async def kept(self, number: int, stamp: float) -> None:
-        """Show what was written last, and close the file when it holds what was asked for."""
+    async def kept(self, number: int, stamp: float, *, n: int = 1) -> None:
+        """Show the last of n frames, and close the file when it holds what was asked for."""
         await self.UniqueId_RBV.write(number)
         seconds = stamp - EPICS_EPOCH
         await self.TimeStamp_RBV.write(seconds)
         await self.EpicsTSSec_RBV.write(int(seconds))
         await self.EpicsTSNsec_RBV.write(int(seconds % 1 * 1e9))
-        await self.ArrayCounter.write(self.ArrayCounter.value + 1)
+        await self.ArrayCounter.write(self.ArrayCounter.value + n)
         if self._file is None:
             return
         await self.NumCaptured_RBV.write(self._file.n_frames)

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
@@ -72,11 +73,12 @@ class BlankCamera:
     def ready(self, x: float, y: float, energy: float, preparer: Executor) -> None:
         pass
 
-    def take(self, request: Request, keep: Keep) -> Shot:
+    def take(self, requests: Sequence[Request], keep: Keep) -> Shot:
         frame = np.zeros((8, 8), dtype=np.uint32)
-        shot = Shot(request, frame, 1.0, 2.0, 100.0, True, {})
-        keep(shot)
-        return shot
+        shots = [Shot(request, frame, 1.0, 2.0, 100.0, True, {}) for request in requests]
+        for shot in shots:
+            keep(shot)
+        return shots[-1]
 
 
 async def no_counters(_shot: Shot, _stamp: float) -> None:
@@ -133,6 +135,31 @@ def test_a_full_disk_is_told_and_the_detector_serves_on(
 
     with ThreadPoolExecutor(1) as executor:
         asyncio.run(scene(executor))
+
+
+def test_a_train_that_the_clock_has_left_behind_is_taken_at_once_and_wholly(tmp_path: Path) -> None:
+    """The clock goes on by 100 s between two looks; exposures of 1 s lie 1 s apart."""
+
+    async def scene(executor: Executor) -> Detector:
+        detector = detector_of(executor)
+        await detector.prepare()
+        await detector._writer.FilePath.write(str(tmp_path))
+        await detector._writer.Capture.write(1)
+        await detector.ImageMode.write("Multiple")
+        await detector.NumImages.write(150)
+        await detector.acquire()
+        await detector._writer.Capture.write(0)
+        return detector
+
+    with ThreadPoolExecutor(1) as executor:
+        detector = asyncio.run(scene(executor))
+    assert detector.NumImagesCounter_RBV.value == detector.ArrayCounter_RBV.value == 150
+    assert detector._writer.ArrayCounter_RBV.value == detector._writer.NumCaptured_RBV.value == 150
+    with h5py.File(detector._writer.FullFileName_RBV.value, "r") as file:
+        numbers = file[f"{ATTRIBUTES}/NDArrayUniqueId"][:]
+        stamps = file[f"{ATTRIBUTES}/NDArrayTimeStamp"][:]
+    assert numbers.tolist() == list(range(1, 151))
+    np.testing.assert_allclose(np.diff(stamps), 1.0, atol=1e-3)
 
 
 def test_files_are_numbered_by_the_template(tmp_path: Path) -> None:
