@@ -115,7 +115,7 @@ class Measured:
 
 def rows_of(documents):
     """Reduce a run; the data of its rows."""
-    found = reduced(lambda publish: LiveXanes(publish), documents)
+    found = reduced(LiveXanes, documents)
     return [doc["data"] for name, doc in found if name == "event"]
 
 

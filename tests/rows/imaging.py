@@ -1,0 +1,181 @@
+"""What the rows on images share: scenarios, a beamline of their own, and reduced runs beside the hidden truth."""
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from battbeam.callbacks.live_radiography import LiveRadiography
+from battbeam.callbacks.live_run import reduced
+from battbeam.callbacks.live_tomography import LiveTomography
+from battbeam.experiment.cell import EXAMPLE
+from battbeam.plans.fields import Fields
+from battbeam.plans.operando import operando
+from battbeam.plans.stubs import mounted
+from battbeam.session import Session
+from battbeam.sim.run import SimulatedBeamline
+from battbeam.sim.scenario import Scenario
+from battbeam.storage.tail import documents
+from tests.own import own_prefix
+
+SCENARIOS = Path(__file__).parents[2] / "sim"
+#: mm to the side, where the field sees no cell.
+OUT = 19.0
+
+
+def scenario(name, *, cell=None, phantom=None, imaging=None, beam=None, **changes):
+    """A scenario of ``sim/`` under names of its own, with other values of its parts."""
+    document = Scenario.read(SCENARIOS / f"{name}.toml").model_dump()
+    document["imaging"] |= imaging or {}
+    document["beam"] |= beam or {}
+    document["cells"] = [
+        each | (cell or {}) | {"phantom": each["phantom"] | (phantom or {})}
+        for each in document["cells"]
+    ]
+    return Scenario.model_validate(document | {"prefix": own_prefix()} | changes)
+
+
+def passport(cell, *, chemistry, capacity, limits, **values):
+    """What is believed of a cell: mass and area as they are."""
+    low, high, current = limits
+    return {
+        **EXAMPLE,
+        "cell": "row-1",
+        "sample_uid": "row-1",
+        "chemistry": chemistry,
+        "active_mass": cell.active_loading * cell.electrode_area,
+        "electrode_area": cell.electrode_area,
+        "nominal_capacity": capacity,
+        "nominal_capacity_definition": "by the makers of the simulation",
+        "initial_lithium_content": cell.initial_lithium_content,
+        "limits": {"voltage_min": low, "voltage_max": high, "current_max": current},
+        **values,
+    }
+
+
+@contextmanager
+def beamline_of(hidden, directory):
+    """A simulated beamline of one's own, with a session on it."""
+    with SimulatedBeamline(hidden, directory) as running, Session(running.start()) as session:
+        yield session
+
+
+def options(beamline, *, fields=None, **given):
+    """What every imaging plan is told of the beamline."""
+    return {
+        "beam": beamline.beam,
+        "clock": beamline.clock,
+        "stage": beamline.sample_stage,
+        "fields": fields or Fields(flat_offset=OUT, max_age=1e9),
+        "energy": float(beamline.monochromator.position),
+        "readables": (beamline.potentiostat,),
+        **given,
+    }
+
+
+def experiment(session, believed, schedule, measurements, method, *, record=10.0):
+    """Mount a cell and follow it; what each run wrote, the outer one first."""
+    b = session.beamline
+
+    def plan():
+        yield from mounted(b.potentiostat, believed)
+        yield from operando(
+            schedule,
+            measurements,
+            potentiostat=b.potentiostat,
+            beam=b.beam,
+            clock=b.clock,
+            protocol={"record": {"time_s": record}, "method": list(method)},
+            policies={"plan_end": "open_circuit"},
+        )
+
+    uids = session.run(plan())
+    b.potentiostat.dismount().wait(timeout=10)
+    return [recorded(session, uid) for uid in uids]
+
+
+def recorded(session, uid):
+    """The documents of one run."""
+    return [(line.name, line.doc) for line in documents(session.connection.spool / f"{uid}.jsonl")]
+
+
+def notes(run, rule):
+    """What is written down of one rule, in order."""
+    found = [doc["data"] for name, doc in run if name == "event"]
+    found = [row for row in found if row.get("rules_rule") == rule]
+    return [{key.removeprefix("rules_"): value for key, value in row.items()} for row in found]
+
+
+class Reduced:
+    """One reduced run.
+
+    Args:
+        run: Documents of the raw run.
+        volumes: Where its volumes go.
+    """
+
+    def __init__(self, run, volumes):
+        self.start = run[0][1]
+        self.documents = reduced(lambda publish: _live(self.start, publish, volumes), run)
+
+    def rows(self, stream="primary"):
+        """Of a stream, in order."""
+        of = {doc["uid"]: doc["name"] for name, doc in self.documents if name == "descriptor"}
+        events = [doc for name, doc in self.documents if name == "event"]
+        return [doc["data"] for doc in events if of[doc["descriptor"]] == stream]
+
+    def of(self, name, stream="primary"):
+        """A column, one number a row."""
+        return np.array([row[name] for row in self.rows(stream)], dtype=float)
+
+    @property
+    def volume(self):
+        """The first one, 1/mm."""
+        path = next(
+            doc["uri"].removeprefix("file://localhost")
+            for name, doc in self.documents
+            if name == "stream_resource" and "/volume_" in doc["uri"]
+        )
+        with h5py.File(path) as file:
+            return np.asarray(file["volume"][0], dtype=float)
+
+
+def _live(start, publish, volumes):
+    if LiveTomography.wants(start):
+        return LiveTomography(publish, volumes=volumes)
+    return LiveRadiography(publish)
+
+
+class Truth:
+    """The hidden truth of every frame of the imaging camera."""
+
+    def __init__(self, directory):
+        lines = map(json.loads, (directory / "sim" / "truth.jsonl").read_text().splitlines())
+        self.lines = [line for line in lines if line.get("camera") == "imaging camera"]
+
+    def during(self, row):
+        """Of the frames of a reduced row that saw a cell, in order."""
+        start, end = row["time_start"] - 0.01, row["time_end"] + 0.01
+        found = [
+            line
+            for line in self.lines
+            if line["in_beam"] == "cell"
+            and line["exposure_start"] >= start
+            and line["exposure_end"] <= end
+        ]
+        return sorted(found, key=lambda line: line["exposure_start"])
+
+    def middle(self, row):
+        """Of the frame in the middle of a row."""
+        found = self.during(row)
+        return found[len(found) // 2]
+
+
+def places(volume, voxel_size):
+    """Height of each row and distance of each (z, x) from the axis, mm."""
+    n_rows, n_columns = volume.shape[0], volume.shape[1]
+    height = (np.arange(n_rows) - (n_rows - 1) / 2) * voxel_size
+    across = (np.arange(n_columns) - (n_columns - 1) / 2) * voxel_size
+    return height, np.hypot(across[:, None], across)

@@ -1,0 +1,5 @@
+"""Tomogram after tomogram while a cell is cycled, through the wire (rows A10, B1, B12)."""
+
+import pytest
+
+pytestmark = [pytest.mark.ioc, pytest.mark.acceptance]
