@@ -23,6 +23,8 @@ from tests.own import own_prefix
 SCENARIOS = Path(__file__).parents[2] / "sim"
 #: mm to the side, where the field sees no cell.
 OUT = 19.0
+#: s by which times of a row may differ from those of its frames.
+CLOCK = 0.5
 
 
 def scenario(name, *, cell=None, phantom=None, imaging=None, beam=None, **changes):
@@ -155,9 +157,18 @@ class Truth:
         lines = map(json.loads, (directory / "sim" / "truth.jsonl").read_text().splitlines())
         self.lines = [line for line in lines if line.get("camera") == "imaging camera"]
 
+    def of(self, row):
+        """Of the frame of a reduced radiograph."""
+        (found,) = [
+            line
+            for line in self.lines
+            if Path(line["file"]).name == row["frame_file"] and line["index"] == row["frame_index"]
+        ]
+        return found
+
     def during(self, row):
-        """Of the frames of a reduced row that saw a cell, in order."""
-        start, end = row["time_start"] - 0.01, row["time_end"] + 0.01
+        """Of the frames of a reduced tomogram that saw a cell, in order."""
+        start, end = row["time_start"] - CLOCK, row["time_end"] + CLOCK
         found = [
             line
             for line in self.lines
