@@ -19,6 +19,7 @@ NAMES = (
     "timeline",
     "xanes_normalization",
     "linear_combination",
+    "tomography",
 )
 #: Columns that the table needs where the output is no terminal.
 WIDTH = 150

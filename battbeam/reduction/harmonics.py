@@ -24,66 +24,99 @@ _WIDER = 3.0
 _BEYOND = 0.25
 # Gauss-Newton steps.
 _N_STEPS = 3
+# Columns in use: more are taken together, the highest frequency does not need them.
+_MOST_COLUMNS = 512
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Harmonics of a set of angles.
+
+    Attributes:
+        weight: Square root of each projection's share of the turn, shape (n,).
+        even: Orthonormal harmonics of even order, slow ones first, shape (n, n_harmonics).
+        odd: Likewise of odd order.
+        most: The highest order.
+    """
+
+    weight: FloatArray
+    even: FloatArray
+    odd: FloatArray
+    most: int
+
+    @classmethod
+    def of(cls, omega: FloatArray) -> "Basis":
+        """Of angles in degree, shape (n,)."""
+        most = min(_MOST_HARMONICS, int(_SHARE_OF_PROJECTIONS * len(omega)))
+        weight = np.sqrt(coverage(omega).weights)
+        angle = np.radians(omega)[:, None]
+        found = []
+        for orders in (np.arange(0, most + 1, 2), np.arange(1, most + 2, 2)):
+            waves = np.stack([np.cos(angle * orders), np.sin(angle * orders)], axis=-1)
+            waves = waves.reshape(len(omega), -1)
+            if orders[0] == 0:
+                waves = np.delete(waves, 1, axis=1)
+            found.append(np.linalg.qr(weight[:, None] * waves)[0])
+        return cls(weight, found[0], found[1], most)
 
 
 @dataclass(frozen=True)
 class Harmonics:
     """Projections as spatial frequencies, and what a turning sample can make of them.
 
+    A series is one spatial frequency of one group of rows.
+
     Attributes:
-        values: Of each group, projection and frequency, shape (n_groups, n, n_frequencies).
-        frequency: Cycles a column, shape (n_frequencies,).
-        even: Orthonormal harmonics of even order, slow ones first, shape (n, n_harmonics).
-        odd: Likewise of odd order.
-        n_even: How many of them each frequency may have, shape (n_frequencies,).
-        n_odd: Likewise.
+        values: Of each projection in each series, shape (n, n_series).
+        frequency: Of each series, cycles a column, shape (n_series,).
+        order: Highest harmonic that each series may have, shape (n_series,).
+        basis: The harmonics.
     """
 
     values: AnyArray
     frequency: FloatArray
-    even: FloatArray
-    odd: FloatArray
-    n_even: FloatArray
-    n_odd: FloatArray
+    order: FloatArray
+    basis: Basis
 
     @classmethod
-    def of(cls, rows: FloatArray, omega: FloatArray, centre: float) -> "Harmonics":
-        """As seen through a window about a column.
+    def of(cls, rows: FloatArray, basis: Basis, centre: float) -> "Harmonics":
+        """As seen through a window about a column; rows of shape (n, n_groups, n_columns).
 
         Raises:
             ReductionError: If nothing absorbs there.
         """
-        n_columns = rows.shape[2]
-        column = np.arange(n_columns)
+        n, n_groups, n_columns = rows.shape
+        together = max(1, n_columns // _MOST_COLUMNS)
+        n_kept = n_columns // together
+        seen = rows[:, :, : n_kept * together].reshape(n, n_groups, n_kept, together).mean(axis=3)
+        column = np.arange(n_kept) * together + (together - 1) / 2
         half = min(centre, n_columns - 1 - centre) + 0.5
         window = _window((column - centre) / half)
-        mean = np.abs((rows * window).mean(axis=(0, 1)))
-        if not mean.max() > 0:
-            raise ReductionError("nothing absorbs: the rotation axis cannot be found")
-        radius = float(np.abs(column - centre)[mean > _EDGE * mean.max()].max()) + 1
-        if radius > (1 - _TAPER) * half:
-            radius = _WIDER * half
-        most = min(_MOST_HARMONICS, int(_SHARE_OF_PROJECTIONS * len(omega)))
-        highest = min(_HIGHEST, (most - 4) / (2 * np.pi * radius))
+        radius = _radius(np.abs((seen * window).mean(axis=(0, 1))), column - centre, half)
+        highest = min(_HIGHEST, (basis.most - 4) / (2 * np.pi * radius))
         frequency = np.geomspace(0.5 / n_columns, max(highest, 1 / n_columns), _N_FREQUENCIES)
         # A Bessel function of order m + 2 m^(1/3) + 2 at m is below 0.001.
         reach = 2 * np.pi * frequency * radius
-        order = np.minimum(np.ceil(reach + 2 * np.cbrt(reach) + 2), most)
-        weight = np.sqrt(coverage(omega).weights)
-        even, odd = _orthonormal(omega, weight, int(order.max()))
-        kernel = np.exp(-2j * np.pi * np.outer(column, frequency))
+        order = np.minimum(np.ceil(reach + 2 * np.cbrt(reach) + 2), basis.most)
+        phase = 2 * np.pi * np.outer(column, frequency)
         # Slopes: of a sample wider than the field, values would show the window most of all. Those
         # of a mirror image have the other sign, which the factor i takes back.
-        slopes = np.gradient(rows, axis=2) * window
-        values = 1j * weight[:, None] * (slopes @ kernel)
-        return cls(values, frequency, even, odd, 2 * (order // 2) + 1, 2 * ((order + 1) // 2))
+        slopes = (np.gradient(seen, axis=2) * window).reshape(n * n_groups, n_kept)
+        values = slopes @ np.sin(phase) + 1j * (slopes @ np.cos(phase))
+        return cls(
+            basis.weight[:, None] * values.reshape(n, n_groups * _N_FREQUENCIES),
+            np.tile(frequency, n_groups),
+            np.tile(order, n_groups),
+            basis,
+        )
 
     def best_column(self, n_columns: int) -> tuple[float, float]:
         """About which least is left over, and how far all frequencies agree on that, up to 1."""
         reach = _BEYOND * n_columns
         columns = np.arange(-reach, n_columns + reach, 0.25)
-        product = self._depends_on_column()
-        phase = np.exp(4j * np.pi * np.outer(columns, self.frequency))
+        product = self._depends_on_column().reshape(-1, _N_FREQUENCIES).sum(axis=0)
+        frequency = self.frequency[:_N_FREQUENCIES]
+        phase = np.exp(4j * np.pi * np.outer(columns, frequency))
         held = (phase @ product).real
         best = int(held.argmax())
         return float(columns[best]), float(held[best] / np.abs(product).sum())
@@ -91,11 +124,9 @@ class Harmonics:
     def _depends_on_column(self) -> AnyArray:
         """What harmonics hold about column a is constant + Re(sum product exp(4 pi i k a))."""
         squares = []
-        for basis, number in ((self.even, self.n_even), (self.odd, self.n_odd)):
-            x, y = (_held(basis, number, part) for part in (self.values.real, self.values.imag))
-            squares.append(
-                [(one * other).sum(axis=(0, 1)) for one, other in ((x, x), (y, y), (x, y))]
-            )
+        for held in (self._even, self._odd):
+            x, y = held(self.values.real), held(self.values.imag)
+            squares.append([(one * other).sum(axis=0) for one, other in ((x, x), (y, y), (x, y))])
         (even_xx, even_yy, even_xy), (odd_xx, odd_yy, odd_xy) = squares
         along = (even_xx - even_yy - odd_xx + odd_yy) / 2
         return np.asarray(along - 1j * (odd_xy - even_xy))
@@ -112,8 +143,7 @@ class Harmonics:
         """
         shift, directions = start.copy(), np.stack(along)
         known = np.diag(np.zeros(len(start)) if prior is None else prior)
-        n_groups, n, _ = self.values.shape
-        free = max(n_groups * float((2 * n - self.n_even - self.n_odd).sum()), 1.0)
+        free = max(float((2 * len(self.values) - 2 * self.order - 1).sum()), 1.0)
         for _ in range(_N_STEPS):
             phase = 2 * np.pi * np.outer(shift @ directions, self.frequency)
             turned = self.values * np.exp(1j * phase)
@@ -133,15 +163,21 @@ class Harmonics:
             normal = slopes @ slopes.T + variance * known
             gradient = slopes @ _row(rest) + variance * known @ (shift - start)
             shift = shift - np.linalg.lstsq(normal, gradient, rcond=1e-12)[0]
-        return shift, variance * np.linalg.pinv(normal, rcond=1e-12)
+        return shift, np.asarray(variance * np.linalg.pinv(normal, rcond=1e-12), dtype=float)
+
+    def _even(self, part: FloatArray) -> FloatArray:
+        """What each even harmonic holds of a part, those that a series may not have 0."""
+        allowed = np.arange(self.basis.even.shape[1])[:, None] < 2 * (self.order // 2) + 1
+        return np.asarray((self.basis.even.T @ np.ascontiguousarray(part)) * allowed)
+
+    def _odd(self, part: FloatArray) -> FloatArray:
+        allowed = np.arange(self.basis.odd.shape[1])[:, None] < 2 * ((self.order + 1) // 2)
+        return np.asarray((self.basis.odd.T @ np.ascontiguousarray(part)) * allowed)
 
     def _left_over(self, values: AnyArray) -> AnyArray:
         """What harmonics cannot hold."""
-        x, y = values.real, values.imag
-        return np.asarray(
-            (x - self.even @ _held(self.even, self.n_even, x))
-            + 1j * (y - self.odd @ _held(self.odd, self.n_odd, y))
-        )
+        even, odd = self._even(values.real), self._odd(values.imag)
+        return np.asarray(values - (self.basis.even @ even + 1j * (self.basis.odd @ odd)))
 
 
 def _row(values: AnyArray) -> FloatArray:
@@ -149,25 +185,15 @@ def _row(values: AnyArray) -> FloatArray:
     return np.concatenate([values.real.ravel(), values.imag.ravel()])
 
 
-def _held(basis: FloatArray, number: FloatArray, part: FloatArray) -> FloatArray:
-    """What each harmonic holds of it, those that a frequency may not have 0."""
-    return np.asarray((basis.T @ part) * (np.arange(basis.shape[1])[:, None] < number))
+def _radius(mean: FloatArray, away: FloatArray, half: float) -> float:
+    """Of the sample, columns from the axis; more than the window's if it reaches the window's end."""
+    if not mean.max() > 0:
+        raise ReductionError("nothing absorbs: the rotation axis cannot be found")
+    radius = float(np.abs(away)[mean > _EDGE * mean.max()].max()) + 1
+    return _WIDER * half if radius > (1 - _TAPER) * half else radius
 
 
 def _window(place: FloatArray) -> FloatArray:
     """1 inside of -1 to 1, falling off to 0 at both ends."""
     inside = np.clip((1 - np.abs(place)) / _TAPER, 0, 1)
     return np.asarray(0.5 - 0.5 * np.cos(np.pi * inside))
-
-
-def _orthonormal(omega: FloatArray, weight: FloatArray, most: int) -> tuple[FloatArray, FloatArray]:
-    """Even and odd harmonics up to an order, orthonormal over the weighted angles."""
-    angle = np.radians(omega)[:, None]
-    found = []
-    for orders in (np.arange(0, most + 1, 2), np.arange(1, most + 2, 2)):
-        waves = np.stack([np.cos(angle * orders), np.sin(angle * orders)], axis=-1)
-        waves = waves.reshape(len(omega), -1)
-        if orders[0] == 0:
-            waves = np.delete(waves, 1, axis=1)
-        found.append(np.linalg.qr(weight[:, None] * waves)[0])
-    return found[0], found[1]

@@ -25,7 +25,7 @@ def reconstruct(
     axis: float,
     pixel_size: float,
     method: Literal["nufft", "fbp"] = "nufft",
-    window: Literal["ramp", "hann"] = "ramp",
+    window: Literal["ramp", "linear", "hann"] = "linear",
 ) -> AnyArray:
     """Attenuation coefficient by filtered back projection of parallel beams.
 
@@ -39,7 +39,8 @@ def reconstruct(
         axis: Column of the rotation axis, from 0.
         pixel_size: mm.
         method: How.
-        window: On the ramp filter.
+        window: On the ramp filter: none, what linear interpolation between pixels would do (as most
+            back projections have it), or Hann's.
 
     Returns:
         1/mm, axes (row, z, x), shape (n_rows, n_columns, n_columns), single precision; 0 outside of
@@ -96,6 +97,8 @@ def _filter(n_padded: int, window: str) -> FloatArray:
     response = np.fft.fft(kernel).real
     # Two slices in one must each stay real: there is no conjugate of this frequency.
     response[n_padded // 2] = 0.0
+    if window == "linear":
+        response *= np.sinc(np.fft.fftfreq(n_padded)) ** 2
     if window == "hann":
         response *= 0.5 + 0.5 * np.cos(2 * np.pi * np.fft.fftfreq(n_padded))
     return response
@@ -117,17 +120,18 @@ def _by_nufft(
     # The transform counts from the pixel behind the middle where their number is even.
     half = 0.5 if n_columns % 2 == 0 else 0.0
     shift = axis + half * (along_x + along_z)
-    weight = scale[:, None] * _filter(n_padded, window) / n_padded
-    weight = (weight * np.exp(2j * np.pi * frequency * shift)).astype(np.complex64)
+    cycles = frequency * shift
+    cycles -= np.rint(cycles)
+    weight = np.exp((2j * np.pi * cycles).astype(np.complex64))
+    weight *= (_filter(n_padded, window) / n_padded).astype(np.complex64)
+    weight *= scale[:, None].astype(np.complex64)
 
     volume = np.empty((n_rows, n_columns, n_columns), dtype=np.float32)
     plan = finufft_module().Plan(
         1, (n_columns, n_columns), eps=_EPS, isign=1, dtype="complex64", nthreads=1
     )
-    points = [
-        np.ascontiguousarray(2 * np.pi * frequency * part, dtype=np.float32).ravel()
-        for part in (along_z, along_x)
-    ]
+    wave = (2 * np.pi * frequency).astype(np.float32)
+    points = [(part.astype(np.float32) * wave).ravel() for part in (along_z, along_x)]
     plan.setpts(*points)
     for row in range(0, n_rows, 2):
         pair = np.zeros((n, n_padded), dtype=np.complex64)

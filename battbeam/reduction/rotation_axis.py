@@ -16,11 +16,14 @@ Source:
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from battbeam.errors import ReductionError
-from battbeam.reduction.harmonics import Harmonics
+from battbeam.reduction.harmonics import Basis, Harmonics
 from battbeam.units import AnyArray, FloatArray
 
+# Projections that the axis is found in: more tell it no better than it needs to be.
+_ENOUGH = 300
 # Groups of rows that are looked at each for itself.
 _N_GROUPS = 6
 # How far all frequencies agree about the column at least. Chosen from simulated scans: 0.93 and more
@@ -76,15 +79,16 @@ def find_axis(absorbance: AnyArray, omega: FloatArray) -> RotationAxis:
         ReductionError: If nothing absorbs, or the projections agree about no column of the field.
     """
     n_columns = absorbance.shape[2]
-    rows = _grouped(absorbance)
-    column, agreement = Harmonics.of(rows, omega, (n_columns - 1) / 2).best_column(n_columns)
+    some = _some(omega)
+    rows, basis = _grouped(absorbance[some]), Basis.of(omega[some])
+    column, agreement = Harmonics.of(rows, basis, (n_columns - 1) / 2).best_column(n_columns)
     if not 1 < column < n_columns - 2 or agreement < _LEAST_AGREEMENT:
         raise ReductionError(_out_of_field(column, agreement, n_columns))
     # The window lies about the axis: it moves until it does.
     for _ in range(_N_WINDOWS):
         before = column
-        harmonics = Harmonics.of(rows, omega, column)
-        fitted, covariance = harmonics.fitted(np.array([column]), [np.ones(len(omega))])
+        harmonics = Harmonics.of(rows, basis, column)
+        fitted, covariance = harmonics.fitted(np.array([column]), [np.ones(len(some))])
         column = float(np.clip(fitted[0], 2, n_columns - 3))
         if abs(column - before) < _SETTLED:
             break
@@ -125,7 +129,7 @@ def find_motion(
     span = np.ptp(time)
     part = (time - time.min()) / span - 0.5 if span > 0 else np.zeros(len(time))
     along = [np.ones(len(omega)), np.cos(angle) * part, np.sin(angle) * part]
-    harmonics = Harmonics.of(_grouped(absorbance), omega, axis)
+    harmonics = Harmonics.of(_grouped(absorbance), Basis.of(omega), axis)
     prior = np.array([1 / axis_error**2, 0.0, 0.0])
     fitted, covariance = harmonics.fitted(np.array([axis, 0.0, 0.0]), along, prior)
     error = np.sqrt(np.diag(covariance))
@@ -163,8 +167,14 @@ def _along_the_axis(absorbance: AnyArray, part: FloatArray) -> tuple[float, floa
     return speed, float(np.sqrt(variance / (centred @ centred)))
 
 
+def _some(omega: FloatArray) -> npt.NDArray[np.intp]:
+    """Every n-th projection around the turn, as many as the axis needs."""
+    return np.argsort(np.mod(omega, 180.0), kind="stable")[:: max(1, len(omega) // _ENOUGH)]
+
+
 def _grouped(absorbance: AnyArray) -> FloatArray:
-    """Means over groups of rows, shape (n_groups, n, n_columns)."""
+    """Means over groups of rows, shape (n, n_groups, n_columns)."""
     n_rows = absorbance.shape[1]
     groups = np.array_split(np.arange(n_rows), min(_N_GROUPS, n_rows))
-    return np.stack([absorbance[:, group].mean(axis=1, dtype=np.float64) for group in groups])
+    means = [absorbance[:, group].mean(axis=1, dtype=np.float64) for group in groups]
+    return np.stack(means, axis=1)

@@ -24,7 +24,8 @@ class TomographyOptions:
 
     Attributes:
         method: ``nufft`` needs finufft; ``fbp`` is numpy alone, agrees with it, and is slower.
-        window: On the ramp filter: none, or one that trades resolution for noise.
+        window: On the ramp filter: none (``ramp``), the one that linear interpolation between pixels
+            is (``linear``), or more resolution traded for less noise (``hann``).
         axis: Column of the rotation axis, from 0; None finds it in the projections.
         ring_width: Columns over which a sinogram must vary for it not to be a ring; 0 leaves
             rings as they are.
@@ -38,7 +39,7 @@ class TomographyOptions:
     """
 
     method: Literal["nufft", "fbp"] = "nufft"
-    window: Literal["ramp", "hann"] = "ramp"
+    window: Literal["ramp", "linear", "hann"] = "linear"
     axis: float | None = None
     ring_width: int = 15
     air_width: int = 8
@@ -48,7 +49,7 @@ class TomographyOptions:
     preview_binning: int = 4
 
     def __post_init__(self) -> None:
-        known = {"method": ("nufft", "fbp"), "window": ("ramp", "hann")}
+        known = {"method": ("nufft", "fbp"), "window": ("ramp", "linear", "hann")}
         for name, choices in known.items():
             if getattr(self, name) not in choices:
                 raise ReductionError(
