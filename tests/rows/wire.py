@@ -9,6 +9,7 @@ from battbeam.callbacks.methods import reduced_again
 from battbeam.experiment.cell import EXAMPLE
 from battbeam.plans.stubs import finished, mounted, wait_until
 from battbeam.session import Session
+from battbeam.sim.chemistry import ACTIVE_MATERIALS
 from battbeam.sim.lithium import full_capacity
 from battbeam.sim.run import HARD_LIMITS, SimulatedBeamline
 from battbeam.storage.tail import documents
@@ -78,6 +79,7 @@ def passport(scenario, number=1, **values):
         "cell": f"{cell.chemistry}-{number}",
         "sample_uid": f"{cell.chemistry}-{number}",
         "chemistry": NAMES.get(cell.chemistry, cell.chemistry),
+        "molar_mass": ACTIVE_MATERIALS[cell.chemistry].molar_mass,
         "active_mass": cell.active_loading * cell.electrode_area,
         "electrode_area": cell.electrode_area,
         "nominal_capacity": full_capacity(cell),
