@@ -96,7 +96,11 @@ class Measured:
 
     def true(self, name):
         """What the cell was like when the edge was measured, one number a row."""
-        return np.array([self._at_edge(row)[name] for row in self.rows], dtype=float)
+        return np.array([line[name] for line in self.lines_at_edge()], dtype=float)
+
+    def lines_at_edge(self):
+        """The truth of the count of each row that lies next to its edge, or of its sweep."""
+        return [self._at_edge(row) for row in self.rows]
 
     def true_shell(self, neighbour, name):
         """Of the neighbours of one element, mean over a row's counts."""
