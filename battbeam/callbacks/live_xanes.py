@@ -88,7 +88,8 @@ class LiveXanes(LiveRun[Scan]):
         self._axis, self._sweeps = Axis(math.nan, 0.0), Sweeps(None)
         self._request = XanesRequest.of_start(start)
         self._grid_lengths = _grid_lengths(start)
-        self._sweeps = Sweeps(self._request.lag)
+        repeatability = [each.energy_repeatability for each in self._request.options.values()]
+        self._sweeps = Sweeps(self._request.lag, max(repeatability, default=0.0))
         self._reducers: dict[str, XanesReducer] = {}
         for name, (element, edge) in self._request.edges.items():
             self._reducers[name] = XanesReducer(self._request.options[name], element, edge)

@@ -17,6 +17,7 @@ class Sweeps:
 
     Args:
         lag: s; None: it is not known.
+        repeatability: eV; how well two sweeps agree in energy.
 
     Attributes:
         lag: s, in use.
@@ -24,7 +25,8 @@ class Sweeps:
         fault: Why it is not known; empty if it is.
     """
 
-    def __init__(self, lag: float | None) -> None:
+    def __init__(self, lag: float | None, repeatability: float = 0.0) -> None:
+        self._repeatability = repeatability
         self.lag, self.lag_error, self.fault = lag or 0.0, math.nan, ""
         self._is_known = lag is not None
         self._kept: list[Scan] = []
@@ -58,7 +60,9 @@ class Sweeps:
             before = sweep_of(other, axis)
             if before.is_up != newest.is_up:
                 up, down = (newest, before) if newest.is_up else (before, newest)
-                found = LagCalibration.of([(up, down)], window=_window(up))
+                found = LagCalibration.of(
+                    [(up, down)], window=_window(up), repeatability=self._repeatability
+                )
                 self.lag, self.lag_error = found.lag, found.error
                 self._is_known, self.fault = True, ""
                 return

@@ -154,22 +154,24 @@ class LagCalibration:
         *,
         window: tuple[float, float],
         bin_width: float = 0.5,
+        repeatability: float = 0.0,
     ) -> "LagCalibration":
         """From sweeps up and down over one edge.
 
-        Sample and foil both have a say, each by its error.
+        Sample and foil both have a say, each by its error: a cell should not change much in between.
 
         Args:
             pairs: An upward and a downward sweep each.
             window: About the edge, eV.
             bin_width: eV, to which sweeps are rebinned.
+            repeatability: eV, standard deviation of the energy from one sweep to the next.
 
         Raises:
             ReductionError: If there is no pair, a pair does not go both ways, or has no edge.
         """
         if not pairs:
             raise ReductionError("a lag needs a sweep up and a sweep down")
-        found = [_pair_lag(up, down, window, bin_width) for up, down in pairs]
+        found = [_pair_lag(*pair, window, bin_width, repeatability) for pair in pairs]
         lags, errors = np.array(found).T
         weight = 1 / errors**2
         lag, error = float(weight @ lags / weight.sum()), float(weight.sum() ** -0.5)
@@ -180,7 +182,11 @@ class LagCalibration:
 
 
 def _pair_lag(
-    up: Sweep, down: Sweep, window: tuple[float, float], bin_width: float
+    up: Sweep,
+    down: Sweep,
+    window: tuple[float, float],
+    bin_width: float,
+    repeatability: float,
 ) -> tuple[float, float]:
     if not up.is_up or down.is_up:
         raise ReductionError("a pair of sweeps is one up and one down, in this order")
@@ -192,7 +198,7 @@ def _pair_lag(
         lag += change
         if abs(change) < _SMALL_CHANGE:
             break
-    return lag, error / closing
+    return lag, float(np.hypot(error, np.sqrt(2) * repeatability)) / closing
 
 
 def _speed(sweep: Sweep, window: tuple[float, float]) -> float:

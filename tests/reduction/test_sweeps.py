@@ -80,6 +80,16 @@ def test_more_pairs_say_more_and_how_well_they_agree():
     assert np.isnan(one.scatter)
 
 
+def test_the_error_of_a_lag_has_what_the_monochromator_does_not_repeat():
+    both = [pair(np.random.default_rng(7), lag=0.004)]
+    bare, honest = (
+        LagCalibration.of(both, window=WINDOW, repeatability=each) for each in (0.0, 0.1)
+    )
+    # Each sweep has its own, at 176 eV/s both ways.
+    expected = np.hypot(bare.error, np.sqrt(2) * 0.1 / (2 * 176))
+    assert honest.error == pytest.approx(expected, rel=0.05)
+
+
 def stored():
     foil = Standard("foil", FINE, Foil(E0)(FINE), edge_position=E0)
     oxide = Standard("oxide", FINE, Edge(8343.5)(FINE), edge_position=8343.5)
