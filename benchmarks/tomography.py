@@ -85,7 +85,7 @@ def _slices(n_columns: int, n_angles: int, n_turns: int) -> Comparison:
     rows = (-np.log(rng.poisson(PHOTONS * np.exp(-rows)) / PHOTONS)).astype(np.float32)
 
     def own() -> np.ndarray:
-        return reconstruct(rows, omega, axis=axis, pixel_size=1.0)
+        return reconstruct(rows, omega, axis=axis, pixel_size=1.0, window="linear")
 
     others = _others(np.ascontiguousarray(rows[:, 0]), omega, axis)
     timings = in_turn({"all slices": own, **others}, n_turns=n_turns)

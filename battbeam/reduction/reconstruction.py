@@ -25,7 +25,7 @@ def reconstruct(
     axis: float,
     pixel_size: float,
     method: Literal["nufft", "fbp"] = "nufft",
-    window: Literal["ramp", "linear", "hann"] = "linear",
+    window: Literal["ramp", "linear", "hann"] = "ramp",
 ) -> AnyArray:
     """Attenuation coefficient by filtered back projection of parallel beams.
 

@@ -39,7 +39,7 @@ class TomographyOptions:
     """
 
     method: Literal["nufft", "fbp"] = "nufft"
-    window: Literal["ramp", "linear", "hann"] = "linear"
+    window: Literal["ramp", "linear", "hann"] = "ramp"
     axis: float | None = None
     ring_width: int = 15
     air_width: int = 8
