@@ -1,5 +1,6 @@
 """This file is where round particles, their cores and their cracks are measured in a volume."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from battbeam.units import AnyArray, FloatArray
 
 # Particles of fewer voxels are noise.
 _LEAST_VOXELS = 100
+# Radii of a known particle within which what it has become lies.
+_FARTHEST = 2.0
 # Voxels beyond a particle that its profile takes in, and the width of the profile's bins, voxels.
 _BEYOND, _BIN = 5, 0.5
 # Voxels that a crack may be wide for its two sides to be one particle.
@@ -82,9 +85,17 @@ def _blurred(distance: FloatArray, radius: float, blur: float) -> FloatArray:
 
 
 def find_particles(
-    volume: AnyArray, *, threshold: float, voxel_size: float, region: AnyArray | None = None
+    volume: AnyArray,
+    *,
+    threshold: float,
+    voxel_size: float,
+    region: AnyArray | None = None,
+    known: Sequence[Particle] = (),
 ) -> tuple[Particle, ...]:
-    """Particles that do not touch, the largest first.
+    """Particles that do not touch, the largest first; or those that are known, in their order.
+
+    Known particles, of an earlier tomogram, may have grown until they touch: what lies between
+    two of them belongs to the one whose radius it is away from fewer times.
 
     A ball with or without a core, blurred by the resolution, is fitted to the median attenuation at
     each distance from the centre, which a crack hardly moves; what voxels lack of it is the crack.
@@ -94,21 +105,25 @@ def find_particles(
         threshold: Between the particles and what they lie in, 1/mm: half way is a good choice.
         voxel_size: mm.
         region: True where to look.
+        known: Of an earlier tomogram of the same sample.
 
     Raises:
-        ReductionError: If there are none.
+        ReductionError: If there are none, or a known one is not there.
     """
     above = np.asarray(volume) >= threshold
     if region is not None:
         above &= region
     whole = ndimage.binary_closing(above, iterations=_CLOSED) | above
     # Noise makes bridges of single voxels: opening breaks them.
-    labels, n = ndimage.label(ndimage.binary_opening(whole))
+    opened = ndimage.binary_opening(whole)
+    labels, n = _labelled(opened, known, voxel_size) if known else ndimage.label(opened)
     found = []
     for number, box in enumerate(ndimage.find_objects(labels, n), start=1):
+        if box is None:
+            raise ReductionError(f"known particle {number - 1} is nowhere above {threshold:g} 1/mm")
         reach = tuple(slice(max(side.start - _BEYOND, 0), side.stop + _BEYOND) for side in box)
         own = labels[reach] == number
-        if own.sum() < _LEAST_VOXELS:
+        if own.sum() < _LEAST_VOXELS and not known:
             continue
         others = ndimage.binary_dilation((labels[reach] > 0) & ~own, iterations=2)
         corner = np.array([side.start for side in reach])
@@ -119,7 +134,22 @@ def find_particles(
         raise ReductionError(
             f"no particle of {_LEAST_VOXELS} voxels or more above {threshold:g} 1/mm"
         )
-    return tuple(sorted(found, key=lambda each: -each.volume))
+    return tuple(found if known else sorted(found, key=lambda each: -each.volume))
+
+
+def _labelled(
+    inside: AnyArray, known: Sequence[Particle], voxel_size: float
+) -> tuple[AnyArray, int]:
+    """Number of the known particle that each voxel belongs to, from 1; 0 outside of all."""
+    labels = np.zeros(inside.shape, dtype=np.int32)
+    where = np.argwhere(inside)
+    away = [
+        np.sqrt(((where - each.centre) ** 2).sum(axis=1)) * voxel_size / each.radius
+        for each in known
+    ]
+    nearest = np.argmin(away, axis=0)
+    labels[tuple(where.T)] = np.where(np.min(away, axis=0) < _FARTHEST, nearest + 1, 0)
+    return labels, len(known)
 
 
 def _measured(

@@ -125,6 +125,28 @@ def test_particles_come_by_size_and_each_for_itself():
         find_particles(volume, threshold=9.0, voxel_size=1.0)
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_particles_that_were_apart_are_told_apart_when_they_have_grown_together(seed):
+    rng = np.random.default_rng(seed)
+    shape, places, radii = (44, 60, 70), [(22, 28, 22), (22, 30, 46.5), (22, 10, 44)], (10, 7, 5)
+    fresh, grown = (
+        4 * sum(ball(shape, c, swelling * r) for c, r in zip(places, radii, strict=True))
+        for swelling in (1.0, 1.4)
+    )
+    first = find_particles(seen(fresh, rng, noise=0.1), threshold=2.0, voxel_size=VOXEL)
+    volume = seen(grown, rng, noise=0.1)
+    assert len(find_particles(volume, threshold=2.0, voxel_size=VOXEL)) < 3
+    found = find_particles(volume, threshold=2.0, voxel_size=VOXEL, known=first)
+    # In the order in which they were known.
+    for each, centre, radius in zip(found, places, radii, strict=True):
+        assert each.centre == pytest.approx(centre, abs=1.0)
+        assert each.radius == pytest.approx(1.4 * radius * VOXEL, abs=0.3 * VOXEL)
+    with pytest.raises(ReductionError, match="known particle 2 is nowhere above 2 1/mm"):
+        find_particles(
+            volume * (np.arange(60) > 20)[:, None], threshold=2.0, voxel_size=VOXEL, known=first
+        )
+
+
 def test_lithium_below_and_above_a_surface_is_measured_in_parts_of_voxels():
     rng = np.random.default_rng(2)
     shape, surface = (40, 50, 50), 20
