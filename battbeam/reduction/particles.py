@@ -19,6 +19,8 @@ _FARTHEST = 2.0
 _BEYOND, _BIN = 5, 0.5
 # Voxels that a crack may be wide for its two sides to be one particle.
 _CLOSED = 2
+# Part by which the resolution may differ from that of an earlier tomogram.
+_SAME = 0.1
 # A core is there if it leaves this share of the squares of a particle without one, at most.
 _IMPROVED = 0.6
 # Voxels that lack so many standard deviations are a crack; those this far around them, where the
@@ -39,6 +41,7 @@ class Particle:
         rim_attenuation: 1/mm; the core's where none is seen.
         crack_volume: Of what is missing inside of the outer surface, mm3.
         crack_error: Standard deviation of it from the noise of the voxels, mm3.
+        blur: Of its surfaces, standard deviation, mm.
     """
 
     centre: tuple[float, float, float]
@@ -49,6 +52,7 @@ class Particle:
     rim_attenuation: float
     crack_volume: float
     crack_error: float
+    blur: float
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ def find_particles(
     """Particles that do not touch, the largest first; or those that are known, in their order.
 
     Known particles, of an earlier tomogram, may have grown until they touch: what lies between
-    two of them belongs to the one whose radius it is away from fewer times.
+    two of them belongs to the one whose radius it is away from fewer times. The resolution is
+    theirs too, so that a rim of a voxel or two is seen beside it.
 
     A ball with or without a core, blurred by the resolution, is fitted to the median attenuation at
     each distance from the centre, which a crack hardly moves; what voxels lack of it is the crack.
@@ -117,6 +122,8 @@ def find_particles(
     # Noise makes bridges of single voxels: opening breaks them.
     opened = ndimage.binary_opening(whole)
     labels, n = _labelled(opened, known, voxel_size) if known else ndimage.label(opened)
+    blur = np.median([each.blur for each in known]) / voxel_size if known else np.nan
+    blurs = (0.3, 3.0) if np.isnan(blur) else ((1 - _SAME) * blur, (1 + _SAME) * blur)
     found = []
     for number, box in enumerate(ndimage.find_objects(labels, n), start=1):
         if box is None:
@@ -128,7 +135,9 @@ def find_particles(
         others = ndimage.binary_dilation((labels[reach] > 0) & ~own, iterations=2)
         corner = np.array([side.start for side in reach])
         found.append(
-            _measured(np.asarray(volume[reach], dtype=float), own, others, corner, voxel_size)
+            _measured(
+                np.asarray(volume[reach], dtype=float), own, others, corner, voxel_size, blurs
+            )
         )
     if not found:
         raise ReductionError(
@@ -153,7 +162,12 @@ def _labelled(
 
 
 def _measured(
-    volume: FloatArray, own: AnyArray, others: AnyArray, corner: AnyArray, voxel_size: float
+    volume: FloatArray,
+    own: AnyArray,
+    others: AnyArray,
+    corner: AnyArray,
+    voxel_size: float,
+    blurs: tuple[float, float],
 ) -> Particle:
     filled = ndimage.binary_fill_holes(own)
     centre = np.array(ndimage.center_of_mass(filled))
@@ -161,7 +175,7 @@ def _measured(
     distance = np.sqrt((place**2).sum(axis=-1))
     rough = float(np.cbrt(3 * filled.sum() / (4 * np.pi)))
     near = ~others & (distance < rough + _BEYOND)
-    ball = _fitted(volume[near], distance[near], rough)
+    ball = _fitted(volume[near], distance[near], rough, blurs)
     missing, error = _missing(volume, ball, distance, near)
     middle = centre + corner
     return Particle(
@@ -173,10 +187,13 @@ def _measured(
         rim_attenuation=ball.rim,
         crack_volume=missing * voxel_size**3,
         crack_error=error * voxel_size**3,
+        blur=ball.blur * voxel_size,
     )
 
 
-def _fitted(values: FloatArray, distance: FloatArray, rough: float) -> _Ball:
+def _fitted(
+    values: FloatArray, distance: FloatArray, rough: float, blurs: tuple[float, float]
+) -> _Ball:
     shell = (distance / _BIN).astype(np.intp)
     shells = np.unique(shell)
     radii = np.array([distance[shell == each].mean() for each in shells])
@@ -195,18 +212,20 @@ def _fitted(values: FloatArray, distance: FloatArray, rough: float) -> _Ball:
 
     scale = max(abs(inside - outside), 1e-9)
     free = np.inf
-    bounds = ([0.5 * rough, -free, -free, 0.3], [1.5 * rough, free, free, 3.0])
-    plain = least_squares(left_of_plain, [rough, inside, outside, 1.0], bounds=bounds)
+    least_blur, most_blur = blurs
+    blur = min(max(1.0, 1.01 * least_blur), 0.99 * most_blur)
+    bounds = ([0.5 * rough, -free, -free, least_blur], [1.5 * rough, free, free, most_blur])
+    plain = least_squares(left_of_plain, [rough, inside, outside, blur], bounds=bounds)
     best = _Ball(plain.x[0], np.nan, plain.x[1], plain.x[1], plain.x[2], plain.x[3])
     least = _IMPROVED * plain.cost
     rims = profile[(radii > 0.7 * rough) & (radii < rough - 1)]
     rim = float(np.median(rims)) if rims.size else inside
     bounds = (
-        [0.5 * rough, 0.1, -free, -free, -free, 0.3],
-        [1.5 * rough, 0.97, free, free, free, 3.0],
+        [0.5 * rough, 0.1, -free, -free, -free, least_blur],
+        [1.5 * rough, 0.97, free, free, free, most_blur],
     )
     for share in (0.35, 0.6, 0.8):
-        fit = least_squares(left, [rough, share, inside, rim, outside, 1.0], bounds=bounds)
+        fit = least_squares(left, [rough, share, inside, rim, outside, blur], bounds=bounds)
         if fit.cost < least:
             p, least = fit.x, fit.cost
             best = _Ball(p[0], p[0] * p[1], p[2], p[3], p[4], p[5])

@@ -147,6 +147,19 @@ def test_particles_that_were_apart_are_told_apart_when_they_have_grown_together(
         )
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_rim_of_a_voxel_and_a_half_is_seen_where_the_resolution_is_known(seed):
+    rng = np.random.default_rng(seed)
+    shape, centre = (44, 44, 44), (22, 22, 22)
+    fresh = seen(9.0 * ball(shape, centre, 12), rng, noise=0.1)
+    known = find_particles(fresh, threshold=4.5, voxel_size=VOXEL)
+    assert known[0].blur == pytest.approx(0.8 * VOXEL, rel=0.1)
+    rimmed = seen(3 * ball(shape, centre, 13) + 6 * ball(shape, centre, 11.5), rng, noise=0.1)
+    (found,) = find_particles(rimmed, threshold=1.5, voxel_size=VOXEL, known=known)
+    assert found.radius == pytest.approx(13 * VOXEL, abs=0.2 * VOXEL)
+    assert found.core_radius == pytest.approx(11.5 * VOXEL, abs=0.2 * VOXEL)
+
+
 def test_lithium_below_and_above_a_surface_is_measured_in_parts_of_voxels():
     rng = np.random.default_rng(2)
     shape, surface = (40, 50, 50), 20
