@@ -34,7 +34,11 @@ Directory = Annotated[Path, typer.Argument(help="Directory of the beamline.")]
 @app.command()
 def demo(
     name: Annotated[
-        str, typer.Argument(help="xrd: one cell, patterns and maps; schedule: two cells, one beam.")
+        str,
+        typer.Argument(
+            help="xrd: one cell, patterns and maps; schedule: two cells, one beam; xanes: one cell, "
+            "spectra at an edge."
+        ),
     ] = "xrd",
     chemistry: Annotated[str, typer.Option(help="lfp or nmc811 (xrd).")] = "lfp",
     solid_solution: Annotated[
@@ -53,8 +57,14 @@ def demo(
 
         asked = ScheduleOptions(seed=seed, speed=speed, out=out.resolve())
         raise typer.Exit(0 if run_schedule_demo(asked) else 1)
+    if name == "xanes":
+        from battbeam.demo.xanes import XanesDemoOptions
+        from battbeam.demo.xanes_run import run_xanes_demo
+
+        wanted = XanesDemoOptions(seed=seed, speed=speed, out=out.resolve())
+        raise typer.Exit(0 if run_xanes_demo(wanted) else 1)
     if name != "xrd":
-        raise typer.BadParameter(f"must be xrd or schedule, got {name!r}", param_hint="NAME")
+        raise typer.BadParameter(f"must be xrd, schedule or xanes, got {name!r}", param_hint="NAME")
     from battbeam.demo.options import DemoOptions
     from battbeam.demo.run import run_demo
 

@@ -24,13 +24,25 @@ def bookkeeping(
     """
     n_asked, n_reducible = _frames_in_documents(connection)
     n_made = len(truth)
+    return [
+        Check("frames in the documents, of those the detector took", n_asked, n_made, 0.0, n_made),
+        Check("reduced rows, of frames measured", n_rows, n_reducible, 0.0, n_reducible),
+        *samples_kept(connection, cells),
+    ]
+
+
+def samples_kept(connection: Connection, cells: Sequence[xr.Dataset]) -> list[Check]:
+    """Nothing lost, nothing twice of what the cycler recorded.
+
+    Args:
+        connection: Of the beamline, with the cycler's files.
+        cells: Every cell run.
+    """
     recorded = _samples_of_the_cycler(connection)
     numbers = [cell["sequence"].to_numpy().astype(int).tolist() for cell in cells]
     kept = [number for part in numbers for number in part]
     n_twice = sum(len(part) - len(set(part)) for part in numbers)
     return [
-        Check("frames in the documents, of those the detector took", n_asked, n_made, 0.0, n_made),
-        Check("reduced rows, of frames measured", n_rows, n_reducible, 0.0, n_reducible),
         Check("samples in the cell run, of those recorded", len(kept), recorded, 0.0, recorded),
         Check("samples in the cell run that are there twice", n_twice, 0.0, 0.0, len(kept)),
     ]
