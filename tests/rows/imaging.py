@@ -6,6 +6,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from caproto.threading.client import Context
 
 from battbeam.callbacks.live_radiography import LiveRadiography
 from battbeam.callbacks.live_run import reduced
@@ -23,6 +24,7 @@ from tests.own import own_prefix
 SCENARIOS = Path(__file__).parents[2] / "sim"
 #: mm to the side, where the field sees no cell.
 OUT = 19.0
+COULOMB_PER_MAH = 3.6
 #: s by which times of a row may differ from those of its frames.
 CLOCK = 0.5
 
@@ -75,6 +77,27 @@ def options(beamline, *, fields=None, **given):
         "readables": (beamline.potentiostat,),
         **given,
     }
+
+
+@contextmanager
+def slow_near(potentiostat, hidden, levels, *, fast=90.0, slow=12.0, before=4.0, behind=1.0):
+    """The simulated clock runs slowly while the areal charge is near a level, C/cm2."""
+    (rate,) = Context(timeout=5).get_pvs(f"{hidden.clock_prefix}Rate")
+    rate.wait_for_connection(timeout=10)
+    area, wanted = hidden.cells[0].electrode_area, [0.0]
+
+    def follow(value, **_):
+        beyond = abs(value) * COULOMB_PER_MAH / area - np.array([0.0, *levels])
+        is_near = np.any((beyond > -before) & (beyond < behind))
+        if (now := slow if is_near else fast) != wanted[0]:
+            wanted[0] = now
+            rate.write([now], wait=False)
+
+    potentiostat.charge.subscribe(follow, run=False)
+    try:
+        yield
+    finally:
+        potentiostat.charge.clear_sub(follow)
 
 
 def experiment(session, believed, schedule, measurements, method, *, record=10.0):
