@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
+from battbeam.errors import PreflightError
+from battbeam.experiment.energy_grid import EnergyGrid, Region
 from battbeam.plans.energy_standards import calibrate_energy, xanes_reduction
 from battbeam.plans.spectrum_station import Station
-from battbeam.plans.xanes import xanes
+from battbeam.plans.stubs import mounted
+from battbeam.plans.xanes import xanes, xas
 from tests.rows.spectra import Offline, foil_curve, near_edge, scenario, standard
-from tests.rows.wire import measured, session_on
+from tests.rows.wire import events, measured, passport, session_on
 
 NICKEL = "Ni K"
 #: eV by which the aged cell's edge lies above a fresh one's, and by which a pair may be off: row A7.
@@ -86,3 +89,196 @@ def test_fifty_cycles_shift_the_nickel_edge_by_0_4_ev(tmp_path):
     with session_on(after, tmp_path / "after") as session:
         station = Station.of(session.beamline, potentiostat=None)
         judge_pair(pair(session, station, known), 1.0)
+
+
+# A8.
+
+#: Valence of nickel in LixNi0.8Mn0.1Co0.1O2, Mn 4+ and Co 3+: by neutrality, what is asked of row A8.
+CONTENTS = {"full": 0.97, "half": 0.65, "empty": 0.35, "unknown": 0.5}
+VALENCE = 0.05
+#: Counts of the fluorescence detector that are lost before a point is doubted: three in ten.
+SLOW_DETECTOR = 2e-6
+#: s of a count in which nobody is there to be counted.
+SHORT = 1e-3
+
+
+def valence(content):
+    """Of nickel, by the compound's formula."""
+    return 2.875 + (1 - content) / 0.8
+
+
+def four_regions(dwell):
+    """Before, across and behind the edge in eV, far behind it in k."""
+    regions = [
+        Region(-100, -20, 10.0, dwell),
+        Region(-10, 26.6, 0.6, dwell),
+        Region(30, 60, 5.0, dwell),
+        Region(4.5, 8.0, 0.25, dwell, "k", 1.0),
+    ]
+    return EnergyGrid.of(NICKEL, regions)
+
+
+def table(dwell):
+    """The same, written out."""
+    k = 4.5 + 0.25 * np.arange(15)
+    edge = 8333.0
+    energies = [
+        -100 + 10.0 * np.arange(9),
+        -10 + 0.6 * np.arange(62),
+        30 + 5.0 * np.arange(7),
+        k**2 / 0.26246842,
+    ]
+    dwells = [np.full(9 + 62 + 7, dwell), dwell * k / 4.5]
+    return edge + np.concatenate(energies), np.concatenate(dwells)
+
+
+def four_cells(**changes):
+    """Three compounds, and one whose valence is asked for."""
+    found = scenario("fresh_and_aged", **changes)
+    cells = [
+        found.cells[0].model_copy(update={"initial_lithium_content": content})
+        for content in CONTENTS.values()
+    ]
+    return type(found).model_validate(found.model_dump() | {"cells": cells})
+
+
+def judge_valence(rows, contents):
+    """On the line through three compounds."""
+    found, errors = rows.of("oxidation_state"), rows.of("oxidation_state_error")
+    true = np.array([valence(content) for content in contents])
+    print(f"valence {found.round(3)} +- {errors.round(3)}, true {true.round(3)}")
+    assert rows.of("valid").all()
+    assert np.abs(found - true).max() < VALENCE
+    # What the simulation says of itself: the beam meets a few % that take no part.
+    assert np.abs(rows.true("valence") - true).max() < VALENCE
+
+
+def judge_grid(points, dwell):
+    """Every point of the table, and no other."""
+    energies, dwells = table(dwell)
+    asked = np.array([point["energy"] for point in points])
+    np.testing.assert_allclose(asked, energies, rtol=0, atol=1e-6)
+    np.testing.assert_allclose([point["dwell"] for point in points], dwells, rtol=1e-9)
+    went = np.array([point["monochromator_energy"] for point in points])
+    # The axis comes to rest within a few counts of its encoder, 5e-3 eV each.
+    assert np.abs(went - energies).max() < 0.02
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_three_compounds_say_the_valence_of_a_fourth(tmp_path, seed):
+    cells, grid = four_cells(seed=seed), four_regions(1.0)
+    offline = Offline(cells, tmp_path)
+    offline.steps(grid, cell=1)
+    foil = foil_curve(offline.measured().rows[0], NICKEL)
+    standards = []
+    for number, (name, content) in enumerate(list(CONTENTS.items())[:3], start=1):
+        offline.steps(grid, cell=number)
+        (row,) = offline.measured({"foil": foil}).rows
+        standards.append(standard(row, name, oxidation_state=valence(content)))
+    offline.steps(grid, cell=4)
+    rows = offline.measured({"foil": foil, "standards": standards})
+    judge_valence(rows, [CONTENTS["unknown"]])
+
+
+def judge_flagged(row, points, dead):
+    """Points that count nothing, and points in which too much was not counted, are left out."""
+    kept = np.isfinite(row["absorbance"])
+    shown = np.array(row["energy"])[: len(points)]
+    dwell = np.array([point["dwell"] for point in points])
+    assert len(shown) == len(points)
+    order = np.argsort([point["energy"] for point in points])
+    is_short, is_dead = dwell[order] <= 2 * SHORT, dead[order]
+    left = kept[: len(points)]
+    print(f"{is_short.sum()} without counts, {is_dead.sum()} dead, {row['n_flagged']} left out")
+    assert is_short.any()
+    assert is_dead.any()
+    assert not left[is_short | is_dead].any()
+    assert row["n_flagged"] >= (is_short | is_dead).sum()
+
+
+def dim_grid():
+    """A few of its points last a millisecond."""
+    regions = [
+        Region(-100, -60, 5.0, 2.0),
+        Region(-58, -50, 2.0, SHORT),
+        Region(-48, -20, 4.0, 2.0),
+        Region(-10, 26, 2.0, 2.0),
+        Region(30, 120, 10.0, 2.0),
+    ]
+    return EnergyGrid.of("Mn K", regions)
+
+
+@pytest.mark.ioc
+@pytest.mark.acceptance
+def test_a_grid_is_measured_as_its_table_says_and_three_compounds_make_a_valence(tmp_path):
+    """Row A8."""
+    with session_on(four_cells(seed=91, prefix="A8A:"), tmp_path / "cells") as session:
+        b, grid = session.beamline, four_regions(1.0)
+        station = Station.of(b, potentiostat=None)
+
+        def at(cell):
+            x, y = b.cell_positions[cell]
+            return [(b.sample_stage.x, x), (b.sample_stage.y, y)]
+
+        for number, (name, content) in enumerate(list(CONTENTS.items())[:3], start=1):
+            session.run(
+                calibrate_energy(
+                    [grid],
+                    station,
+                    calibration=b.calibration,
+                    foil=number == 1,
+                    compound=name,
+                    oxidation_states={NICKEL: valence(content)},
+                    positions=at(f"cell{number}"),
+                )
+            )
+        known = xanes_reduction(b.calibration, [NICKEL], standards=list(CONTENTS)[:3])
+        (uid,) = session.run(xas(grid, station, positions=at("cell4"), reduction=known))
+        judge_grid(events(session, uid), 1.0)
+        judge_valence(measured(session, uid), [CONTENTS["unknown"]])
+    slow = scenario(
+        "spinel_exafs", seed=92, prefix="A8B:", spectroscopy={"dead_time": SLOW_DETECTOR}
+    )
+    with session_on(slow, tmp_path / "slow") as session:
+        station = Station.of(session.beamline, potentiostat=None)
+        (uid,) = session.run(xanes(dim_grid(), station, signal="fluorescence"))
+        points = events(session, uid)
+        came, counted = (
+            np.array([point[f"counters_{name}"] for point in points]) for name in ("if_input", "if")
+        )
+        judge_flagged(measured(session, uid).rows[0], points, came > 1.35 * counted)
+
+
+# Refused before anything moves.
+
+
+@pytest.mark.ioc
+@pytest.mark.acceptance
+def test_what_cannot_be_measured_is_refused_and_what_is_missing_is_said(tmp_path):
+    thick = scenario("fresh_and_aged", seed=95, prefix="REFUSE:", cell={"active_loading": 40.0})
+    with session_on(thick, tmp_path) as session:
+        b = session.beamline
+        station = Station.of(b, potentiostat=None)
+        found = b.monochromator.position
+
+        def refused(plan):
+            with pytest.raises(PreflightError) as caught:
+                session.run(plan)
+            return "\n".join(caught.value.faults)
+
+        assert "outside its limits" in refused(xanes("Mg K", station))
+        falling = EnergyGrid.of(NICKEL, [Region(10, 0, 1, 1)])
+        assert "energies must ascend" in refused(xanes(falling, station))
+        blind = {"i0": 1e9, "it": 1e9}
+        assert "counts/s expected in i0 at 1e+09 V/A" in refused(
+            xanes(NICKEL, station, gains=blind)
+        )
+        bare = Station.of(b, potentiostat=None, foil=None)
+        assert "no reference foil" in refused(xanes(NICKEL, bare, require_foil=True))
+        session.run(mounted(b.potentiostat, passport(thick)))
+        said = refused(xanes(NICKEL, Station.of(b)))
+        print(said)
+        assert "Ni K: the cell's absorbance is" in said
+        assert "what fits is fluorescence" in said
+        assert b.monochromator.position == pytest.approx(found, abs=1e-6)
+        assert list(session.connection.spool.glob("*.jsonl")) == []
