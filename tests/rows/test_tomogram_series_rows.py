@@ -43,7 +43,7 @@ SNO_CAPACITY = 1.273
 N_STATES, TOMOGRAM = 10, 60.0
 
 
-def swelling(session, hidden, motion=False):
+def swelling(session, hidden):
     """Ten tomograms at as many states of a particle bed, at 1C."""
     b, cell = session.beamline, hidden.cells[0]
     capacity = SNO_CAPACITY * cell.active_loading * cell.electrode_area
