@@ -18,8 +18,6 @@ from battbeam.callbacks.cell_columns import (
     CELL_COLUMNS,
     INTEGER,
     NUMBER,
-    STRING,
-    array_key,
     cell_values,
     scalar_keys,
 )
@@ -27,6 +25,13 @@ from battbeam.callbacks.live_run import Document, LiveRun
 from battbeam.callbacks.raw_run import RawFrame
 from battbeam.callbacks.reduced_run import Publish
 from battbeam.callbacks.tomogram import ImagingRun, Stack
+from battbeam.callbacks.tomogram_columns import (
+    COLUMNS,
+    METRICS,
+    PROJECTION_COLUMNS,
+    external,
+    window_of,
+)
 from battbeam.callbacks.volume_file import write_volume
 from battbeam.errors import ReductionError
 from battbeam.experiment.cell_log import CellLog
@@ -40,41 +45,6 @@ from battbeam.reduction.tomography_result import (
 #: Previews of a tomogram that is being taken: after each so many parts of it.
 PREVIEWS = 4
 VOLUME, SLICE = "volume", "centre_slice"
-_COLUMNS = {
-    "volume_number": (INTEGER, ""),
-    "time_start": (NUMBER, "s"),
-    "time_end": (NUMBER, "s"),
-    "n_projections": (INTEGER, ""),
-    "n_left_out": (INTEGER, ""),
-    "partial": (INTEGER, ""),
-    "missing_wedge": (NUMBER, "degree"),
-    "axis": (NUMBER, "pixel"),
-    "axis_error": (NUMBER, "pixel"),
-    "voxel_size": (NUMBER, "mm"),
-    "motion_x": (NUMBER, "voxel"),
-    "motion_y": (NUMBER, "voxel"),
-    "motion_z": (NUMBER, "voxel"),
-    "noise": (NUMBER, "1/mm"),
-    "valid": (INTEGER, ""),
-    "invalid_reason": (STRING, ""),
-}
-#: Of `TomographyResult.metrics`; NaN where an option leaves one out.
-_METRICS = {
-    "opaque": (NUMBER, "1"),
-    "beam_drift": (NUMBER, "1"),
-    "ring_level": (NUMBER, "1"),
-    "axis_agreement": (NUMBER, "1"),
-    "angle_step": (NUMBER, "degree"),
-}
-_PROJECTION_COLUMNS = {
-    "volume_number": (INTEGER, ""),
-    "omega": (NUMBER, "degree"),
-    "time_start": (NUMBER, "s"),
-    "time_end": (NUMBER, "s"),
-    "i0": (NUMBER, "count"),
-    "valid": (INTEGER, ""),
-    "invalid_reason": (STRING, ""),
-}
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +70,9 @@ class LiveTomography(LiveRun[Part]):
     """Reduces the tomograms of one run and publishes a reduced run, a row a volume.
 
     Options of the start document's ``reduction`` are those of `TomographyOptions`, and
-    ``arcs_per_volume``: of rotations that are put together; all of a run by default.
+    ``arcs_per_volume``: of rotations that are put together, all of a run by default; or
+    ``projections``: (first, stop), the window of a run's projections that becomes one volume,
+    counted from 0 in the order in which they were taken, the last not included.
 
     Args:
         publish: Takes the documents of the reduced run.
@@ -127,15 +99,21 @@ class LiveTomography(LiveRun[Part]):
 
     def _open(self, start: Document) -> Mapping[str, Any]:
         self._imaging = ImagingRun(start)
-        asked = dict(start.get("reduction") or {})
-        self._arcs_per_volume = asked.pop("arcs_per_volume", None)
-        self._options = TomographyOptions.read(asked)
+        # Documents come although the run cannot be reduced.
         self._said = dict(start.get("tomography") or {})
-        return {"method": self.method, **asked, "arcs_per_volume": self._arcs_per_volume}
+        self._arcs_per_volume = self._window = None
+        asked = dict(start.get("reduction") or {})
+        grouped = {name: asked.pop(name, None) for name in ("arcs_per_volume", "projections")}
+        self._arcs_per_volume = grouped["arcs_per_volume"]
+        self._window = window_of(grouped["projections"])
+        self._options = TomographyOptions.read(asked)
+        return {"method": self.method, **asked, **grouped}
 
     def _take(self, name: str, doc: Document) -> Sequence[Part]:
         n_arcs = len(self._imaging.arcs)
         self._imaging.take(name, doc)
+        if self._window is not None:
+            return ()
         if len(self._imaging.arcs) > n_arcs and self._is_live and self._arcs_per_volume:
             wanted = self._n_arcs_done + self._arcs_per_volume
             return [self._volume(wanted)] if len(self._imaging.arcs) >= wanted else []
@@ -149,9 +127,14 @@ class LiveTomography(LiveRun[Part]):
         fields = self._imaging.start.get("fields") or {}
         return all("end" not in field.get("at", ()) for field in fields.values())
 
+    @property
+    def _n_expected(self) -> int:
+        """Projections that the plan meant to take; 0 of one without end."""
+        return int(self._said.get("n_projections") or 0)
+
     def _previews(self) -> list[Part]:
         """Of projections so far, each time another part of them has come."""
-        expected = int(self._said.get("n_projections", 0))
+        expected = self._n_expected
         frames = self._imaging.frames("primary")
         found = []
         while self._n_previews < PREVIEWS - 1:
@@ -171,6 +154,8 @@ class LiveTomography(LiveRun[Part]):
 
     def _rest(self) -> Sequence[Part]:
         imaging, found = self._imaging, []
+        if self._window is not None:
+            return [self._part_of_window(self._window)]
         if not imaging.arcs:
             frames = tuple(imaging.frames("primary"))
             return [Part(0, frames)] if frames else []
@@ -178,6 +163,15 @@ class LiveTomography(LiveRun[Part]):
         while self._n_arcs_done < len(imaging.arcs):
             found.append(self._volume(min(self._n_arcs_done + step, len(imaging.arcs))))
         return found
+
+    def _part_of_window(self, window: slice) -> Part:
+        frames = tuple(self._imaging.frames("primary")[window])
+        faults = [
+            fault
+            for arc, fault in zip(self._imaging.arcs, self._imaging.train_faults, strict=True)
+            if not set(map(id, arc)).isdisjoint(map(id, frames))
+        ]
+        return Part(0, frames, fault="; ".join(filter(None, faults)))
 
     def _time_end(self, item: Part) -> float:
         return math.nan if item.is_preview else self._imaging.time_end(item.frames)
@@ -220,7 +214,7 @@ class LiveTomography(LiveRun[Part]):
             return
         if self._n_previewed == 0:
             keys = scalar_keys({"n_projections": (INTEGER, ""), "axis": (NUMBER, "pixel")})
-            keys |= _external(SLICE, preview.centre_slice) | _external(VOLUME, preview.volume)
+            keys |= external(SLICE, preview.centre_slice) | external(VOLUME, preview.volume)
             self._run.describe(keys, {"voxel_size": (preview.voxel_size, "mm")}, stream="preview")
         row = {"n_projections": preview.n_projections, "axis": preview.axis}
         time = float(np.nanmax(stack.time))
@@ -233,12 +227,12 @@ class LiveTomography(LiveRun[Part]):
         n_rows, n_columns = self._imaging.shape
         metrics = dict.fromkeys(sorted(result.metrics), (NUMBER, ""))
         self._metrics = list(metrics)
-        keys = scalar_keys({**_COLUMNS, **CELL_COLUMNS, **_METRICS})
+        keys = scalar_keys({**COLUMNS, **CELL_COLUMNS, **METRICS})
         self._shape = result.volume.shape if result.volume.size else (n_rows, n_columns, n_columns)
-        keys |= _external(VOLUME, np.empty(self._shape, np.float32))
-        keys |= _external(SLICE, np.empty(self._shape[1:], np.float32))
+        keys |= external(VOLUME, np.empty(self._shape, np.float32))
+        keys |= external(SLICE, np.empty(self._shape[1:], np.float32))
         self._run.describe(keys, {"pixel_size": (self._said.get("pixel_size", math.nan), "mm")})
-        columns = scalar_keys({**_PROJECTION_COLUMNS, **CELL_COLUMNS})
+        columns = scalar_keys({**PROJECTION_COLUMNS, **CELL_COLUMNS})
         self._run.describe(columns, {}, stream="projection")
 
     def _row(self, item: Part, stack: Stack, result: TomographyResult) -> None:
@@ -266,7 +260,7 @@ class LiveTomography(LiveRun[Part]):
             "valid": int(not faults),
             "invalid_reason": "; ".join(faults),
             **cell_values(cell),
-            **{name: float(result.metrics.get(name, math.nan)) for name in _METRICS},
+            **{name: float(result.metrics.get(name, math.nan)) for name in METRICS},
         }
         volume = result.volume if result.volume.size else np.full(self._shape, np.nan, np.float32)
         files = self._write(
@@ -276,8 +270,10 @@ class LiveTomography(LiveRun[Part]):
 
     def _short_of(self, item: Part) -> str:
         """Why there are fewer projections than the plan meant to take; empty if there are not."""
-        expected = int(self._said.get("n_projections", 0))
-        if self._imaging.arcs:
+        expected = self._n_expected
+        if self._window is not None:
+            expected = self._window.stop - self._window.start
+        elif self._imaging.arcs:
             n_arcs = len(self._imaging.arcs) if not self._arcs_per_volume else self._arcs_per_volume
             expected = n_arcs * int(self._said.get("n_per_arc", 0))
         missing = expected - len(item.frames)
@@ -306,9 +302,3 @@ class LiveTomography(LiveRun[Part]):
         path = self._volumes / self.uid / f"{name}.h5"
         write_volume(path, arrays)
         return dict.fromkeys(arrays, path)
-
-
-def _external(name: str, array: Any) -> dict[str, dict[str, Any]]:
-    dims = ["row", "z", "x"][-array.ndim :]
-    key = array_key(list(array.shape), "1/mm", dims)
-    return {name: {**key, "dtype_numpy": "<f4", "external": "STREAM:"}}

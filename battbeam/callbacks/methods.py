@@ -55,14 +55,21 @@ class LiveRuns:
 
 
 def reduced_again(
-    documents: Iterable[tuple[str, Document]], volumes: Path, guard_log: Path | None = None
+    documents: Iterable[tuple[str, Document]],
+    volumes: Path,
+    guard_log: Path | None = None,
+    *,
+    options: Mapping[str, Any] | None = None,
 ) -> list[tuple[str, dict[str, Any]]]:
     """Reduce a recorded run by the method that it asks for; what it gave live, to the bit.
+
+    With other options it gives what they would have given live.
 
     Args:
         documents: Of the raw run, in the order in which it wrote them.
         volumes: Directory for results that are too large for a row.
         guard_log: In place of the one that its start document names.
+        options: Of the method, in place of those that it asks for; those not named stay.
 
     Returns:
         The documents of the reduced run.
@@ -71,5 +78,8 @@ def reduced_again(
         ReductionError: If it asks for no reduction that is known.
     """
     found = list(documents)
-    start, runs = found[0][1], LiveRuns(volumes, guard_log)
+    start, runs = dict(found[0][1]), LiveRuns(volumes, guard_log)
+    if options:
+        start["reduction"] = {**(start.get("reduction") or {}), **options}
+        found[0] = ("start", start)
     return reduced(lambda publish: runs.begin(start, publish), found)

@@ -7,6 +7,7 @@ import pytest
 from battbeam.callbacks.frames import ATTRIBUTES, EPICS_EPOCH
 from battbeam.callbacks.live_run import reduced
 from battbeam.callbacks.live_tomography import LiveTomography
+from battbeam.callbacks.methods import reduced_again
 
 N_ROWS, N_COLUMNS, N, PIXEL = 4, 64, 90, 0.01
 #: A disc of radius 12 pixels, 5 pixels from the axis, of 2 / mm; the axis at 33.3.
@@ -185,3 +186,94 @@ def test_a_rotation_that_broke_off_is_partial(tmp_path):
     (row,) = rows(again(Recorded(tmp_path, n=50), tmp_path / "volumes"))
     assert (row["valid"], row["partial"]) == (0, 1)
     assert "50 of 90 projections came" in row["invalid_reason"]
+
+
+# Scans without end.
+
+
+def endless(directory, *, n_arcs=4):
+    """Documents of a run that did not know how many arcs it would have; each comes 1/4 step later."""
+    recorded = Recorded(directory)
+    n_per_arc = N // n_arcs
+    (start,) = (doc for name, doc in recorded.documents if name == "start")
+    start["tomography"] |= {"n_projections": None, "n_arcs": None, "n_per_arc": n_per_arc}
+    arc = np.arange(n_per_arc) * 180 / n_per_arc
+    omegas = np.concatenate([arc + k * 180 / n_per_arc / n_arcs for k in range(n_arcs)])
+    path = directory / "primary.h5"
+    flat, rng = 5000.0, np.random.default_rng(3)
+    shape = (N_ROWS, N_COLUMNS)
+    seen = [
+        rng.poisson(np.broadcast_to(flat * np.exp(-MU * PIXEL * chord(omega)) + 20, shape))
+        for omega in omegas
+    ]
+    write(path, seen, omegas, first_time=START)
+    flats = directory / "flat.h5"
+    write(flats, rng.poisson(flat + 20, (10, *shape)), np.full(10, np.nan), first_time=START - 20)
+    recorded.documents = recorded.documents[:-1]
+    kept = [each for each in recorded.documents if not is_projection(each)]
+    kept.append(("descriptor", {"uid": "trains", "name": "trains", "data_keys": {}}))
+    for number in range(n_arcs):
+        first = number * n_per_arc
+        kept.append(("stream_datum", datum(first, first + n_per_arc)))
+        train = {"role": "projection", "file": str(path), "first": first, "n_frames": n_per_arc}
+        fault = "2 pulses missed" if number == 0 else ""
+        kept.append(("event", {"descriptor": "trains", "data": {**train, "fault": fault}}))
+    kept.append(("stop", {"time": 2000.0, "exit_status": "success", "reason": ""}))
+    return kept
+
+
+def is_projection(document):
+    name, doc = document
+    return name == "stream_datum" and doc["descriptor"] == "primary"
+
+
+def datum(first, stop):
+    return {
+        "descriptor": "primary",
+        "stream_resource": "file of primary",
+        "indices": {"start": first, "stop": stop},
+        "seq_nums": {"start": first + 1, "stop": stop + 1},
+    }
+
+
+def test_a_scan_without_end_is_a_volume_of_all_that_came(tmp_path):
+    found = reduced_again(endless(tmp_path), tmp_path / "volumes")
+    (row,) = rows(found)
+    assert row["n_projections"] == 88
+    assert row["invalid_reason"] == "2 pulses missed"
+    assert rows(found, "preview") == []
+
+
+def test_any_window_of_a_scan_is_put_together_afterwards(tmp_path):
+    documents = endless(tmp_path)
+    options = {"projections": [30, 74]}
+    found = reduced_again(documents, tmp_path / "volumes", options=options)
+    (row,) = rows(found)
+    assert (row["valid"], row["n_projections"]) == (1, 44), row["invalid_reason"]
+    assert (row["time_start"], row["time_end"]) == (START + 29.5, START + 73.5)
+    assert len(rows(found, "projection")) == 44
+    assert volume(found)[:, 30:34, 34:40].mean() == pytest.approx(MU, rel=0.05)
+    # What the run says of itself is left as it was.
+    assert "projections" not in documents[0][1]["reduction"]
+
+
+def test_a_window_says_what_was_wrong_with_its_arcs_and_what_it_lacks(tmp_path):
+    documents = endless(tmp_path)
+    for window, reason in (
+        ((0, 44), "2 pulses missed"),
+        ((60, 110), "28 of 50 projections came"),
+        ((100, 110), "0 of 10 projections came"),
+    ):
+        options = {"projections": window}
+        (row,) = rows(reduced_again(documents, tmp_path / "volumes", options=options))
+        assert row["valid"] == 0
+        assert reason in row["invalid_reason"]
+
+
+@pytest.mark.parametrize("window", [(3, 3), (-1, 4), (1.0, 4.0), 7])
+def test_a_window_that_is_none_is_refused(tmp_path, window):
+    options = {"projections": window}
+    found = reduced_again(endless(tmp_path), tmp_path / "volumes", options=options)
+    stop = found[-1][1]
+    assert "projections must be (first, stop)" in stop["reason"]
+    assert rows(found) == []
