@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import constants
 
 from battbeam.errors import PreflightError
 from battbeam.experiment.energy_grid import EnergyGrid, Region
@@ -126,7 +127,8 @@ def table(dwell):
         -100 + 10.0 * np.arange(9),
         -10 + 0.6 * np.arange(62),
         30 + 5.0 * np.arange(7),
-        k**2 / 0.26246842,
+        # Of a free electron, hbar^2 k^2 / 2 m in eV.
+        1e20 * constants.hbar**2 * k**2 / (2 * constants.m_e * constants.e),
     ]
     dwells = [np.full(9 + 62 + 7, dwell), dwell * k / 4.5]
     return edge + np.concatenate(energies), np.concatenate(dwells)
@@ -162,6 +164,13 @@ def judge_grid(points, dwell):
     went = np.array([point["monochromator_energy"] for point in points])
     # The axis comes to rest within a few counts of its encoder, 5e-3 eV each.
     assert np.abs(went - energies).max() < 0.02
+
+
+def test_a_grid_of_four_regions_is_its_table():
+    grid = four_regions(1.0)
+    energies, dwells = table(1.0)
+    np.testing.assert_allclose(grid.energies, energies, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(grid.dwells, dwells, rtol=1e-9)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
