@@ -8,9 +8,7 @@ import h5py
 import numpy as np
 from caproto.threading.client import Context
 
-from battbeam.callbacks.live_radiography import LiveRadiography
-from battbeam.callbacks.live_run import reduced
-from battbeam.callbacks.live_tomography import LiveTomography
+from battbeam.callbacks.methods import reduced_again
 from battbeam.experiment.cell import EXAMPLE
 from battbeam.plans.fields import Fields
 from battbeam.plans.operando import operando
@@ -79,6 +77,30 @@ def options(beamline, *, fields=None, **given):
     }
 
 
+def at_rest(beamline):
+    """What a plan must leave as it found it: sample, speed, camera, pulses, shutter."""
+    stage, rotation, camera = beamline.sample_stage, beamline.rotation_stage, beamline.camera
+    cam, hdf = camera.cam, camera.hdf
+    places = {"x": stage.x, "y": stage.y, "omega": rotation}
+    signals = {
+        "speed": rotation.velocity,
+        "is_still": rotation.is_done,
+        "armed": beamline.pulses.arm,
+        "ring": beamline.burst_camera.ring.capture,
+        "writes": hdf.capture,
+        "source": hdf.source,
+        "acquires": cam.acquire,
+        "exposure": cam.exposure,
+        "n_images": cam.n_images,
+        "image_mode": cam.image_mode,
+        "trigger_mode": cam.trigger_mode,
+    }
+    # To a hundredth: an axis comes to rest within a count or two of its encoder.
+    found = {name: round(float(motor.position), 2) for name, motor in places.items()}
+    found["shutter"] = beamline.beam.shutter.position
+    return found | {name: signal.get() for name, signal in signals.items()}
+
+
 @contextmanager
 def slow_near(potentiostat, hidden, levels, *, fast=90.0, slow=12.0, before=4.0, behind=1.0):
     """The simulated clock runs slowly while the areal charge is near a level, C/cm2."""
@@ -139,11 +161,12 @@ class Reduced:
     Args:
         run: Documents of the raw run.
         volumes: Where its volumes go.
+        options: Of the reduction, in place of the run's own.
     """
 
-    def __init__(self, run, volumes):
+    def __init__(self, run, volumes, options=None):
         self.start = run[0][1]
-        self.documents = reduced(lambda publish: _live(self.start, publish, volumes), run)
+        self.documents = reduced_again(run, volumes, options=options)
 
     def rows(self, stream="primary"):
         """Of a stream, in order."""
@@ -165,12 +188,6 @@ class Reduced:
         )
         with h5py.File(path) as file:
             return np.asarray(file["volume"][0], dtype=float)
-
-
-def _live(start, publish, volumes):
-    if LiveTomography.wants(start):
-        return LiveTomography(publish, volumes=volumes)
-    return LiveRadiography(publish)
 
 
 class Truth:
