@@ -4,6 +4,7 @@ The sheet is followed about a middle: at each angle it is seen as bands along th
 that goes on where the last one pointed is the same sheet, one turn further out after each turn.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,7 +90,7 @@ def unroll(
         middle: x and z of the point about which it is wound, mm from the middle of the slice.
 
     Raises:
-        ReductionError: If no sheet is found.
+        ReductionError: If no sheet is found, or a closed ring instead of one.
     """
     mean = np.asarray(volume.mean(axis=0), dtype=float)
     n = mean.shape[0]
@@ -209,6 +210,12 @@ def _walk(
     trail = [radius]
     gap = 0.0
     while gap < _LONGEST_GAP * rough and radius > 0:
+        a_turn_ago = found.get(index - direction * len(bands), math.inf)
+        if abs(a_turn_ago - radius) < _NEAR * rough:
+            raise ReductionError(
+                f"a ring, no wound sheet: {radius:.1f} voxels from the middle after a turn as before "
+                "it; choose the range so that the case is not in it"
+            )
         index += direction
         trail_slope = (trail[-1] - trail[0]) / max(len(trail) - 1, 1)
         radius += trail_slope

@@ -294,3 +294,13 @@ def test_a_sound_sheet_has_no_crack_and_an_empty_case_no_sheet():
         find_crack(sheet, empty=0.2)
     with pytest.raises(ReductionError, match=r"no sheet of about 11\.7 voxels"):
         unroll(np.zeros((2, 64, 64)), low=0.95, high=4.0, voxel_size=1.0, thickness=11.7)
+
+
+def test_a_ring_that_is_taken_for_the_sheet_is_told_and_not_followed_for_ever():
+    fine = (np.arange(256 * 3) + 0.5) / 3 - 128
+    away = np.hypot(fine[:, None], fine)
+    case = (np.abs(away - 100) < 6).reshape(256, 3, 256, 3).mean(axis=(1, 3))[None]
+    with pytest.raises(
+        ReductionError, match=r"a ring, no wound sheet: \d+\.\d voxels from the middle"
+    ):
+        unroll(case, low=0.5, high=4.0, voxel_size=1.0, thickness=12.0)
