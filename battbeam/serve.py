@@ -60,7 +60,7 @@ class Services:
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="services", daemon=True)
 
-    def start(self, *, timeout: float = 60.0) -> Connection:
+    def start(self, *, timeout: float = 180.0) -> Connection:
         """Start all, wait until they serve, and say where the catalogue is.
 
         Raises:
