@@ -12,6 +12,7 @@ from rich.table import Table
 
 from battbeam.demo.checks import Check
 from battbeam.devices.beamline import Beamline
+from battbeam.experiment.guard_state import GuardState
 from battbeam.experiment.watchers import CellReading
 
 #: Wall seconds between two lines of progress: on a terminal one line is renewed, elsewhere lines pile up.
@@ -20,6 +21,11 @@ _STEPS = {
     "open_circuit_voltage": "rest",
     "constant_current": "constant current",
     "constant_voltage": "constant voltage",
+}
+#: What a cell does between the steps of its protocol.
+_BETWEEN = {
+    str(GuardState.OPEN_CIRCUIT): "at open circuit",
+    str(GuardState.HOLDING): "held",
 }
 
 
@@ -55,9 +61,11 @@ def progress_line(beamline: Beamline) -> str:
             step = _STEPS.get(str(reading.step_type), str(reading.step_type))
             lines.append(f"{name}: {step}, {reading.voltage:.3f} V, {reading.charge:+.3f} mAh")
             ends.append(float(potentiostat.expected_end.value_now()) - now)
+        elif (kept := _BETWEEN.get(str(reading.state))) is not None:
+            lines.append(f"{name}: {kept}, {reading.voltage:.3f} V, {reading.charge:+.3f} mAh")
     left = max(ends, default=np.nan)
     if not lines:
-        return "calibrating: dark, standard, open beam"
+        return "calibrating"
     line = "; ".join(lines)
     if np.isfinite(left) and left > 0 and beamline.clock.rate > 0:
         finish = time.localtime(time.time() + left / beamline.clock.rate)
