@@ -45,7 +45,7 @@ class SpectraPicture:
     @property
     def edge(self) -> float:
         """Lowest edge of all, eV."""
-        return float(min(_column(self.swept, "edge_position")))
+        return float(min(_column([*self.swept, *self.stepped], "edge_position")))
 
 
 def operando_xanes(drawn: SpectraPicture, *, path: Path, title: str = "") -> Path:
@@ -109,7 +109,9 @@ def _curves(axes: "Axes", drawn: SpectraPicture, color: "ScalarMappable") -> Non
     inset.set_xlim(edge + _LARGER[0], edge + _LARGER[1])
     inset.set_ylim(0.1, 1.25)
     inset.tick_params(labelsize=8)
-    axes.indicate_inset_zoom(inset, edgecolor=_GREY, alpha=0.5)
+    # Lines from frame to inset would run through the curves.
+    (left, right), (low, high) = inset.get_xlim(), inset.get_ylim()
+    axes.indicate_inset((left, low, right - left, high - low), edgecolor=_GREY, alpha=0.6)
     axes.set_xlabel("photon energy (eV)")
     axes.set_ylabel("normalized absorbance")
     name = str(drawn.swept[0]["edge"])
@@ -166,7 +168,12 @@ def _edges(axes: "Axes", drawn: SpectraPicture) -> None:
         _points(axes, drawn.others, still, "D", _ORANGE, _ORANGE, f"{name}, scans", size=6)
     if drawn.truth:
         axes.plot(
-            drawn.truth["capacity"], drawn.truth["edge"], color=_GREY, linewidth=1.0, zorder=0.5
+            drawn.truth["capacity"],
+            drawn.truth["edge"],
+            color=_GREY,
+            linewidth=1.0,
+            zorder=0.5,
+            label="hidden truth",
         )
     axes.set_xlabel("capacity (mAh, charge passed)")
     axes.set_ylabel("shift of the edge (eV)")

@@ -62,9 +62,8 @@ def _measure(session: Session, believed: dict[str, Any], states: dict[str, float
 def _draw(out: Path, outcome: XanesOutcome) -> Path:
     nickel = outcome.measured.where(valid=1, edge=NICKEL)
     cobalt = outcome.measured.where(valid=1, edge=COBALT)
-    first = min(nickel.swept.spectra, key=lambda each: float(each.row["edge_position"]))
+    first = min(nickel.spectra, key=lambda each: float(each.row["edge_position"]))
     foil = AbsorptionEdge.of(NICKEL).energy
-    true = nickel.swept
     return operando_xanes(
         SpectraPicture(
             swept=[each.row for each in nickel.swept.spectra],
@@ -73,8 +72,8 @@ def _draw(out: Path, outcome: XanesOutcome) -> Path:
             cell=outcome.cell,
             r=outcome.r,
             truth={
-                "capacity": np.array([each.true_charge()[1] for each in true.spectra]),
-                "edge": true.true("edge_position") - float(first.true_edge["edge_position"]),
+                "capacity": np.array([each.true_charge()[1] for each in nickel.spectra]),
+                "edge": nickel.true("edge_position") - float(first.true_edge["edge_position"]),
                 "time": nickel.of("time"),
                 "energy_shift": np.array([each.true_shift(foil) for each in nickel.spectra]),
             },
