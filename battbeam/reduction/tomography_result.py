@@ -1,10 +1,10 @@
 """This file is where the reduction of a tomogram says what it was asked and what it found.
 
 Convention, everywhere in the imaging reduction: a volume has the axes (row, z, x), in 1/mm. Row 0 is
-row 0 of the detector, the bottom one (y up, along the rotation axis); x points right and z along
-the beam at omega 0, both measured from the rotation axis, which stands in the middle of the last two
-axes, at ``(n - 1) / 2``. At ``omega > 0`` the sample has turned anticlockwise as seen from above: the
-point (x, z) is seen in column ``axis + (x cos(omega) + z sin(omega)) / pixel_size``.
+row 0 of the detector, the bottom one (y up, along the rotation axis); seen from the source x points
+right and z downstream at omega 0, both measured from the rotation axis, which stands in the middle of
+the last two axes, at ``(n - 1) / 2``. At ``omega > 0`` the sample has turned clockwise as seen from
+above: the point (x, z) is seen in column ``axis + (x cos(omega) + z sin(omega)) / pixel_size``.
 """
 
 import dataclasses
