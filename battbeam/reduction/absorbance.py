@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from battbeam.materials import atomic_mass, mass_attenuation
 from battbeam.reduction.spectrum import Channel, Spectrum
 from battbeam.units import AnyArray, FloatArray
 
@@ -18,7 +17,6 @@ _ENERGY_NOISE = 0.03
 # A dead-time correction by more than this factor is not believed (chosen: 3 % of it is 3 % wrong
 # if the dead time is known to 10 %).
 _MOST_CORRECTION = 1.3
-_BISECTIONS = 60
 
 
 @dataclass(frozen=True)
@@ -26,12 +24,15 @@ class Photons:
     """Photons of one channel, dark subtracted.
 
     Attributes:
-        number: Shape (n,); NaN where there are none.
+        number: That came, as far as the detector's efficiency is known, shape (n,); NaN where there
+            are none.
         relative_variance: Of it, over its square, shape (n,).
+        detected: Those of them that were counted, shape (n,).
     """
 
     number: FloatArray
     relative_variance: FloatArray
+    detected: FloatArray
 
 
 @dataclass(frozen=True)
@@ -57,17 +58,18 @@ def photons_from_counts(spectrum: Spectrum, channel: Channel) -> Photons:
     per_photon = spectrum.counts_per_photon.get(channel, 1.0)
     dark = spectrum.dark_rate.get(channel, 0.0) * spectrum.exposure
     dark_error = spectrum.dark_rate_error.get(channel, 0.0) * spectrum.exposure / per_photon
-    number = (counts - dark) / per_photon
-    number = np.where(number > 0, number, np.nan)
+    detected = (counts - dark) / per_photon
+    detected = np.where(detected > 0, detected, np.nan)
     dark_variance = dark / per_photon**2 + dark_error**2
-    efficiency = spectrum.efficiency.get(channel, 1.0)
-    return Photons(number / efficiency, 1 / number + dark_variance / number**2)
+    variance = 1 / detected + dark_variance / detected**2
+    return Photons(detected / spectrum.efficiency.get(channel, 1.0), variance, detected)
 
 
 def absorbance_from_transmission(before: Photons, behind: Photons) -> Absorbance:
     """-ln of the share of photons that passed.
 
-    >>> two = Photons(np.array([100.0]), np.array([0.01]))
+    >>> hundred = np.array([100.0])
+    >>> two = Photons(hundred, 1 / hundred, hundred)
     >>> absorbance_from_transmission(two, two).values
     array([0.])
     """
@@ -101,85 +103,14 @@ def live_fluorescence(spectrum: Spectrum, *, dead_time: float | None) -> tuple[P
         with np.errstate(invalid="ignore"):
             factor = np.where(live > 0, 1 / live, np.nan)
         # An error of the counted rate grows by 1 / live more than the rate itself.
-        found = Photons(counted.number * factor, counted.relative_variance * factor**2)
+        variance = counted.relative_variance * factor**2
+        found = Photons(counted.number * factor, variance, counted.detected)
     elif spectrum.fluorescence_input is not None:
         found = photons_from_counts(spectrum, "fluorescence_input")
         factor = found.number / counted.number
     else:
         found, factor = counted, np.ones(len(spectrum))
     return found, ~(factor <= _MOST_CORRECTION)
-
-
-@dataclass(frozen=True)
-class SelfAbsorption:
-    """How much of the fluorescence of a sample is damped by the sample itself.
-
-    Attributes:
-        other: Absorption of everything but the edge on the way in, and of everything on the way
-            out, over that of the edge on the way in; 1.
-        depth: Absorbance of the edge alone along the way in; infinite for a thick sample.
-    """
-
-    other: float
-    depth: float = np.inf
-
-    @classmethod
-    def of(
-        cls,
-        element: str,
-        areal_mass: dict[str, float],
-        *,
-        edge_energy: float,
-        line_energy: float,
-        angle_in: float = 45.0,
-        angle_out: float = 45.0,
-    ) -> "SelfAbsorption":
-        """Of a sample by its composition.
-
-        Args:
-            element: Absorbing.
-            areal_mass: g/cm2 of each element.
-            edge_energy: eV.
-            line_energy: Of the fluorescence, eV.
-            angle_in: Between the beam and the surface, degree.
-            angle_out: Between the surface and the detector, degree.
-
-        Source:
-            Attenuation from Elam's tables through xraydb; 15 eV to either side of the edge.
-        """
-        below, above = edge_energy - 15, edge_energy + 15
-        edge = areal_mass[element] * (
-            mass_attenuation(element, above) - mass_attenuation(element, below)
-        )
-        total = sum(mass * mass_attenuation(name, below) for name, mass in areal_mass.items())
-        out = sum(mass * mass_attenuation(name, line_energy) for name, mass in areal_mass.items())
-        ratio = np.sin(np.radians(angle_in)) / np.sin(np.radians(angle_out))
-        return cls((total + out * ratio) / edge, edge / float(np.sin(np.radians(angle_in))))
-
-    def damped(self, normalized: FloatArray) -> FloatArray:
-        """What is measured, normalized, of a normalized absorption, shape (n,)."""
-        return self._emitted(normalized) / self._emitted(np.ones(1))
-
-    def corrected(self, normalized: FloatArray) -> FloatArray:
-        """The normalized absorption of which ``normalized`` is measured, shape (n,).
-
-        Source:
-            Booth and Bridges, Phys. Scr. T115 (2005) 202, eq. 4, without its expansion: the
-            monotonous relation is inverted by bisection. Below 0 it is continued linearly.
-        """
-        wanted = np.asarray(normalized, dtype=float)
-        slope = float(self.damped(np.array([1e-6]))[0]) / 1e-6
-        low, high = np.zeros_like(wanted), np.full_like(wanted, 1e3)
-        for _ in range(_BISECTIONS):
-            middle = (low + high) / 2
-            above = self.damped(middle) > wanted
-            low, high = np.where(above, low, middle), np.where(above, middle, high)
-        found = np.where(wanted < 0, wanted / slope, (low + high) / 2)
-        return np.where(np.isfinite(wanted) & (found < 0.999e3), found, np.nan)
-
-    def _emitted(self, normalized: FloatArray) -> FloatArray:
-        total = normalized + self.other
-        return normalized / total * -np.expm1(-total * self.depth)
 
 
 def find_glitches(energy: FloatArray, absorbance: Absorbance) -> AnyArray:
@@ -242,8 +173,3 @@ def _lagrange(nodes: FloatArray, at: FloatArray) -> FloatArray:
             if i != j:
                 weights[i] *= (at - nodes[j]) / (nodes[i] - nodes[j])
     return weights
-
-
-def formula_masses(formula: dict[str, float], areal_amount: float) -> dict[str, float]:
-    """g/cm2 of each element of an areal amount, mol/cm2, of formula units."""
-    return {name: areal_amount * n * atomic_mass(name) for name, n in formula.items()}

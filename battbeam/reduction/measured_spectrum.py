@@ -72,7 +72,7 @@ class MeasuredSpectrum:
             source = behind
             signal = absorbance_from_transmission(before, behind)
         for each in (before, source):
-            flagged |= ~(each.number >= options.least_photons)
+            flagged |= ~(each.detected >= options.least_photons)
         saturated = _saturated(ordered, options.saturation)
         flagged |= saturated
         flagged |= find_glitches(ordered.energy, _without(signal, flagged))
@@ -86,8 +86,8 @@ class MeasuredSpectrum:
 
     @property
     def counts(self) -> float:
-        """Photons behind the sample, mean of the points in use."""
-        photons = self.behind.number[self.good]
+        """Photons counted behind the sample, mean of the points in use."""
+        photons = self.behind.detected[self.good]
         return float(np.nanmean(photons)) if np.isfinite(photons).any() else 0.0
 
     def doubts(self, energy: FloatArray, edge_energy: float) -> str:
@@ -132,7 +132,7 @@ def _foil(spectrum: Spectrum, behind: Photons, options: XanesOptions) -> Absorba
         return None
     last = photons_from_counts(spectrum, "reference")
     foil = absorbance_from_transmission(behind, last)
-    few = ~(np.fmin(behind.number, last.number) >= options.least_photons)
+    few = ~(np.fmin(behind.detected, last.detected) >= options.least_photons)
     foil = _without(foil, few)
     return _without(foil, find_glitches(spectrum.energy, foil))
 

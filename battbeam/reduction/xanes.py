@@ -15,6 +15,7 @@ from battbeam.reduction.edge_fit import KnownCurve
 from battbeam.reduction.energy_calibration import Calibration, EnergyCalibration
 from battbeam.reduction.measured_spectrum import MeasuredSpectrum
 from battbeam.reduction.normalization import NormalizationOperator, Normalized
+from battbeam.reduction.self_absorption import SelfAbsorption
 from battbeam.reduction.spectrum import Spectrum
 from battbeam.reduction.sweeps import LagCalibration, Sweep, merge, rebin
 from battbeam.reduction.unmixing import LinearCombination
@@ -51,7 +52,8 @@ class XanesReducer:
         edge: As "K".
 
     Raises:
-        ReductionError: If the edge is not known, or standards cannot be compared.
+        ReductionError: If the edge is not known, standards cannot be compared, or self-absorption is
+            not one of this edge's fluorescence.
     """
 
     def __init__(self, options: XanesOptions, element: str, edge: str) -> None:
@@ -66,6 +68,17 @@ class XanesReducer:
             jitter=options.energy_jitter,
         )
         self._comparison = EdgeComparison(options, self.edge_energy)
+        self._self_absorption = self._asked_self_absorption()
+
+    def _asked_self_absorption(self) -> SelfAbsorption | None:
+        asked = self.options.self_absorption
+        if asked is None:
+            return None
+        if self.options.signal != "fluorescence":
+            raise ReductionError("self-absorption is undone in fluorescence, the signal is another")
+        return SelfAbsorption.read(
+            asked, element=self.element, edge=self.edge, edge_energy=self.tabulated_energy
+        )
 
     @property
     def foil(self) -> Standard | None:
@@ -142,6 +155,10 @@ class XanesReducer:
         curve = Absorbance(np.full(len(energy), np.nan), np.full(len(energy), np.nan))
         curve.values[measured.good] = normalized.values
         curve.errors[measured.good] = normalized.errors
+        if self._self_absorption is not None:
+            # The edge is that of the curve as it would be without: flattened ones lie lower.
+            curve = self._self_absorption.undone(curve)
+            measured = replace(measured, signal=curve)
         edge = self._comparison.edge(measured, calibration, energy, curve)
         is_found = bool(np.isfinite(edge.position))
         values: dict[str, Any] = {

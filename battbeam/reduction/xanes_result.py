@@ -93,6 +93,8 @@ class XanesOptions:
             larger error.
         dead_time: Of the fluorescence detector, s; None: output counts are brought to the fast
             channel's.
+        self_absorption: Of the sample that fluoresces, as `SelfAbsorption.read` takes it; None:
+            fluorescence is taken for the absorbance of a thin sample.
         most_absorbance: From which on a sample is too thick to be believed; what the counters say,
             right up to a constant where their efficiencies are not known.
         most_edge_step: Likewise of the edge step, which knows no such constant.
@@ -115,6 +117,7 @@ class XanesOptions:
     energy_repeatability: float = 0.02
     energy_jitter: float = 0.02
     dead_time: float | None = None
+    self_absorption: Mapping[str, Any] | None = None
     most_absorbance: float = 4.0
     most_edge_step: float = 3.0
     saturation: float | None = None
@@ -156,7 +159,8 @@ class XanesResult:
         energy: eV, calibrated where there is a foil, shape (n,).
         absorbance: -ln of the transmission, or fluorescence over I0; NaN where a point is left out.
         absorbance_error: From counting.
-        normalized_absorbance: 0 before the edge, 1 behind it.
+        normalized_absorbance: 0 before the edge, 1 behind it; self-absorption undone where it was
+            asked for.
         normalized_absorbance_error: Of it, that of the edge step not included.
         reference_absorbance: Of the foil.
         reference_absorbance_error: From counting.
@@ -178,7 +182,7 @@ class XanesResult:
         fractions_error: Of them.
         residual: Reduced chi squared of the edge's fit; NaN without.
         n_flagged: Number of points left out.
-        counts: Photons in the weakest detector, mean of the points in use.
+        counts: Photons counted behind the sample, mean of the points in use.
     """
 
     valid: bool

@@ -3,14 +3,11 @@ import pytest
 from spectrum_generator import Beamline, Edge, Foil, grid
 
 from battbeam.errors import ReductionError
-from battbeam.materials import mass_attenuation
 from battbeam.reduction.absorbance import (
     Absorbance,
-    SelfAbsorption,
     absorbance_from_fluorescence,
     absorbance_from_transmission,
     find_glitches,
-    formula_masses,
     live_fluorescence,
     photons_from_counts,
 )
@@ -68,7 +65,9 @@ def test_efficiencies_of_the_detectors_make_absorbance_absolute():
         photons_from_counts(counted, "i0"), photons_from_counts(counted, "transmitted")
     )
     assert found.values == pytest.approx(np.full(3, np.log(5.0)))
+    # Noise is that of the photons that were counted.
     assert found.errors == pytest.approx(np.full(3, np.sqrt(2e-3)))
+    assert photons_from_counts(counted, "i0").detected == pytest.approx(counts)
 
 
 def test_counts_below_the_dark_are_no_photons():
@@ -128,37 +127,6 @@ def test_a_large_dead_time_correction_is_doubted():
     counted = fluorescence(np.random.default_rng(8), np.array([1e3, 3e4]), dead_time=2e-5)
     for dead_time in (None, 2e-5):
         assert live_fluorescence(counted, dead_time=dead_time)[1].tolist() == [False, True]
-
-
-@pytest.mark.parametrize("depth", [0.3, 2.0, np.inf])
-def test_self_absorption_is_undone(depth):
-    true = Edge(8343.5)(ENERGY)
-    sample = SelfAbsorption(other=1.7, depth=depth)
-    damped = sample.damped(true)
-    assert damped.max() < true.max() - 0.02
-    assert sample.corrected(damped) == pytest.approx(true, abs=1e-9)
-
-
-def test_a_thin_sample_is_not_damped():
-    true = Edge(8343.5)(ENERGY)
-    assert SelfAbsorption(other=1.7, depth=1e-6).damped(true) == pytest.approx(true, abs=1e-5)
-
-
-def test_damping_is_that_of_slices_added_up():
-    masses = formula_masses({"Li": 1, "Ni": 1, "O": 2}, 1e-4)
-    sample = SelfAbsorption.of("Ni", masses, edge_energy=8333.0, line_energy=7480.0)
-    depth = np.linspace(0, 1, 4001)
-    middle, share = (depth[1:] + depth[:-1]) / 2, 1 / 4000
-    root = np.sqrt(2)
-    total = {e: sum(m * mass_attenuation(n, e) for n, m in masses.items()) for e in (8318, 7480)}
-    jump = masses["Ni"] * (mass_attenuation("Ni", 8348.0) - mass_attenuation("Ni", 8318.0))
-
-    def emitted(normalized):
-        way_in = (total[8318] + jump * normalized) * root
-        return np.sum(jump * normalized * np.exp(-(way_in + total[7480] * root) * middle) * share)
-
-    wanted = [emitted(each) / emitted(1.0) for each in (0.3, 1.4)]
-    assert sample.damped(np.array([0.3, 1.4])) == pytest.approx(wanted, rel=1e-6)
 
 
 @pytest.mark.parametrize("fine", [0.5, 1.0])
