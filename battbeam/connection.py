@@ -58,7 +58,8 @@ class CounterCalibration(BaseModel):
     Attributes:
         counts_per_photon: By channel, of a photon that is detected, at the gain below.
         reference_gain: Of the chambers' amplifiers, V/A; counts per photon go with the gain.
-        shares: By chamber, photons detected of those that come; ``i0`` of those on the sample.
+        shares: By chamber, photons detected of those that come; ``i0`` of those on the sample,
+            ``ir`` of those that would come if there were no chamber before it.
         overload: Counts/s from which on a chamber does not follow.
     """
 

@@ -123,7 +123,6 @@ def spectrum_of(scan: Scan, axis: Axis) -> Spectrum:
         return np.array([_number(point.get(name)) for point in points])
 
     counts = {to: column(f"counters_{name}") for name, to in _CHANNELS.items()}
-    rates, units = dark_of(scan)
     return Spectrum(
         energy=axis.energy(column("counters_bragg")),
         exposure=column("counters_elapsed"),
@@ -132,8 +131,7 @@ def spectrum_of(scan: Scan, axis: Axis) -> Spectrum:
         reference=_present(counts["reference"]),
         fluorescence=_present(counts["fluorescence"]),
         fluorescence_input=_present(counts["fluorescence_input"]),
-        dark_rate=rates,
-        counts_per_photon=units,
+        **chambers_of(scan),
     )
 
 
@@ -157,7 +155,6 @@ def sweep_of(scan: Scan, axis: Axis) -> Sweep:
         to: column(name) if f"sweep_{name}" in data else np.full(len(time), np.nan)
         for name, to in _CHANNELS.items()
     }
-    rates, units = dark_of(scan)
     spectrum = Spectrum(
         energy=axis.energy(column("bragg")),
         exposure=np.diff(time, prepend=2 * time[0] - time[1]),
@@ -166,24 +163,27 @@ def sweep_of(scan: Scan, axis: Axis) -> Sweep:
         reference=_present(channels["reference"]),
         fluorescence=_present(channels["fluorescence"]),
         fluorescence_input=_present(channels["fluorescence_input"]),
-        dark_rate=rates,
-        counts_per_photon=units,
+        **chambers_of(scan),
     )
     return Sweep(time, spectrum)
 
 
-def dark_of(scan: Scan) -> tuple[dict[str, float], dict[str, float]]:
-    """Counts/s without light and counts per photon, by channel, as far as they are known."""
-    dark, rates, units = scan.dark, {}, {}
+def chambers_of(scan: Scan) -> dict[str, dict[str, float]]:
+    """By channel, as far as they are known: counts/s without light, counts per photon, and the share
+    of the photons that are detected. As `Spectrum` names them.
+    """
+    dark = scan.dark
+    rates, units, shares = {}, {}, {}
     elapsed = _number(dark.get("counters_elapsed"))
     for name, to in _CHANNELS.items():
         counts = _number(dark.get(f"counters_{name}"))
         if math.isfinite(counts) and elapsed > 0:
             rates[to] = counts / elapsed
-        per_photon = _number(dark.get(f"counts_per_photon_{name}"))
-        if per_photon > 0:
+        if (per_photon := _number(dark.get(f"counts_per_photon_{name}"))) > 0:
             units[to] = per_photon
-    return rates, units
+        if (share := _number(dark.get(f"share_{name}"))) > 0:
+            shares[to] = share
+    return {"dark_rate": rates, "counts_per_photon": units, "efficiency": shares}
 
 
 def _present(counts: FloatArray) -> FloatArray | None:

@@ -31,6 +31,9 @@ class DarkNotes(PlainNotes):
     counts_per_photon_it = number_note("", "at this gain, as the staff know it; NaN: not known")
     counts_per_photon_ir = number_note("", "at this gain, as the staff know it; NaN: not known")
     counts_per_photon_if = number_note("", "as the staff know it; NaN: not known")
+    share_i0 = number_note("", "photons detected of those on the sample; NaN: not known")
+    share_it = number_note("", "photons detected of those that come; NaN: not known")
+    share_ir = number_note("", "likewise, as if there were no chamber before it; NaN: not known")
     fault = text_note("what is wrong with the counts; empty: nothing")
 
 

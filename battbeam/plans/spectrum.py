@@ -136,6 +136,7 @@ class SpectraRun:
             fault=counters.fault_now(dwell),
             **{f"gain_{channel}": self._gains[channel] for channel in AMPLIFIED},
             **{f"counts_per_photon_{channel}": number for channel, number in per_photon.items()},
+            **{f"share_{channel}": share for channel, share in counters.shares().items()},
         )
         (reading,) = yield from _event("dark", self._dark_notes, counters)
         self._dark_rates = {

@@ -299,10 +299,15 @@ def _camera_notes(scenario: Scenario) -> CameraCalibration:
 def _counter_notes(settings: Spectroscopy) -> CounterCalibration:
     """What the staff know of the chambers and of the fluorescence detector."""
     chambers = dict.fromkeys(("i0", "it", "ir"), settings.counts_per_photon)
+    passed = 1 - settings.transmission_efficiency
     return CounterCalibration(
         counts_per_photon={**chambers, "if": 1.0},
         reference_gain=REFERENCE_GAIN,
-        shares={"i0": settings.i0_efficiency, "it": settings.transmission_efficiency},
+        shares={
+            "i0": settings.i0_efficiency,
+            "it": settings.transmission_efficiency,
+            "ir": float(f"{passed * settings.reference_efficiency:.4g}"),
+        },
         overload=settings.overload,
     )
 

@@ -193,6 +193,20 @@ def test_a_run_at_an_energy_without_a_name_is_refused_with_its_reason():
     assert "reduced at named edges, got 8333 eV" in found[-1][1]["reason"]
 
 
+def test_absorbance_is_the_samples_where_the_staff_know_what_chambers_detect():
+    docs = list(documents([spectrum(np.random.default_rng(1))]))
+    (bare,) = rows(docs)
+    dark = next(doc for name, doc in docs if name == "event")["data"]
+    dark.update(share_i0=0.02, share_it=0.04, share_ir=math.nan)
+    (row,) = rows(docs)
+    moved = np.array(row["absorbance"]) - np.array(bare["absorbance"])
+    # Of 100 photons 2 are counted before the sample, and of 100 that pass it 4.
+    assert moved[np.isfinite(moved)] == pytest.approx(np.log(2.0))
+    assert row["absorbance_error"] == pytest.approx(bare["absorbance_error"], nan_ok=True)
+    for name in ("edge_position", "edge_position_error", "counts", "n_flagged"):
+        assert row[name] == pytest.approx(bare[name], rel=1e-9)
+
+
 def test_the_encoder_becomes_energies_by_braggs_law():
     scan = Scan(0, "Ni K", 0)
     rng = np.random.default_rng(7)

@@ -72,6 +72,12 @@ def test_counts_per_photon_go_with_the_gain_but_not_of_a_detector_that_counts(co
     assert math.isnan(told["it"])
 
 
+def test_shares_are_as_the_staff_know_them(counters):
+    told = counters.shares()
+    assert (told["i0"], told["it"]) == (0.1, 0.5)
+    assert math.isnan(told["ir"])
+
+
 def test_a_chamber_that_light_will_overload_is_told_with_what_fits(counters):
     gains = {"i0": 1e9, "it": 1e9, "ir": 1e9}
     # 1e11 photons/s, a tenth detected, 2e-3 counts each at ten times the reference gain: 2e7.

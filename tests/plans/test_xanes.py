@@ -148,6 +148,7 @@ def test_a_dark_is_counted_behind_the_closed_shutter_before_the_first_spectrum(
     assert (dark["dwell"], dark["counters_elapsed"]) == (2.0, 2.0)
     assert (dark["gain_i0"], dark["gain_it"]) == (1e8, 1e8)
     assert dark["counts_per_photon_i0"] == pytest.approx(1e-3)
+    assert dark["share_i0"] == bench.counters.shares()["i0"]
     assert {event["dark"] for event in documents.events()} == {0}
 
 
