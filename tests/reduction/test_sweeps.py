@@ -70,6 +70,25 @@ def test_the_error_of_a_lag_is_that_of_its_scatter():
     assert np.std(pulls) == pytest.approx(1, abs=0.3)
 
 
+@pytest.mark.parametrize(("duration", "jitter", "n_pairs"), [(20.0, 0.0, 1), (20.0, 0.02, 2)])
+def test_the_error_of_a_lag_is_that_of_its_scatter_where_the_monochromator_does_not_repeat(
+    duration, jitter, n_pairs
+):
+    """Thirty beamtimes; of slow sweeps nearly all is the monochromator's."""
+    line = LINE.but(photons=1e5, repeatability=0.05, jitter=jitter)
+    pulls = []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        how = {"lag": 0.004, "duration": duration, "line": line, "n": 400, "fine": 5}
+        pairs = [pair(rng, **how) for _ in range(n_pairs)]
+        found = LagCalibration.of(pairs, window=WINDOW, repeatability=0.05)
+        pulls.append((found.lag - 0.004) / found.error)
+    print(np.mean(pulls), np.std(pulls))
+    # Of thirty: four standard deviations of a mean, three of a width.
+    assert abs(np.mean(pulls)) < 4 / np.sqrt(30)
+    assert np.std(pulls) == pytest.approx(1, abs=3 / np.sqrt(60))
+
+
 def test_more_pairs_say_more_and_how_well_they_agree():
     rng = np.random.default_rng(5)
     pairs = [pair(rng, lag=0.004) for _ in range(4)]
