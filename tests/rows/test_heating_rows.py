@@ -16,7 +16,7 @@ NICKEL, COBALT = "Ni K", "Co K"
 #: eV per valence, of the scenario's materials.
 SLOPES = {NICKEL: 1.8, COBALT: 1.2}
 #: degC.
-TEMPERATURES = np.arange(140.0, 341.0, 20.0)
+TEMPERATURES = np.arange(140.0, 341.0, 25.0)
 #: K and 1: row B19.
 HALF, AMPLITUDE = 5.0, 0.10
 #: eV, to which the monochromator returns to each edge: row B19.
@@ -24,13 +24,13 @@ RETURN = 0.02
 
 
 def grid(edge, *, dwell, fine):
-    """Some 50 energies: foil and oxide both rise within 27 eV."""
+    """Some 40 energies: foil and oxide both rise within 27 eV."""
     regions = [
-        Region(-100, -20, 10.0, dwell),
-        Region(-20, -5, 5.0, dwell),
+        Region(-85, -35, 10.0, dwell),
+        Region(-15, -5, 5.0, dwell),
         Region(-5, 22, fine, dwell),
         Region(22, 50, 7.0, dwell),
-        Region(50, 150, 20.0, dwell),
+        Region(50, 150, 25.0, dwell),
     ]
     return EnergyGrid.of(edge, regions)
 
