@@ -22,8 +22,10 @@ _EDGE = 0.03
 _WIDER = 3.0
 # How far out of the field an axis is looked for, in widths of it.
 _BEYOND = 0.25
-# Gauss-Newton steps.
-_N_STEPS = 3
+# Gauss-Newton steps, none longer than so many columns.
+_N_STEPS, _LONGEST = 4, 2.0
+# Share of its freedom that a series has at least after the fit: no division by nearly nothing.
+_LEAST_FREE = 0.05
 # Columns in use: more are taken together, the highest frequency does not need them.
 _MOST_COLUMNS = 512
 
@@ -37,18 +39,21 @@ class Basis:
         even: Orthonormal harmonics of even order, slow ones first, shape (n, n_harmonics).
         odd: Likewise of odd order.
         most: The highest order.
+        is_open: Whether a wedge of angles is missing.
     """
 
     weight: FloatArray
     even: FloatArray
     odd: FloatArray
     most: int
+    is_open: bool
 
     @classmethod
     def of(cls, omega: FloatArray) -> "Basis":
         """Of angles in degree, shape (n,)."""
         most = min(_MOST_HARMONICS, int(_SHARE_OF_PROJECTIONS * len(omega)))
-        weight = np.sqrt(coverage(omega).weights)
+        covered = coverage(omega)
+        weight = np.sqrt(covered.weights)
         angle = np.radians(omega)[:, None]
         found = []
         for orders in (np.arange(0, most + 1, 2), np.arange(1, most + 2, 2)):
@@ -57,14 +62,34 @@ class Basis:
             if orders[0] == 0:
                 waves = np.delete(waves, 1, axis=1)
             found.append(np.linalg.qr(weight[:, None] * waves)[0])
-        return cls(weight, found[0], found[1], most)
+        return cls(weight, found[0], found[1], most, covered.missing_wedge > 0)
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What series say about shifts.
+
+    Attributes:
+        normal: Matrix of the normal equations, of the signal alone.
+        gradient: Their right side.
+        spread: Covariance of that side.
+        variance: Of a value's real part, and of its imaginary one.
+    """
+
+    normal: FloatArray
+    gradient: FloatArray
+    spread: FloatArray
+    variance: float
 
 
 @dataclass(frozen=True)
 class Harmonics:
     """Projections as spatial frequencies, and what a turning sample can make of them.
 
-    A series is one spatial frequency of one group of rows.
+    A series is one spatial frequency of one group of rows. Where angles are missing only the slow
+    ones, which few harmonics make up, say where the axis is: there they are given in units in which
+    counting noise is the same in all, or that of the fast ones speaks louder. Else the fast ones
+    say as much, and what is left of rings, which is slow, does less harm without.
 
     Attributes:
         values: Of each projection in each series, shape (n, n_series).
@@ -103,6 +128,9 @@ class Harmonics:
         # of a mirror image have the other sign, which the factor i takes back.
         slopes = (np.gradient(seen, axis=2) * window).reshape(n * n_groups, n_kept)
         values = slopes @ np.sin(phase) + 1j * (slopes @ np.cos(phase))
+        if basis.is_open:
+            # Slopes are half the difference of a pixel's neighbours: that leaves so much of noise.
+            values /= np.sin(2 * np.pi * frequency)
         return cls(
             basis.weight[:, None] * values.reshape(n, n_groups * _N_FREQUENCIES),
             np.tile(frequency, n_groups),
@@ -140,30 +168,58 @@ class Harmonics:
             start: Of each shift, columns.
             along: What each does to each projection, shape (n,) each.
             prior: Weight of the start, 1 / columns squared.
+
+        Returns:
+            Shifts, and a covariance that is infinite where noise alone would say as much.
         """
         shift, directions = start.copy(), np.stack(along)
         known = np.diag(np.zeros(len(start)) if prior is None else prior)
-        free = max(float((2 * len(self.values) - 2 * self.order - 1).sum()), 1.0)
+        of_noise = self._said_by_noise(directions)
         for _ in range(_N_STEPS):
-            phase = 2 * np.pi * np.outer(shift @ directions, self.frequency)
-            turned = self.values * np.exp(1j * phase)
-            rest = self._left_over(turned)
-            # Slopes from what harmonics hold: those of the noise would say that all is known.
-            slopes = np.stack(
-                [
-                    _row(
-                        self._left_over(
-                            (turned - rest) * 2j * np.pi * np.outer(each, self.frequency)
-                        )
-                    )
-                    for each in directions
-                ]
-            )
-            variance = float(np.vdot(rest, rest).real) / free
-            normal = slopes @ slopes.T + variance * known
-            gradient = slopes @ _row(rest) + variance * known @ (shift - start)
-            shift = shift - np.linalg.lstsq(normal, gradient, rcond=1e-12)[0]
-        return shift, np.asarray(variance * np.linalg.pinv(normal, rcond=1e-12), dtype=float)
+            said = self._said(shift, directions, of_noise)
+            normal = said.normal + said.variance * known
+            gradient = said.gradient + said.variance * known @ (shift - start)
+            step = np.linalg.lstsq(normal, gradient, rcond=1e-12)[0]
+            shift = shift - np.clip(step, -_LONGEST, _LONGEST)
+        if np.linalg.eigvalsh(normal).min() <= 0:
+            return shift, np.full_like(normal, np.inf)
+        inverse = np.linalg.pinv(normal, rcond=1e-12)
+        spread = said.spread + said.variance**2 * known
+        return shift, np.asarray(inverse @ spread @ inverse)
+
+    def _said(self, shift: FloatArray, directions: FloatArray, of_noise: FloatArray) -> "_Said":
+        """What all series say about shifts, near some."""
+        phase = 2 * np.pi * np.outer(shift @ directions, self.frequency)
+        turned = self.values * np.exp(1j * phase)
+        rest = self._left_over(turned)
+        free = np.maximum(1 - (2 * self.order + 1) / (2 * len(rest)), _LEAST_FREE)
+        variance = float(np.vdot(rest, rest).real) / (2 * len(rest) * free.sum())
+        # From what harmonics hold, and of that the signal's alone: what noise in it says comes off.
+        slopes = self._slopes(turned - rest, directions)
+        whole = slopes.reshape(len(slopes), -1)
+        scores = (slopes.conj() * (rest / np.sqrt(free))).real
+        return _Said(
+            normal=(whole.conj() @ whole.T).real - variance * of_noise,
+            gradient=(whole.conj() @ rest.ravel()).real,
+            spread=_spread(scores),
+            variance=variance,
+        )
+
+    def _said_by_noise(self, directions: FloatArray) -> FloatArray:
+        """What harmonics make of noise seems to say about shifts, as a normal matrix.
+
+        Of noise whose real and imaginary parts have variance 1; drawn, always the same.
+        """
+        drawn = np.random.default_rng(0).normal(size=(2, *self.values.shape))
+        noise = drawn[0] + 1j * drawn[1]
+        slopes = self._slopes(noise - self._left_over(noise), directions)
+        slopes = slopes.reshape(len(slopes), -1)
+        return np.asarray((slopes.conj() @ slopes.T).real)
+
+    def _slopes(self, held: AnyArray, directions: FloatArray) -> AnyArray:
+        """By what is left over for a shift of one column, shape (n_directions, n, n_series)."""
+        turn = 2j * np.pi * self.frequency
+        return np.stack([self._left_over(held * np.outer(each, turn)) for each in directions])
 
     def _even(self, part: FloatArray) -> FloatArray:
         """What each even harmonic holds of a part, those that a series may not have 0."""
@@ -180,9 +236,20 @@ class Harmonics:
         return np.asarray(values - (self.basis.even @ even + 1j * (self.basis.odd @ odd)))
 
 
-def _row(values: AnyArray) -> FloatArray:
-    """Real and imaginary parts in one row."""
-    return np.concatenate([values.real.ravel(), values.imag.ravel()])
+def _spread(scores: FloatArray) -> FloatArray:
+    """Covariance of a sum over projections and series, shape (n_directions, n, n_series).
+
+    Noise is independent from projection to projection, though not from frequency to frequency; what
+    is left of rings is the same in all projections, and independent from rows to rows: what differs
+    more says how far the sum is known.
+    """
+    by_projection = scores.sum(axis=2)
+    by_group = scores.sum(axis=1).reshape(len(scores), -1, _N_FREQUENCIES).sum(axis=2)
+    n_groups = by_group.shape[1]
+    found = [by_projection @ by_projection.T]
+    if n_groups > 1:
+        found.append(by_group @ by_group.T * (n_groups / (n_groups - 1)))
+    return np.asarray(max(found, key=np.trace))
 
 
 def _radius(mean: FloatArray, away: FloatArray, half: float) -> float:

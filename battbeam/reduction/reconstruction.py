@@ -22,7 +22,7 @@ def reconstruct(
     absorbance: AnyArray,
     omega: FloatArray,
     *,
-    axis: float,
+    axis: float | FloatArray,
     pixel_size: float,
     method: Literal["nufft", "fbp"] = "nufft",
     window: Literal["ramp", "linear", "hann"] = "ramp",
@@ -36,7 +36,8 @@ def reconstruct(
     Args:
         absorbance: Shape (n, n_rows, n_columns).
         omega: Degree, in any order and distribution, shape (n,).
-        axis: Column of the rotation axis, from 0.
+        axis: Column of the rotation axis, from 0; of a sample that moved, that of each projection,
+            shape (n,).
         pixel_size: mm.
         method: How.
         window: On the ramp filter: none, what linear interpolation between pixels would do (as most
@@ -54,14 +55,16 @@ def reconstruct(
         Magland and af Klinteberg, SIAM J. Sci. Comput. 41, C479 (2019) for the transform.
     """
     n_columns = absorbance.shape[2]
-    radius = min(axis, n_columns - 1 - axis)
+    axes = np.broadcast_to(np.asarray(axis, dtype=float), omega.shape)
+    middle = float(axes.mean())
+    radius = min(middle, n_columns - 1 - middle)
     if not radius > 0:
         raise ReductionError(
-            f"rotation axis out of the field: column {axis:.1f} of 0 to {n_columns - 1}"
+            f"rotation axis out of the field: column {middle:.1f} of 0 to {n_columns - 1}"
         )
     way = _by_nufft if method == "nufft" else _by_interpolation
     scale = coverage(omega).weights / pixel_size
-    volume = way(np.asarray(absorbance, dtype=np.float32), omega, scale, axis, window)
+    volume = way(np.asarray(absorbance, dtype=np.float32), omega, scale, axes, window)
     place = np.arange(n_columns) - (n_columns - 1) / 2
     volume[:, np.hypot(place[:, None], place) > radius + 0.5] = 0
     return volume
@@ -110,7 +113,7 @@ def _padded(n_columns: int) -> int:
 
 
 def _by_nufft(
-    absorbance: AnyArray, omega: FloatArray, scale: FloatArray, axis: float, window: str
+    absorbance: AnyArray, omega: FloatArray, scale: FloatArray, axis: FloatArray, window: str
 ) -> AnyArray:
     n, n_rows, n_columns = absorbance.shape
     n_padded = _padded(n_columns)
@@ -119,7 +122,7 @@ def _by_nufft(
     along_x, along_z = np.cos(angle), np.sin(angle)
     # The transform counts from the pixel behind the middle where their number is even.
     half = 0.5 if n_columns % 2 == 0 else 0.0
-    shift = axis + half * (along_x + along_z)
+    shift = axis[:, None] + half * (along_x + along_z)
     cycles = frequency * shift
     cycles -= np.rint(cycles)
     weight = np.exp((2j * np.pi * cycles).astype(np.complex64))
@@ -128,7 +131,12 @@ def _by_nufft(
 
     volume = np.empty((n_rows, n_columns, n_columns), dtype=np.float32)
     plan = finufft_module().Plan(
-        1, (n_columns, n_columns), eps=_EPS, isign=1, dtype="complex64", nthreads=1
+        1,
+        (n_columns, n_columns),
+        eps=_EPS,
+        isign=1,
+        dtype="complex64",
+        nthreads=1,
     )
     wave = (2 * np.pi * frequency).astype(np.float32)
     points = [(part.astype(np.float32) * wave).ravel() for part in (along_z, along_x)]
@@ -147,7 +155,7 @@ def _by_nufft(
 
 
 def _by_interpolation(
-    absorbance: AnyArray, omega: FloatArray, scale: FloatArray, axis: float, window: str
+    absorbance: AnyArray, omega: FloatArray, scale: FloatArray, axis: FloatArray, window: str
 ) -> AnyArray:
     _n, n_rows, n_columns = absorbance.shape
     n_padded = _padded(n_columns)
@@ -158,12 +166,12 @@ def _by_interpolation(
     for first in range(0, n_rows, _ROWS_AT_ONCE):
         rows = slice(first, first + _ROWS_AT_ONCE)
         total = np.zeros((len(volume[rows]), len(x)), dtype=np.float32)
-        for frame, degree, share in zip(absorbance, omega, scale, strict=True):
+        for frame, degree, share, at_axis in zip(absorbance, omega, scale, axis, strict=True):
             spectrum = scipy.fft.rfft(frame[rows], n_padded, axis=1) * response
             fine = scipy.fft.irfft(spectrum, _FINER * n_padded, axis=1) * (_FINER * share)
             fine = fine.astype(np.float32)
             turned = place[x] * np.cos(np.radians(degree)) + place[z] * np.sin(np.radians(degree))
-            at = _FINER * np.clip(axis + turned, 0, n_columns - 1)
+            at = _FINER * np.clip(at_axis + turned, 0, n_columns - 1)
             below = at.astype(np.intp)
             part = (at - below).astype(np.float32)
             low = fine[:, below]

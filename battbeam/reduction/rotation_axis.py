@@ -32,8 +32,13 @@ _LEAST_AGREEMENT = 0.88
 # Share of the variance of motion along x that another axis explains, from which on the two cannot
 # be told apart: 0.82 over a whole turn, 0.97 and more in one sweep over half a turn.
 _MOST_EXPLAINED = 0.93
+# Error of a motion, columns, from which on what looks like one may be what the model is off by.
+_MOST_ERROR = 0.5
 # Rows from which on motion along the axis can be seen, and steps of a row in which it is looked for.
 _LEAST_ROWS, _FINER = 5, 16
+# What the model of harmonics itself is off by, columns: about what is left of the scatter of axes
+# found in simulated half turns at little noise. No error is told to be less.
+_MODEL = 0.03
 # Windows about the axis, which are enough once it moves less than that, columns.
 _N_WINDOWS, _SETTLED = 8, 0.02
 
@@ -61,11 +66,24 @@ class ScanMotion:
         shift: Columns or rows: x, y, z at omega 0; NaN where it cannot be seen.
         error: Standard deviation of each; infinite where it cannot be seen.
         column: Of the rotation axis, that motion taken into account.
+        column_error: Standard deviation of it.
     """
 
     shift: tuple[float, float, float]
     error: tuple[float, float, float]
     column: float
+    column_error: float
+
+    def axis_at(self, omega: FloatArray, time: FloatArray) -> FloatArray:
+        """Column about which a sample that moved evenly seems to turn in each projection, shape (n,).
+
+        Args:
+            omega: Degree, shape (n,).
+            time: s, shape (n,).
+        """
+        x, _, z = self.shift
+        angle = np.radians(omega)
+        return np.asarray(self.column + (x * np.cos(angle) + z * np.sin(angle)) * _part(time))
 
 
 def find_axis(absorbance: AnyArray, omega: FloatArray) -> RotationAxis:
@@ -92,7 +110,7 @@ def find_axis(absorbance: AnyArray, omega: FloatArray) -> RotationAxis:
         column = float(np.clip(fitted[0], 2, n_columns - 3))
         if abs(column - before) < _SETTLED:
             break
-    return RotationAxis(column, float(np.sqrt(covariance[0, 0])), agreement)
+    return RotationAxis(column, float(np.hypot(np.sqrt(covariance[0, 0]), _MODEL)), agreement)
 
 
 def _out_of_field(column: float, agreement: float, n_columns: int) -> str:
@@ -126,22 +144,37 @@ def find_motion(
         axis_error: How well it is known otherwise than from these projections, columns.
     """
     angle = np.radians(omega)
-    span = np.ptp(time)
-    part = (time - time.min()) / span - 0.5 if span > 0 else np.zeros(len(time))
+    part = _part(time)
     along = [np.ones(len(omega)), np.cos(angle) * part, np.sin(angle) * part]
     harmonics = Harmonics.of(_grouped(absorbance), Basis.of(omega), axis)
     prior = np.array([1 / axis_error**2, 0.0, 0.0])
     fitted, covariance = harmonics.fitted(np.array([axis, 0.0, 0.0]), along, prior)
-    error = np.sqrt(np.diag(covariance))
+    error = np.hypot(np.sqrt(np.diag(covariance)), _MODEL)
     y, y_error = _along_the_axis(absorbance, part)
-    explained = covariance[0, 1:] ** 2 / (covariance[0, 0] * np.diag(covariance)[1:])
-    if not explained.max() < _MOST_EXPLAINED:
-        return ScanMotion((np.nan, y, np.nan), (np.inf, y_error, np.inf), axis)
+    if not _is_told_apart(covariance):
+        return ScanMotion((np.nan, y, np.nan), (np.inf, y_error, np.inf), axis, axis_error)
+    is_seen = error < _MOST_ERROR
+    shift, error_of_shift = np.where(is_seen, fitted, np.nan), np.where(is_seen, error, np.inf)
     return ScanMotion(
-        shift=(float(fitted[1]), y, float(fitted[2])),
-        error=(float(error[1]), y_error, float(error[2])),
+        shift=(float(shift[1]), y, float(shift[2])),
+        error=(float(error_of_shift[1]), y_error, float(error_of_shift[2])),
         column=float(fitted[0]),
+        column_error=float(error[0]),
     )
+
+
+def _part(time: FloatArray) -> FloatArray:
+    """Of the scan, -1/2 at the first projection and 1/2 at the last."""
+    span = np.ptp(time)
+    return (time - time.min()) / span - 0.5 if span > 0 else np.zeros(len(time))
+
+
+def _is_told_apart(covariance: FloatArray) -> bool:
+    """Whether motion is told from another axis, by the covariance of axis and motion."""
+    if not np.isfinite(covariance).all():
+        return False
+    explained = covariance[0, 1:] ** 2 / (covariance[0, 0] * np.diag(covariance)[1:])
+    return bool(explained.max() < _MOST_EXPLAINED)
 
 
 def _along_the_axis(absorbance: AnyArray, part: FloatArray) -> tuple[float, float]:

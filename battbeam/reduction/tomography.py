@@ -33,6 +33,8 @@ __all__ = [
 
 # Motion is told when it is more than a voxel, and more than so many standard deviations.
 _MOST_MOTION, _SURE = 1.0, 4.0
+# An axis whose error is more than half of that is not known well enough, columns.
+_AXIS_WANTED = 0.25
 # How well an axis is known that was given, columns.
 _GIVEN = 0.05
 # Share of pixels too dark to measure from which on a volume is not to be used: chosen here.
@@ -105,8 +107,11 @@ class TomographyReducer:
         seen = self._sinograms(projections)
         axis, motion = self._axis_and_motion(seen)
         covered = coverage(seen.omega)
-        volume = self._slices(seen, axis.column, projections.pixel_size)
-        reasons = _reasons(seen, motion, covered.missing_wedge)
+        column: float | FloatArray = axis.column
+        if _moved_across(motion):
+            column = motion.axis_at(seen.omega, seen.time)
+        volume = self._slices(seen, column, projections.pixel_size)
+        reasons = _reasons(seen, axis, motion, covered.missing_wedge)
         n_left_out = len(projections.counts) - len(seen.omega)
         return TomographyResult(
             valid=not reasons,
@@ -171,12 +176,12 @@ class TomographyReducer:
         motion = find_motion(
             seen.absorbance, seen.omega, seen.time, axis=axis.column, axis_error=known
         )
-        if given is None and _moved(motion):
+        if given is None and _moved_across(motion):
             # What the sample did must not be taken for the axis.
-            axis = RotationAxis(motion.column, axis.error, axis.agreement)
+            axis = RotationAxis(motion.column, motion.column_error, axis.agreement)
         return axis, motion
 
-    def _slices(self, seen: _Sinograms, column: float, pixel_size: float) -> AnyArray:
+    def _slices(self, seen: _Sinograms, column: float | FloatArray, pixel_size: float) -> AnyArray:
         return reconstruct(
             seen.absorbance,
             seen.omega,
@@ -270,11 +275,23 @@ def _moved(motion: ScanMotion) -> bool:
     )
 
 
-def _reasons(seen: _Sinograms, motion: ScanMotion, missing_wedge: float) -> list[str]:
+def _moved_across(motion: ScanMotion) -> bool:
+    """Whether it is known how it moved across the axis."""
+    return _moved(motion) and bool(np.isfinite(motion.shift[::2]).all())
+
+
+def _reasons(
+    seen: _Sinograms, axis: RotationAxis, motion: ScanMotion, missing_wedge: float
+) -> list[str]:
     reasons = []
     if missing_wedge > 0:
         lost = f" ({', '.join(seen.faults)})" if seen.faults else ""
         reasons.append(f"partial: {missing_wedge:.1f} of 180 degree have no projection{lost}")
+    if 2 * axis.error > _AXIS_WANTED:
+        reasons.append(
+            f"the rotation axis is known to {axis.error:.2f} columns only; give it (axis), from a "
+            "tomogram of the same day"
+        )
     if _moved(motion):
         x, y, z = motion.shift
         reasons.append(
