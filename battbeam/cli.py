@@ -37,7 +37,7 @@ def demo(
         str,
         typer.Argument(
             help="xrd: one cell, patterns and maps; schedule: two cells, one beam; xanes: one cell, "
-            "spectra at an edge."
+            "spectra at an edge; tomography: particles that swell and crack."
         ),
     ] = "xrd",
     chemistry: Annotated[str, typer.Option(help="lfp or nmc811 (xrd).")] = "lfp",
@@ -63,8 +63,16 @@ def demo(
 
         wanted = XanesDemoOptions(seed=seed, speed=speed, out=out.resolve())
         raise typer.Exit(0 if run_xanes_demo(wanted) else 1)
+    if name == "tomography":
+        from battbeam.demo.tomography import TomographyDemoOptions
+        from battbeam.demo.tomography_run import run_tomography_demo
+
+        chosen = TomographyDemoOptions(seed=seed, speed=speed, out=out.resolve())
+        raise typer.Exit(0 if run_tomography_demo(chosen) else 1)
     if name != "xrd":
-        raise typer.BadParameter(f"must be xrd, schedule or xanes, got {name!r}", param_hint="NAME")
+        raise typer.BadParameter(
+            f"must be xrd, schedule, xanes or tomography, got {name!r}", param_hint="NAME"
+        )
     from battbeam.demo.options import DemoOptions
     from battbeam.demo.run import run_demo
 

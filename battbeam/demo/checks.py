@@ -73,12 +73,15 @@ def worst(
     recovered: FloatArray,
     truth: FloatArray,
     error: FloatArray,
-    promised: float,
+    promised: float | FloatArray,
     z: float,
 ) -> Check:
-    """The value that is furthest outside its tolerance, max(promised, z error); a missing value fails."""
+    """The value that is furthest outside its tolerance, max(promised, z error); a missing value fails.
+
+    ``promised`` is one for all values, or one for each.
+    """
     if len(recovered) == 0:
-        return Check(name, float("nan"), float("nan"), promised, 0)
+        return Check(name, float("nan"), float("nan"), float(np.max(promised, initial=0.0)), 0)
     tolerance = np.maximum(promised, z * np.nan_to_num(error, nan=0.0))
     ratio = np.nan_to_num(np.abs(recovered - truth) / tolerance, nan=np.inf)
     index = int(np.argmax(ratio))
