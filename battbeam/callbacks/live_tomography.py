@@ -123,9 +123,15 @@ class LiveTomography(LiveRun[Part]):
 
     @property
     def _is_live(self) -> bool:
-        """Whether all darks and flats come before the projections."""
+        """Whether all darks and flats come before the projections, and nothing after them."""
         fields = self._imaging.start.get("fields") or {}
-        return all("end" not in field.get("at", ()) for field in fields.values())
+        at_end = any("end" in field.get("at", ()) for field in fields.values())
+        return not (at_end or self._n_repeated)
+
+    @property
+    def _n_repeated(self) -> int:
+        """Projections that the plan meant to take once more after its rotation."""
+        return len(self._said.get("repeats") or ())
 
     @property
     def _n_expected(self) -> int:
@@ -270,12 +276,12 @@ class LiveTomography(LiveRun[Part]):
 
     def _short_of(self, item: Part) -> str:
         """Why there are fewer projections than the plan meant to take; empty if there are not."""
-        expected = self._n_expected
+        expected = self._n_expected + self._n_repeated
         if self._window is not None:
             expected = self._window.stop - self._window.start
         elif self._imaging.arcs:
             n_arcs = len(self._imaging.arcs) if not self._arcs_per_volume else self._arcs_per_volume
-            expected = n_arcs * int(self._said.get("n_per_arc", 0))
+            expected = n_arcs * int(self._said.get("n_per_arc", 0)) + self._n_repeated
         missing = expected - len(item.frames)
         return f"{len(item.frames)} of {expected} projections came" if missing > 0 else ""
 

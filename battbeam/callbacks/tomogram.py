@@ -87,16 +87,19 @@ class ImagingRun:
             return
         path, first = Path(data["file"]), int(data["first"])
         last = first + int(data["n_frames"])
-        self.arcs.append(
-            [
-                frame
-                for frame in self.frames("primary")
-                if frame.file is not None
-                and frame.file.path == path
-                and first <= frame.index < last
-            ]
-        )
-        self.train_faults.append(str(data.get("fault") or ""))
+        frames = [
+            frame
+            for frame in self.frames("primary")
+            if frame.file is not None and frame.file.path == path and first <= frame.index < last
+        ]
+        fault = str(data.get("fault") or "")
+        if self.arcs and int(data.get("arc", 0)) < 0:
+            # Angles of the rotation before, once more.
+            self.arcs[-1] += frames
+            self.train_faults[-1] = "; ".join(filter(None, (self.train_faults[-1], fault)))
+        else:
+            self.arcs.append(frames)
+            self.train_faults.append(fault)
 
     def frames(self, stream: str) -> list[RawFrame]:
         """Of a stream, in their order."""

@@ -10,14 +10,18 @@ class TrainNotes(PlainNotes):
 
     train = integer_note("counts the trains of the run from 0")
     role = text_note("dark, flat, projection or burst")
-    arc = integer_note("counts the rotations of the run from 0; -1: no rotation")
+    arc = integer_note("counts the rotations of the run from 0; -1: none, the sample stood")
     file = text_note("with its frames")
     first = integer_note("index of its first frame in the file")
     n_frames_asked = integer_note("frames asked for")
     n_frames = integer_note("frames that are in the file")
     n_missed = integer_note("pulses that the camera could not follow; -1: nobody counts them")
-    omega_first = number_note("degree", "nominal middle of the first exposure; NaN: not turned")
-    omega_last = number_note("degree", "nominal middle of the last exposure; NaN: not turned")
+    omega_first = number_note(
+        "degree", "nominal middle of the first exposure; NaN: at no angle of its own"
+    )
+    omega_last = number_note(
+        "degree", "nominal middle of the last exposure; NaN: at no angle of its own"
+    )
     exposure = number_note("s", "of one frame")
     period = number_note("s", "from one exposure's start to the next")
     start = number_note("s", "before the first frame, session clock")

@@ -87,6 +87,7 @@ class Trains:
         with_beam: bool = True,
         until: Callable[[Callable[[], Plan]], Plan] | None = None,
         light_time: float | None = None,
+        omega: float | None = None,
     ) -> Plan:
         """Take one train and write its event.
 
@@ -97,6 +98,7 @@ class Trains:
             until: What is waited for between being ready and going; given what makes ready, for
                 after a pause. Where it answers False nothing goes and no event is written.
             light_time: How long the shutter is open, s; as long as the train by default.
+            omega: At which the sample stands, degree, where that matters.
 
         Returns:
             What came of it, `Flown`, with what makes it partial in ``fault``; and why the beam was
@@ -124,7 +126,7 @@ class Trains:
             return flown, lost
         if fault:
             flown = Flown(**{**vars(flown), "n_frames": flyer.n_frames, "fault": fault})
-        yield from self.write(flight, flown, shutter=shutter, lost=lost)
+        yield from self.write(flight, flown, shutter=shutter, lost=lost, omega=omega)
         return flown, lost
 
     def declared(self, flight: Flight, stream: str) -> Plan:
@@ -172,10 +174,20 @@ class Trains:
         else:
             meter.dark()
 
-    def write(self, flight: Flight, flown: Flown, *, shutter: int, lost: str) -> Plan:
-        """The event of a train."""
+    def write(
+        self,
+        flight: Flight,
+        flown: Flown,
+        *,
+        shutter: int,
+        lost: str,
+        omega: float | None = None,
+    ) -> Plan:
+        """The event of a train; ``omega`` is at which the sample stood, degree."""
         train, is_arc = flight.train, isinstance(flight.train, Rotation)
         turned: dict[str, Any] = {}
+        if omega is not None:
+            turned = {"omega_first": omega, "omega_last": omega}
         if isinstance(train, Rotation):
             turned = {
                 "arc": self.n_arcs,

@@ -27,6 +27,11 @@ Mode = Literal["fly", "step"]
 #: Projections of a tomogram where nothing is said: a step of one degree over half a turn, both ends
 #: included, so that the first and the last show the rotation axis.
 N_PROJECTIONS = 181
+#: Frames of each of two angles that are taken once more after one sweep, where nothing is said: so
+#: that motion across the rotation axis is not taken for another axis.
+N_REPEATS = 3
+#: Between those two, degree, where the sweep is long enough.
+QUARTER = 90.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Tomogram:
         exposure: s.
         period: From one projection's start to the next in an arc, s.
         table: What turns.
+        n_repeats: Frames of each of two angles at the end.
     """
 
     mode: Mode
@@ -55,6 +61,7 @@ class Tomogram:
     exposure: float
     period: float
     table: Turntable
+    n_repeats: int = 0
 
     @property
     def n_projections(self) -> int | None:
@@ -100,9 +107,27 @@ class Tomogram:
             exact = golden_angle(number, start=self.start, span=self.stop - self.start)
         return float(whole_counts(np.array(exact), self.table))
 
+    def repeated(self) -> tuple[float, ...]:
+        """Angles of the sweep that are measured once more, on the way back: a quarter turn apart.
+
+        The middle of a sweep that is shorter, and its start. Each stands once a frame.
+        """
+        if not self.n_repeats:
+            return ()
+        away = min(QUARTER, abs(self.stop - self.start) / 2)
+        numbers = (round(away / abs(self.spacing)), 0)
+        if self.mode == "fly":
+            measured = self.first_arc().omegas
+            angles = [float(measured[number]) for number in numbers]
+        else:
+            angles = [self.angle(number) for number in numbers]
+        return tuple(angle for angle in angles for _ in range(self.n_repeats))
+
     def faults(self) -> list[str]:
         """What is wrong with its angles, one sentence each."""
         faults = []
+        if self.n_repeats < 0:
+            faults.append(f"n_repeats must be at least 0, got {self.n_repeats}")
         if self.n_per_arc < 2:
             faults.append(f"n_projections must be at least 2, got {self.n_per_arc}")
         if self.n_arcs is not None and self.n_arcs < 1:
@@ -125,6 +150,11 @@ class Tomogram:
         found = []
         if self.n_projections is not None:
             found += angle_warnings(self.n_projections, n_columns=facts.n_columns)
+        if self.order == "ascending" and not self.n_repeats:
+            found.append(
+                "no angle is repeated (n_repeats): motion across the rotation axis is not seen in one "
+                "sweep over half a turn"
+            )
         if self.mode == "fly":
             found += self.first_arc().warnings(n_columns=facts.n_columns)
         return found
@@ -146,6 +176,7 @@ class Tomogram:
             "turn": 0.0 if arc is None else arc.turn,
             "n_arcs": self.n_arcs,
             "n_per_arc": self.n_per_arc,
+            "repeats": list(self.repeated()),
             "counts_per_degree": self.table.counts_per_degree,
             "pixel_size": facts.pixel_size,
             "energy": energy,
@@ -162,6 +193,7 @@ def tomography_cost(
     mode: Mode = "fly",
     period: float | None = None,
     n_arcs: int = 1,
+    n_repeats: int = 0,
     fields: Fields | None = None,
     spot: tuple[float, float] = (0.0, 0.0),
 ) -> Cost:
@@ -176,6 +208,8 @@ def tomography_cost(
         mode: ``fly`` or ``step``.
         period: From one projection's start to the next, s; None: as fast as the camera reads out.
         n_arcs: Rotations.
+        n_repeats: Frames of each of two angles at the end of one rotation, ``N_REPEATS`` of a
+            `tomography` by default and none of a rule's `tomogram`; several rotations have none.
         fields: Darks and flats that every run takes; None, or with a ``max_age``, is none.
         spot: (x, y) of the beam's middle in the cell's frame, mm.
 
@@ -192,6 +226,7 @@ def tomography_cost(
         exposure,
         period or shortest_period(exposure, site.camera.readout_time),
         site.table,
+        n_repeats if n_arcs == 1 else 0,
     )
     taken = fields is not None and fields.max_age is None
     per_role = {role: len(fields.at) for role in ROLES} if fields is not None and taken else {}
@@ -200,7 +235,8 @@ def tomography_cost(
         n_fields * (exposure + site.camera.readout_time) + sum(per_role.values()) * site.overhead
     )
     span, light, moves = _turning(asked, site)
-    n_frames = n_arcs * n_projections + n_fields
+    n_repeated = len(asked.repeated())
+    n_frames = n_arcs * n_projections + n_repeated + n_fields
     return Cost(
         duration=still + span + moves,
         spots=(Spot(*spot, exposure=light),),
@@ -213,15 +249,21 @@ def tomography_cost(
 def _turning(asked: Tomogram, site: SiteFacts) -> tuple[float, float, float]:
     """From the first projection to the last, with an open shutter, and of moves beside that, s."""
     table, n_arcs = site.table, asked.n_arcs or 1
+    repeated = asked.repeated()
+    again = len(repeated) * (asked.exposure + site.camera.readout_time)
+    # Two moves, each with a train of its own.
+    stops = 2 * (site.overhead + table.acceleration) * bool(repeated)
     back = abs(asked.stop - asked.start) / table.speed + table.acceleration
     if asked.mode == "step":
         n = n_arcs * asked.n_per_arc
         step = abs(asked.stop - asked.start) / asked.n_per_arc
         each = asked.exposure + site.overhead + step / table.speed + table.acceleration
-        return n * each, n * asked.exposure, back
+        n_exposures = n + len(repeated)
+        return n * each + again + stops, n_exposures * asked.exposure, back
     arc = asked.first_arc()
     travel = n_arcs * arc.travel_time
     turns = travel + (n_arcs - 1) * site.overhead
     taxi = abs(arc.begin - asked.start) / table.speed + table.acceleration
     span = arc.duration if n_arcs == 1 else turns
-    return span, travel, turns - span + taxi + back + site.overhead
+    moves = turns - span + taxi + back + site.overhead
+    return span + again + stops, travel + again, moves

@@ -1,6 +1,7 @@
 """This file is where what every tomogram has in common is done: checks, steps, the start document."""
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +102,13 @@ class TomogramRun:
             return (yield from plan)
         return (yield from bpp.suspend_wrapper(plan, BeamSuspender(self.imager.beam)))
 
+    def repeats(self, trains: Trains) -> Plan:
+        """After a sweep that was flown: some of its angles once more, standing still."""
+        for omega in dict.fromkeys(self.asked.repeated()):
+            yield from bps.mv(self.fly_camera.rotation, omega)
+            train = FrameTrain(self.asked.exposure, self.asked.n_repeats)
+            yield from trains.take(Flight("projection", train), omega=omega)
+
     def steps(self, stop_when: Callable[[], bool] | None = None) -> Plan:
         """A projection at each angle, an event each; one without beam is taken again."""
         imager, fly_camera = self.imager, self.fly_camera
@@ -109,7 +117,7 @@ class TomogramRun:
             (fly_camera.camera,), imager.beam, train, imager.readables, budget=imager.budget
         )
         yield from bps.prepare(fly_camera, Flight("projection", train), wait=True)
-        for point, omega in enumerate(self.asked.angles()):
+        for point, omega in enumerate(self._all_angles()):
             if stop_when and stop_when():
                 return
             for _ in range(BEAM_RETAKES + 1):
@@ -121,6 +129,14 @@ class TomogramRun:
                 lost = yield from expose_point(how, notes, point)
                 if not lost or not has_beam:
                     break
+
+    @property
+    def _n_points(self) -> int | None:
+        n = self.asked.n_projections
+        return None if self.asked.mode == "fly" or n is None else n + len(self.asked.repeated())
+
+    def _all_angles(self) -> Iterator[float]:
+        return itertools.chain(self.asked.angles(), self.asked.repeated())
 
     def said(self) -> dict[str, Any]:
         """What the start document says."""
@@ -134,7 +150,7 @@ class TomogramRun:
             "exposure": asked.exposure,
             "period": asked.period if asked.mode == "fly" else 0.0,
             "frames_per_point": 1,
-            "n_points": asked.n_projections if asked.mode == "step" else None,
+            "n_points": self._n_points,
             "energy": light.energy,
             "tomography": asked.document(fly_camera.facts, light.energy),
             "camera": fly_camera.facts.document(),

@@ -21,7 +21,7 @@ from battbeam.plans.fields import ROLES, Fields, Light
 from battbeam.plans.imaging import Imager, Trains, labelled
 from battbeam.plans.measurements import OwnRun
 from battbeam.plans.stubs import Plan, also_read
-from battbeam.plans.tomogram import N_PROJECTIONS, Mode, Tomogram, tomography_cost
+from battbeam.plans.tomogram import N_PROJECTIONS, N_REPEATS, Mode, Tomogram, tomography_cost
 from battbeam.plans.tomogram_run import TomogramRun
 from battbeam.plans.xrd_series import PATIENCE
 
@@ -39,6 +39,7 @@ def tomography(
     n_projections: int = N_PROJECTIONS,
     omega_start: float = 0.0,
     omega_stop: float = 180.0,
+    n_repeats: int = N_REPEATS,
     mode: Mode = "fly",
     period: float | None = None,
     energy: float = math.nan,
@@ -73,6 +74,9 @@ def tomography(
         degree.
     omega_stop : float
         degree.
+    n_repeats : int
+        Frames that are taken once more at the end, standing still, a quarter of a turn from the
+        start and at the start: with them motion of the sample is told from another axis. 0 is none.
     mode : str
         ``fly`` turns at constant speed while it exposes, ``step`` stands still.
     period : float, optional
@@ -112,6 +116,7 @@ def tomography(
         exposure,
         period or shortest_period(exposure, fly_camera.facts.readout_time),
         fly_camera.rotation.table,
+        n_repeats,
     )
     made = TomogramRun(
         "tomography",
@@ -130,6 +135,7 @@ def tomography(
             yield from made.steps()
         else:
             yield from trains.take(Flight("projection", asked.first_arc()))
+            yield from made.repeats(trains)
 
     return (yield from made.around(projections, labelled(label, md)))
 
@@ -260,6 +266,7 @@ def tomogram(
     stage: SampleStage,
     spot: tuple[float, float] = (0.0, 0.0),
     cost: Cost | None = None,
+    n_repeats: int = 0,
     **options: Any,
 ) -> OwnRun:
     """A tomogram as what a rule of a schedule measures.
@@ -269,13 +276,16 @@ def tomogram(
         stage: The sample stage.
         spot: (x, y) in the cell's frame that the beam's middle meets, mm.
         cost: As `tomography_cost` says.
+        n_repeats: Of `tomography`; none by default, for the cell goes on meanwhile, and the next
+            tomogram shows whether it moved.
         **options: Of `tomography`.
     """
 
     def plan(said: Mapping[str, Any]) -> Plan:
         x, y = said.get("cell_position", (0.0, 0.0))
         place = (float(x) + spot[0], float(y) + spot[1])
-        return tomography(fly_camera, stage=stage, position=place, **{**options, "md": said})
+        asked = {"n_repeats": n_repeats, **options, "md": said}
+        return tomography(fly_camera, stage=stage, position=place, **asked)
 
     return OwnRun(plan, motors=(fly_camera.rotation, stage.x, stage.y), cost=cost)
 

@@ -277,3 +277,22 @@ def test_a_window_that_is_none_is_refused(tmp_path, window):
     stop = found[-1][1]
     assert "projections must be (first, stop)" in stop["reason"]
     assert rows(found) == []
+
+
+def test_angles_that_are_measured_again_belong_to_the_rotation_before(tmp_path):
+    recorded = Recorded(tmp_path, n=N + 4)
+    start = recorded.documents[0][1]
+    start["tomography"] |= {"n_per_arc": N, "repeats": [180.0, 182.0, 184.0, 186.0]}
+    trains = [{"arc": 0, "first": 0, "n_frames": N}, {"arc": -1, "first": N, "n_frames": 4}]
+    file = str(tmp_path / "primary.h5")
+    events = [
+        ("event", {"descriptor": "trains", "data": {"role": "projection", "file": file, **train}})
+        for train in trains
+    ]
+    told = ("descriptor", {"uid": "trains", "name": "trains", "data_keys": {}, "configuration": {}})
+    recorded.documents[-1:-1] = [told, *events]
+    (row,) = rows(again(recorded, tmp_path / "volumes"))
+    assert (row["n_projections"], row["valid"]) == (N + 4, 1), row["invalid_reason"]
+    del recorded.documents[-2]
+    (row,) = rows(again(recorded, tmp_path / "again"))
+    assert "90 of 94 projections came" in row["invalid_reason"]

@@ -34,6 +34,7 @@ def options(fakes, **changed):
         "exposure": 0.01,
         "period": 0.02,
         "n_projections": 19,
+        "n_repeats": 0,
         "energy": 25_000.0,
         **changed,
     }
@@ -65,6 +66,56 @@ def test_a_tomogram_is_darks_flats_and_one_rotation(fakes, engine, documents):
         "projection",
     ]
     assert documents.of("stop")[0]["exit_status"] == "success"
+
+
+def test_two_angles_are_measured_again_after_a_rotation(fakes, engine, documents):
+    fly, stood = fakes.fly_camera, []
+    go = fly._go
+
+    def spied(flight, cancelled):
+        stood.append((fakes.rotation_stage.position, flight.train.n_frames))
+        return go(flight, cancelled)
+
+    fly._go = spied
+    engine(taken(fakes, n_repeats=2))
+    assert stood[-2:] == [(90.0, 2), (0.0, 2)]
+    assert frames(documents)["primary"] == 23
+    assert documents.of("start")[0]["tomography"]["repeats"] == [90.0, 90.0, 0.0, 0.0]
+    events = documents.events("trains")[2:]
+    assert [(event["role"], event["arc"]) for event in events] == [
+        ("projection", 0),
+        ("projection", -1),
+        ("projection", -1),
+    ]
+    # All lie in one file, one after the other.
+    assert [event["first"] for event in events] == [0, 19, 21]
+    assert [event["omega_first"] for event in events] == [0.0, 90.0, 0.0]
+    assert len(documents.of("stream_resource")) == 3
+
+
+def test_in_steps_they_are_two_steps_more(fakes, engine, documents):
+    engine(taken(fakes, mode="step", n_projections=5, n_repeats=1))
+    angles = [event["rotation_stage"] for event in documents.events()]
+    assert angles == [0, 45, 90, 135, 180, 90, 0]
+    assert documents.of("start")[0]["n_points"] == 7
+
+
+def test_angles_that_are_repeated_were_measured_and_never_lie_opposite(fakes, engine, documents):
+    engine(taken(fakes, n_projections=8, omega_stop=120.0, n_repeats=1))
+    first = documents.of("start")[0]["tomography"]
+    assert first["repeats"][0] == pytest.approx(4 * first["step"], abs=1e-9)
+    engine(taken(fakes, n_projections=12, omega_stop=330.0, n_repeats=1, period=1.0))
+    assert documents.of("start")[1]["tomography"]["repeats"] == pytest.approx([90.0, 0.0])
+
+
+def test_without_repeats_it_is_told_that_motion_is_not_seen(fakes, engine, documents):
+    engine(taken(fakes))
+    engine(taken(fakes, n_repeats=3))
+    told = [
+        any("motion across the rotation axis" in each for each in start["warnings"])
+        for start in documents.of("start")
+    ]
+    assert told == [True, False]
 
 
 def test_frames_that_were_flown_have_no_events_but_a_stream(fakes, engine, documents):
@@ -430,6 +481,7 @@ REFUSED = [
     ({"period": 0.005}, "too fast: a pulse comes every 0.005 s"),
     ({"exposure": 0.0}, "exposure must be greater than 0 s"),
     ({"n_projections": 1}, "n_projections must be at least 2, got 1"),
+    ({"n_repeats": -1}, "n_repeats must be at least 0, got -1"),
     ({"omega_stop": 0.0}, "omega must go from one angle to another"),
     ({"n_projections": 200_000}, "too few for steps of whole counts"),
     ({"reduction": {"method": "xrd"}}, "reduction must have the method 'tomography', got 'xrd'"),
@@ -491,7 +543,7 @@ def test_a_rule_of_a_schedule_measures_at_its_cells_place(fakes, engine, documen
 
 def continued(fakes, **changed):
     wanted = options(fakes, n_per_arc=6, n_arcs=4, **changed)
-    del wanted["n_projections"]
+    del wanted["n_projections"], wanted["n_repeats"]
     return continuous_tomography(fakes.fly_camera, **wanted)
 
 
@@ -534,7 +586,7 @@ def test_a_continuous_tomogram_ends_when_it_is_told_to(fakes, engine, documents)
         return len(asked) > 2
 
     wanted = options(fakes, n_per_arc=6, stop_when=enough)
-    del wanted["n_projections"]
+    del wanted["n_projections"], wanted["n_repeats"]
     engine(continuous_tomography(fakes.fly_camera, **wanted))
     arcs = [event for event in documents.events("trains") if event["role"] == "projection"]
     assert len(arcs) == 2
@@ -574,6 +626,13 @@ def test_the_cost_of_a_turn_is_its_frames_and_its_light():
     # The shutter is open while the stage speeds up and slows down: not much more.
     assert cost.span < cost.exposure < cost.span + 1.0
     assert cost.exposure < cost.duration < cost.exposure + 10.0
+
+
+def test_repeats_cost_their_frames_two_moves_and_light():
+    bare, more = (tomography_cost(SITE, exposure=0.09, n_repeats=n) for n in (0, 3))
+    assert more.n_frames - bare.n_frames == 6
+    assert more.exposure - bare.exposure == pytest.approx(6 * 0.1)
+    assert more.duration - bare.duration == pytest.approx(6 * 0.1 + 2 * SITE.overhead, abs=2.0)
 
 
 def test_darks_and_flats_cost_time_but_no_light_on_the_sample():

@@ -24,7 +24,7 @@ def taken(beamline, **options):
         clock=beamline.clock,
         stage=beamline.sample_stage,
         energy=beamline.monochromator.position,
-        **{"exposure": 0.02, "period": 0.1, "n_projections": 13, **options},
+        **{"exposure": 0.02, "period": 0.1, "n_projections": 13, "n_repeats": 0, **options},
     )
 
 
