@@ -86,3 +86,15 @@ def test_a_map_with_the_wrong_slope_fails_at_its_slope():
         c.passed
         for c in checks.straight_line("map", recovered=recovered, truth=truth, error=error, z=4)
     )
+
+
+def test_a_promise_may_be_one_for_each_value():
+    each = {
+        "recovered": np.array([1.02, 20.5]),
+        "truth": np.array([1.0, 20.0]),
+        "error": np.zeros(2),
+    }
+    shared = checks.worst("x", **each, promised=0.1, z=0.0)
+    own = checks.worst("x", **each, promised=np.array([0.01, 1.0]), z=0.0)
+    assert (shared.truth, shared.tolerance, shared.passed) == (20.0, 0.1, False)
+    assert (own.truth, own.tolerance, own.passed) == (1.0, 0.01, False)
