@@ -16,13 +16,12 @@ from battbeam.sim.phantom_shapes import Prism
 from battbeam.sim.phantom_stacks import coin, cylinder, layers
 from battbeam.sim.phantom_wound import wound
 from battbeam.sim.scenario import Scenario
+from battbeam.sim.scenario_lithium import Plating, Symmetric
 from battbeam.sim.scenario_phantom import (
     Coin,
     Cylinder,
     Layers,
     Particles,
-    Plating,
-    Symmetric,
     Wound,
 )
 from battbeam.units import FloatArray

@@ -8,11 +8,11 @@ from battbeam.sim.phantom_body import PLATED_THICKNESS, Body, Inside, PhantomSta
 from battbeam.sim.phantom_matter import matter_of, porous
 from battbeam.sim.phantom_outlines import Disc, Rectangle
 from battbeam.sim.phantom_shapes import Ellipsoid, Prism
-from battbeam.sim.scenario_phantom import Plating, Symmetric
+from battbeam.sim.scenario_lithium import Plating, Symmetric
 
 
 def plating(part: Plating, state: PhantomState) -> Inside:
-    """See `battbeam.sim.scenario_phantom.Plating`."""
+    """See `battbeam.sim.scenario_lithium.Plating`."""
     charge = abs(state.areal_charge)
     low, high = -part.height / 2, part.height / 2
     surface = low + part.electrode_share * part.height
@@ -44,7 +44,7 @@ def plating(part: Plating, state: PhantomState) -> Inside:
 
 
 def symmetric(part: Symmetric, state: PhantomState) -> Inside:
-    """See `battbeam.sim.scenario_phantom.Symmetric`."""
+    """See `battbeam.sim.scenario_lithium.Symmetric`."""
     charge = abs(state.areal_charge)
     bottom, lower, upper, top = np.cumsum(
         [-part.electrode - part.polymer / 2, part.electrode, part.polymer, part.electrode]

@@ -9,7 +9,8 @@ import pytest
 from battbeam.sim.imaging import ImagingModel, View
 from battbeam.sim.phantom import PhantomState, inside_of
 from battbeam.sim.scenario import Cell, Imaging, Scenario
-from battbeam.sim.scenario_phantom import Coin, Cylinder, Particles, Sheet, Symmetric
+from battbeam.sim.scenario_lithium import Symmetric
+from battbeam.sim.scenario_phantom import Coin, Cylinder, Particles, Sheet
 
 ENERGY = 22_163.0
 ROD = Cylinder(layers=(Sheet(material="polyethylene", thickness=2.0),), radius=0.3, case="Kapton")

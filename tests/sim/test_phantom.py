@@ -13,14 +13,13 @@ from battbeam.sim.phantom_shapes import Ellipsoid, Grid
 from battbeam.sim.phantom_wound import crack_place
 from battbeam.sim.projection import projected
 from battbeam.sim.scenario import Cell, Imaging, Scenario
+from battbeam.sim.scenario_lithium import Plating, Symmetric
 from battbeam.sim.scenario_phantom import (
     Coin,
     Cylinder,
     Layers,
     Particles,
-    Plating,
     Sheet,
-    Symmetric,
     Wound,
 )
 
