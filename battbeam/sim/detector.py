@@ -31,8 +31,8 @@ from battbeam.sim.writer import EPICS_EPOCH, Writer
 #: Longest wall time between two looks at the clock, s: its rate may change meanwhile.
 _LONGEST_NAP, _SHORTEST_NAP = 0.05, 0.001
 #: Frames that are taken one after the other before they are shown: a client sees the last, as those
-#: of a fast camera do.
-_MOST_AT_ONCE = 64
+#: of a fast camera do. On a busy machine they must not take so long that they are given up for lost.
+_MOST_AT_ONCE = 16
 _IMAGE_MODES = ("Single", "Multiple", "Continuous")
 
 #: Publishes the counters of a shot, with the stamp.
