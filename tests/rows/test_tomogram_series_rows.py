@@ -38,9 +38,10 @@ def tomograms(runs, directory):
 VOLUME, CRACK, CORE = 0.03, 0.2, 1.0
 #: Share of the particles' volume from which on something is a crack.
 CRACKED = 0.002
-#: mAh that lithiate an SnO electrode fully, per mg of active material.
+#: mAh that lithiate SnO fully, per mg. A twelfth of it has no contact in the electrode: 1C is faster.
 SNO_CAPACITY = 1.273
-N_STATES, TOMOGRAM = 10, 60.0
+#: Tomograms, s of one, and of the nominal capacity from one to the next: the cell is full at 85 %.
+N_STATES, TOMOGRAM, APART = 10, 60.0, 0.088
 
 
 def swelling(session, hidden):
@@ -54,14 +55,14 @@ def swelling(session, hidden):
     how = options(b, exposure=exposure, period=0.5, n_projections=121)
     session.run(tomography(b.fly_camera, **how, label="before"))
     # The state of charge falls from 0 while lithium goes in.
-    step = 0.1 * capacity
+    step = APART * capacity
     schedule = Schedule.parse(
         "start: every 24 h, 1 times, measure tomogram\n"
         f"states: each time {step:.4f} mAh has passed from 0 mAh, measure tomogram\n"
     )
     method = [
         {"step": "open_circuit_voltage", "until_time_s": 90.0},
-        {"step": "constant_current", "rate_C": -1.0, "until_time_s": 0.935 * 3600},
+        {"step": "constant_current", "rate_C": -1.0, "until_time_s": 0.81 * 3600},
     ]
     return imaging.experiment(
         session, believed, schedule, {"tomogram": tomogram(b.fly_camera, **how)}, method
