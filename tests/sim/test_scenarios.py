@@ -38,6 +38,7 @@ def test_there_are_scenarios():
         "aged_cathode",
         "lithium_plating",
         "symmetric_lithium",
+        "three_techniques",
     }
 
 
