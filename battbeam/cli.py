@@ -37,7 +37,8 @@ def demo(
         str,
         typer.Argument(
             help="xrd: one cell, patterns and maps; schedule: two cells, one beam; xanes: one cell, "
-            "spectra at an edge; tomography: particles that swell and crack."
+            "spectra at an edge; tomography: particles that swell and crack; three-techniques: "
+            "one cell, maps, spectra and tomograms."
         ),
     ] = "xrd",
     chemistry: Annotated[str, typer.Option(help="lfp or nmc811 (xrd).")] = "lfp",
@@ -69,9 +70,16 @@ def demo(
 
         chosen = TomographyDemoOptions(seed=seed, speed=speed, out=out.resolve())
         raise typer.Exit(0 if run_tomography_demo(chosen) else 1)
+    if name == "three-techniques":
+        from battbeam.demo.three_techniques import ThreeTechniquesOptions
+        from battbeam.demo.three_techniques_run import run_three_techniques_demo
+
+        three = ThreeTechniquesOptions(seed=seed, speed=speed, out=out.resolve())
+        raise typer.Exit(0 if run_three_techniques_demo(three) else 1)
     if name != "xrd":
         raise typer.BadParameter(
-            f"must be xrd, schedule, xanes or tomography, got {name!r}", param_hint="NAME"
+            f"must be xrd, schedule, xanes, tomography or three-techniques, got {name!r}",
+            param_hint="NAME",
         )
     from battbeam.demo.options import DemoOptions
     from battbeam.demo.run import run_demo

@@ -92,7 +92,7 @@ def _energies(nickel: Spectra, z: float) -> list[Check]:
 def _edges(outcome: XanesOutcome, nickel: Spectra, z: float) -> list[Check]:
     """The Ni edge from that of the first compound."""
     recovered, truth = _from_compound(outcome, nickel, NICKEL)
-    own, of_compound = _own_errors(nickel), _of_compound(nickel)
+    own, of_compound = own_errors(nickel), _of_compound(nickel)
     values = {"recovered": recovered, "truth": truth}
     error = np.hypot(own, of_compound)
     found = [
@@ -109,7 +109,7 @@ def _edges(outcome: XanesOutcome, nickel: Spectra, z: float) -> list[Check]:
     return found + checks.pulls("Ni edge", **left, z=z)
 
 
-def _own_errors(spectra: Spectra) -> FloatArray:
+def own_errors(spectra: Spectra) -> FloatArray:
     """Of edges, without what all that are compared with the same curves share, eV."""
     error, shared = spectra.of("edge_position_error"), spectra.of("edge_position_shared_error")
     return np.asarray(np.sqrt(np.maximum(error**2 - shared**2, 0.0)))
@@ -117,7 +117,7 @@ def _own_errors(spectra: Spectra) -> FloatArray:
 
 def _of_compound(spectra: Spectra) -> float:
     """The same of the compound's, eV: it was measured as the scans were."""
-    own = _own_errors(spectra.stepped)
+    own = own_errors(spectra.stepped)
     return float(np.median(own)) if len(own) else float("nan")
 
 
@@ -162,7 +162,7 @@ def _cobalt(outcome: XanesOutcome, cobalt: Spectra, z: float) -> Check:
         "Co edge, worst scan (eV)",
         recovered=recovered,
         truth=truth,
-        error=np.sqrt(2) * _own_errors(cobalt),
+        error=np.sqrt(2) * own_errors(cobalt),
         promised=EDGE,
         z=z,
     )
