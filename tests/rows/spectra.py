@@ -18,11 +18,12 @@ from battbeam.sim.count_request import Request
 from battbeam.sim.counters import GAINS
 from battbeam.sim.fluence import FluenceLedger
 from battbeam.sim.history import History
-from battbeam.sim.monochromator import D_SPACING, angle_at
+from battbeam.sim.monochromator import angle_at
 from battbeam.sim.scenario import Scenario
 from battbeam.sim.spectrometer import Spectrometer
 from battbeam.sim.trajectory import Move
 from battbeam.sim.truth import TruthWriter
+from tests.rows.spectrum_documents import columns, documents
 
 SCENARIOS = Path(__file__).parents[2] / "sim"
 
@@ -59,6 +60,19 @@ def to_wavenumber(edge, *, dwell, k_max=12.0, step=0.07, k_weight=1.0):
         Region(begin, k_max, step, dwell, "k", k_weight),
     ]
     return EnergyGrid.of(where, regions)
+
+
+def gains(gain):
+    """V/A, the same of all chambers."""
+    return dict.fromkeys(("i0", "it", "ir"), gain)
+
+
+def swept(edge, how):
+    """As start documents say it of sweeps."""
+    energy = AbsorptionEdge.of(edge).energy
+    low, high = how["ends"]
+    grid = {"start": energy + low, "stop": energy + high}
+    return {edge: grid | {"duration": how["duration"], "n_samples": how["n_samples"]}}
 
 
 # What was found, beside what is so.
@@ -235,7 +249,7 @@ class Offline:
             edges = np.array([begin, begin + dwell])
             move = Move.rest(angle_at(float(energy)))
             reading = self._take("count", edges, move, cell, _foil(grid.edge, foil))
-            counts = _columns("counters", reading, scalar=True)
+            counts = columns("counters", reading, scalar=True)
             stamps = {"counters_stamp": edges[1], "counters_elapsed": dwell}
             points.append(counts | stamps | {"counters_bragg": float(reading.bragg[0])})
             self.time += dwell + 0.1
@@ -252,7 +266,7 @@ class Offline:
         edges = move.time_at(begin) + duration * np.arange(n_samples + 1) / n_samples
         lag = self.scenario.spectroscopy.lag
         reading = self._take("sweep", edges, move, cell, _foil(where, foil), lag)
-        data = _columns("sweep", reading, scalar=False) | {
+        data = columns("sweep", reading, scalar=False) | {
             "sweep_time": edges[1:].tolist(),
             "sweep_bragg": reading.bragg.tolist(),
             "sweep_direction": 1 if last > first else -1,
@@ -283,30 +297,9 @@ class Offline:
     def measured(self, reduction=None, *, readings=None, **start):
         """Reduce what was measured since the last time, as one run."""
         scans = self.take_back()
-        rows = rows_of(self._documents(scans, reduction, readings or {}, start))
+        said = {**start, "reduction": {"method": "xanes", **(reduction or {})}}
+        rows = rows_of(documents(scans, self._dark(), said, readings or {}))
         return Measured(rows, truth_lines(self.path / "truth.jsonl"))
-
-    def _documents(self, scans, reduction, readings, start):
-        edges = {where.label: where.document() for where, _ in scans}
-        configuration = {"m": {"data": {"monochromator_d_spacing": D_SPACING}}}
-        said = {"uid": "raw", "time": 0.0, "edges": list(edges.values()), **start}
-        said["reduction"] = {"method": "xanes", **(reduction or {})}
-        yield "start", said
-        for name in ("dark", "primary", "spectra"):
-            keys = {"uid": name, "name": name, "data_keys": {}, "configuration": configuration}
-            yield "descriptor", keys
-        yield "event", {"descriptor": "dark", "data": self._dark()}
-        point, repeats = 0, dict.fromkeys(edges, 0)
-        for number, (where, points) in enumerate(scans):
-            which = {"spectrum": number, "edge": where.label, "repeat": repeats[where.label]}
-            for data in points:
-                extra = readings.get(number, {})
-                row = {**which, "point": point, "dark": 0, "shutter": 1, **data, **extra}
-                yield "event", {"descriptor": "primary", "data": row}
-                point += 1
-            yield "event", {"descriptor": "spectra", "data": {**which, "fluence": 0.0}}
-            repeats[where.label] += 1
-        yield "stop", {"time": 1e9, "exit_status": "success", "reason": ""}
 
     def _dark(self):
         settings = self.scenario.spectroscopy
@@ -316,23 +309,11 @@ class Offline:
         for channel in ("i0", "it", "ir"):
             dark[f"counters_{channel}"] = rate * elapsed
             dark[f"counts_per_photon_{channel}"] = per_photon
+        dark["share_i0"] = settings.i0_efficiency
+        dark["share_it"] = settings.transmission_efficiency
+        dark["share_ir"] = settings.reference_efficiency * (1 - settings.transmission_efficiency)
         return dark | {"counts_per_photon_if": 1.0}
 
 
 def _foil(edge, foil):
     return edge.element if foil is None else foil
-
-
-def _columns(prefix, reading, *, scalar):
-    counts = reading.counts
-    arrays = {
-        "i0": counts.i0,
-        "it": counts.transmitted,
-        "ir": counts.reference,
-        "if": counts.fluorescence,
-        "if_input": counts.fluorescence_input,
-    }
-    return {
-        f"{prefix}_{name}": float(values[0]) if scalar else values.tolist()
-        for name, values in arrays.items()
-    }
