@@ -33,10 +33,15 @@ def scenario(name, *, cell=None, phantom=None, imaging=None, beam=None, **change
     document["imaging"] |= imaging or {}
     document["beam"] |= beam or {}
     document["cells"] = [
-        each | (cell or {}) | {"phantom": each["phantom"] | (phantom or {})}
+        each | (cell or {}) | {"phantom": _other(each["phantom"], phantom or {})}
         for each in document["cells"]
     ]
     return Scenario.model_validate(document | {"prefix": own_prefix()} | changes)
+
+
+def _other(phantom, changes):
+    """With other values, or one of another kind altogether."""
+    return changes if "kind" in changes else phantom | changes
 
 
 def passport(cell, *, chemistry, capacity, limits, **values):
