@@ -82,20 +82,25 @@ def _line(axes: "Axes", drawn: TomogramsPicture, name: str, factor: float = 1.0)
 
 
 def draw_voltage(axes: "Axes", drawn: TomogramsPicture) -> None:
-    """A line with every tomogram on it, as long as it took."""
+    """A line with every tomogram on it; those that are shown have their colours."""
     times = np.asarray(drawn.cell["time"].values, dtype=float)
     volts = np.asarray(drawn.cell["voltage"].values, dtype=float)
     start = times[0]
     axes.plot((times - start) / 60, volts, color=_GREY, linewidth=1.0, zorder=1)
     marks = dict(zip(drawn.chosen, MARKS, strict=False))
-    for index, row in enumerate(drawn.rows):
-        inside = np.linspace(float(row["time_start"]), float(row["time_end"]), 20)
-        along = np.interp(inside, times, volts)
-        colour = marks.get(index, _GREY)
-        axes.plot(
-            (inside - start) / 60, along, color=colour, linewidth=7, solid_capstyle="butt", zorder=2
-        )
-    axes.plot([], [], color=_GREY, linewidth=7, label="tomogram")
+    middles = (
+        np.array([float(row["time_start"]) + float(row["time_end"]) for row in drawn.rows]) / 2
+    )
+    axes.scatter(
+        (middles - start) / 60,
+        np.interp(middles, times, volts),
+        c=[marks.get(index, "white") for index in range(len(middles))],
+        s=46,
+        edgecolors="black",
+        linewidths=0.8,
+        zorder=2,
+        label="tomogram",
+    )
     axes.set_xlabel("time (min)")
     axes.set_ylabel("voltage (V)")
     axes.legend(fontsize=9, frameon=False)
@@ -113,7 +118,7 @@ def draw_expansion(axes: "Axes", drawn: TomogramsPicture) -> None:
         markersize=5,
         capsize=3,
         elinewidth=1.0,
-        label="core and shell, all particles",
+        label=r"core and shell, $\pm$ standard error",
     )
     _line(axes, drawn, "factor")
     axes.set_ylabel("volume over that at first")
@@ -158,7 +163,7 @@ def draw_cracks(axes: "Axes", drawn: TomogramsPicture) -> None:
         markersize=5,
         capsize=3,
         elinewidth=1.0,
-        label="all cracks",
+        label=r"all cracks, $\pm$ noise",
     )
     _line(axes, drawn, "crack_volume", 1e6)
     axes.set_ylabel("volume of the cracks (1000 µm$^3$)")

@@ -34,8 +34,10 @@ _COLOURS = {RIM: "#A6D4F0", CORE: "#0A4F8C", CRACK: "#D55E00"}
 _NAMES = {CORE: "core: SnO", RIM: "shell: Li$_2$O and Li$_x$Sn", CRACK: "crack"}
 #: mm: the scale bar, and what is left of a section around the particles.
 _BAR, _AROUND = 0.2, 0.03
-#: How particles are looked at, degree, and pixels of that picture.
-_ELEVATION, _AZIMUTH, _PIXELS = 48.0, 0.0, (420, 500)
+#: Pixels about what is seen of particles.
+_RIM = 8
+#: How particles are looked at, degree, and pixels of that picture, before what is empty is cut off.
+_ELEVATION, _AZIMUTH, _PIXELS = 48.0, 0.0, (500, 520)
 
 
 def operando_tomography(drawn: TomogramsPicture, *, path: Path, title: str = "") -> Path:
@@ -164,11 +166,14 @@ def _opened(figure: "SubFigure", drawn: TomogramsPicture) -> None:
     from matplotlib.patches import Patch
 
     colours = [to_rgb(_COLOURS[label]) for label in sorted(_COLOURS)]
-    width = 1.04 * (_part(drawn)[0].stop - _part(drawn)[0].start)
+    width = 1.05 * (_part(drawn)[0].stop - _part(drawn)[0].start)
     chosen = drawn.chosen
     panels = figure.subplots(1, len(chosen), squeeze=False)[0]
-    for index, axes in zip(chosen, panels, strict=True):
-        axes.imshow(_picture(drawn, index, colours, width), interpolation="bilinear")
+    pictures = [_picture(drawn, index, colours, width) for index in chosen]
+    seen = np.argwhere(np.max([each[..., 3] for each in pictures], axis=0) > 0)
+    low, high = np.maximum(seen.min(axis=0) - _RIM, 0), seen.max(axis=0) + _RIM
+    for picture, axes in zip(pictures, panels, strict=True):
+        axes.imshow(picture[low[0] : high[0], low[1] : high[1]], interpolation="bilinear")
         axes.set_axis_off()
     patches = [Patch(color=_COLOURS[label], label=name) for label, name in _NAMES.items()]
     figure.legend(
