@@ -64,3 +64,60 @@ def test_strength_follows_the_lithium_content():
     _, _, by_content = lines.strength(edges, 0.5)
     numeric = (lines.strength(edges, 0.51)[0] - lines.strength(edges, 0.49)[0]) / 0.02
     np.testing.assert_allclose(by_content, numeric, atol=2e-3 * np.abs(numeric).max())
+
+
+# Of the working electrode's, of every stage of graphite, and of what else may be in a cell.
+ORACLE = (
+    *("LiFePO4", "NMC811", "NMC622", "NCA", "graphite", "LiC18", "LiC12", "LiC6"),
+    *("Li", "spinel", "rock_salt", "LiF", "Li2O", "Al", "CeO2"),
+)
+
+
+@pytest.mark.parametrize("phase", ORACLE)
+def test_lines_are_where_and_as_strong_as_another_program_has_them(phase):
+    """pymatgen: its own f0, hence 1 % of the strongest line; symmetry, angles,
+    multiplicities and Lorentz-polarization are its own too.
+    """
+    diffraction = pytest.importorskip("pymatgen.analysis.diffraction.xrd")
+    core = pytest.importorskip("pymatgen.core")
+    crystal = structure(phase)
+    at: dict[tuple[float, float, float], dict[str, float]] = {}
+    for site in crystal.sites:
+        if site.occupancy > 0:
+            at.setdefault(site.position, {})[site.element] = site.occupancy
+    edges = crystal.lattice
+    model = core.Structure.from_spacegroup(
+        crystal.space_group,
+        core.Lattice.from_parameters(
+            edges.a, edges.b, edges.c, edges.alpha, edges.beta, edges.gamma
+        ),
+        list(at.values()),
+        list(at),
+    )
+    wavelength = 0.55941
+    damping = {site.element: 8 * np.pi**2 * site.u_iso for site in crystal.sites}
+    calculator = diffraction.XRDCalculator(wavelength=wavelength, debye_waller_factors=damping)
+    theirs = calculator.get_pattern(model, scaled=False, two_theta_range=(3, 26))
+
+    lines = reflections_of(phase, energy=12398.42 / wavelength, two_theta_max=26)
+    angle = lines.two_theta(free_edges_of(crystal))[0]
+    squares = squared_structure_factors(crystal, lines.hkl, 1e6)  # no anomalous part
+    ours = lines.multiplicity * squares * (1 + np.cos(angle) ** 2)
+    ours /= np.sin(angle / 2) ** 2 * np.cos(angle / 2)
+    # Lines of one angle are one line there.
+    summed = np.array([ours[np.abs(np.degrees(angle) - line) < 1e-3].sum() for line in theirs.x])
+    np.testing.assert_allclose(summed / summed.max(), theirs.y / theirs.y.max(), atol=0.01)
+    seen = (np.degrees(angle) > 3) & (np.degrees(angle) < 26)
+    assert summed.sum() == pytest.approx(ours[seen].sum(), rel=1e-3)
+
+
+def test_the_sites_of_both_kinds_of_layers_show_in_the_stages_of_graphite():
+    """Stacking AB has 101 and not 001 or 100 alone; AA with lithium in every second gallery has 001."""
+    has = {
+        phase: reflections_of(phase, energy=ENERGY, two_theta_max=20).index_of
+        for phase in ("graphite", "LiC12", "LiC6")
+    }
+    assert has["graphite"]("001") is None
+    assert has["graphite"]("101") is not None
+    assert has["LiC12"]("001") is not None
+    assert has["LiC6"]("001") is not None
