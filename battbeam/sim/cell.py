@@ -6,10 +6,12 @@ material that takes part; where it is in the electrode, and in which phases, fol
 arithmetic (`battbeam.sim.lithium`).
 
 Where capacity fades, connected material drops out with the lithium that it holds, so the content of
-the rest goes on as it was. A cell that has become a short stores nothing any more.
+the rest goes on as it was. Lithium may plate on graphite (`battbeam.sim.plating`), and fatigued
+material stop before the rest (`battbeam.sim.fatigue`). A cell that has become a short stores nothing
+any more.
 
 What it does not imitate: heat of reaction, growth of resistance with age, rate-dependent widening
-of the two-phase region; the double layer shows in the impedance only.
+of the two-phase region, lag of fatigued material; the double layer shows in the impedance only.
 """
 
 import math
@@ -17,10 +19,11 @@ from dataclasses import dataclass, field
 
 from scipy.optimize import brentq
 
-from battbeam.sim import kinetics, scenario
+from battbeam.sim import fatigue, kinetics, motion, scenario
 from battbeam.sim.counter import Counter
 from battbeam.sim.lithium import full_capacity
 from battbeam.sim.open_circuit import OpenCircuit, open_circuit
+from battbeam.sim.plating import NO_METAL, Metal
 
 #: V that the simulated potentiostat can apply; beyond, a set current is not reached. A symmetric
 #: cell is driven both ways.
@@ -31,40 +34,7 @@ SHORT_RESISTANCE = 0.5
 #: Share of the lithium range over which LiFePO4 goes from one branch of its hysteresis to the
 #: other; chosen.
 HYSTERESIS_WIDTH = 0.02
-#: Series resistance of the leads, ohm: keeps constant voltage solvable for a cell without any
-#: resistance.
-LEAD_RESISTANCE = 0.01
 _COULOMB_PER_MAH = 3.6
-
-
-@dataclass(frozen=True)
-class _Scales:
-    """What of the working electrode and the electrolyte the temperature changes.
-
-    Attributes:
-        thermal_voltage: k T / e, V.
-        ohmic: Resistance of electrolyte and leads, ohm.
-        exchange_current: At the middle of the lithium range, A; 0 for a cell without kinetics.
-        diffusion_time: s.
-    """
-
-    thermal_voltage: float
-    ohmic: float
-    exchange_current: float
-    diffusion_time: float
-
-    @classmethod
-    def at(cls, temperature: float, cell: scenario.Cell) -> "_Scales":
-        """Of a cell at a temperature, degC."""
-        law, kinetic = cell.temperature_law, cell.kinetic_resistance
-        reference = kinetics.thermal_voltage(kinetics.REFERENCE_TEMPERATURE)
-        exchange = reference / kinetic if kinetic > 0 else 0.0
-        return cls(
-            kinetics.thermal_voltage(temperature),
-            cell.resistance / kinetics.arrhenius(law.ohmic, temperature) + LEAD_RESISTANCE,
-            exchange * kinetics.arrhenius(law.kinetic, temperature),
-            cell.diffusion_time / kinetics.arrhenius(law.diffusion, temperature),
-        )
 
 
 @dataclass
@@ -80,6 +50,7 @@ class HalfCell:
         counter_side_charge: C of it that a graphite counter electrode lost to its film.
         lag: Mean lithium content minus that at the grains' surface.
         counter_lag: Lithium content at graphite's surface minus its mean.
+        metal: Lithium that has plated on graphite.
         branch: Where the cell is between the two branches of its hysteresis, -1 (discharge) to 1
             (charge).
         current: A, now.
@@ -98,6 +69,7 @@ class HalfCell:
     counter_side_charge: float = 0.0
     lag: float = 0.0
     counter_lag: float = 0.0
+    metal: Metal = NO_METAL
     branch: float = 0.0
     current: float = 0.0
     voltage: float = field(init=False)
@@ -125,7 +97,7 @@ class HalfCell:
     @temperature.setter
     def temperature(self, temperature: float) -> None:
         self._temperature = temperature
-        self._scales = _Scales.at(temperature, self.truth)
+        self._scales = kinetics.Scales.at(temperature, self.truth)
         self._counter = Counter.of(
             self.truth, working_capacity=self._fresh_capacity, temperature=temperature
         )
@@ -147,9 +119,20 @@ class HalfCell:
         return self.truth.initial_lithium_content - self.drawn
 
     @property
+    def rest_lithium_content(self) -> float:
+        """x, mean over the connected material that is not fatigued."""
+        return self._rest(self.lithium_content)
+
+    @property
     def counter_lithium_content(self) -> float:
         """y in LiyC6, mean over a graphite counter electrode; NaN for lithium."""
-        return self._counter.content(self.charge - self.counter_side_charge)
+        return self._counter.content(self._counter_stored)
+
+    @property
+    def displacement(self) -> float:
+        """Of the cell along the beam since the start, mm downstream."""
+        law, capacity = self.truth.motion, self._fresh_capacity
+        return motion.displacement(law, charge=self.charge, capacity=capacity, age=self.age)
 
     @property
     def counter_voltage(self) -> float:
@@ -176,8 +159,8 @@ class HalfCell:
     @property
     def heat(self) -> float:
         """W that current and overpotentials give off."""
-        stored = self.charge - self.counter_side_charge
-        rest = self._curve.voltage(self.lithium_content) - self._counter.rest_potential(stored)
+        counter = self._counter.rest_potential(self._counter_stored)
+        rest = self._curve.voltage(self.rest_lithium_content) - counter
         return max(self.current * (self.voltage - rest), 0.0)
 
     def impedance(self, frequency: float) -> complex:
@@ -198,7 +181,7 @@ class HalfCell:
         if self.is_short:
             return complex(SHORT_RESISTANCE)
         omega, scales = 2 * math.pi * frequency, self._scales
-        surface = self.lithium_content - self.lag
+        surface = self.rest_lithium_content - self.lag
         total = complex(scales.ohmic)
         exchange = self._exchange_current(surface)
         if exchange > 0:
@@ -207,13 +190,13 @@ class HalfCell:
             )
             capacitance = self.truth.double_layer_capacitance
             total += kinetics.charge_transfer_impedance(transfer, capacitance, omega)
-        steepness = -self._curve.slope(surface) / self._capacity
+        steepness = -self._curve.slope(surface) / self._capacity * self._rest_share
         total += kinetics.diffusion_impedance(1 / steepness, scales.diffusion_time, omega)
         if self.truth.chemistry == "lfp":
             # A small loop about any point of the hysteresis climbs and falls with this slope.
             loop = self.truth.hysteresis / HYSTERESIS_WIDTH / self._capacity
             total += loop / (1j * omega)
-        stored = self.charge - self.counter_side_charge
+        stored = self._counter_stored
         return total + self._counter.impedance(self.current, stored, self.counter_lag, omega)
 
     def step(
@@ -261,7 +244,9 @@ class HalfCell:
         self._counter_potential = self._counter_after(duration, value)
         self.lag, self.branch = self._lag_after(duration, mean), self._branch_after(duration, mean)
         passed = mean * duration
-        self.counter_lag = self._counter.lag_after(duration, mean, self.counter_lag)
+        rate = self._counter_rate(duration, mean)
+        self.counter_lag = self._counter.lag_after(duration, rate, self.counter_lag)
+        self.metal = self._metal_after(passed)
         self.counter_side_charge += passed - self._counter.stored(passed)
         self.charge += passed
         self.side_charge += passed - self._stored(passed)
@@ -293,11 +278,50 @@ class HalfCell:
         target = math.copysign(1.0, mean_current)
         return target + (self.branch - target) * math.exp(-passed)
 
+    @property
+    def _counter_stored(self) -> float:
+        """C that graphite's grains have stored since the start."""
+        return self.charge - self.counter_side_charge - self.metal.total
+
+    def _metal_after(self, passed: float) -> Metal:
+        """Of the counter electrode after so many C more."""
+        return self._counter.metal_after(
+            passed,
+            self.metal,
+            stored=self._counter_stored,
+            cycles=self.cycles,
+            cycle_charge=2 * self._capacity,
+        )
+
+    def _counter_rate(self, duration: float, mean_current: float) -> float:
+        """A that the counter electrode's grains store in such a step."""
+        rate = self._counter.stored(mean_current)
+        if self.truth.plating is None or duration == 0:
+            return rate
+        plated = self._metal_after(mean_current * duration).total - self.metal.total
+        return rate - plated / duration
+
     def _counter_after(self, duration: float, current: float) -> float:
         """Potential of the counter electrode against lithium at the end of such a step, V."""
-        stored = self.charge - self.counter_side_charge
-        mean = self._mean_current(duration, current)
-        return self._counter.potential_after(duration, current, mean, stored, self.counter_lag)
+        rate = self._counter_rate(duration, self._mean_current(duration, current))
+        stored, lag = self._counter_stored, self.counter_lag
+        return self._counter.potential_after(duration, current, rate, stored, lag)
+
+    def _rest(self, content: float) -> float:
+        """Content of what is not fatigued where all the connected material has ``content``."""
+        law = self.truth.fatigue
+        if law is None:
+            return content
+        fraction = fatigue.fatigued_fraction(law, self.cycles)
+        return float(fatigue.rest_content(content, fraction, law))
+
+    @property
+    def _rest_share(self) -> float:
+        """By what the content of what is not fatigued changes with that of all."""
+        law = self.truth.fatigue
+        if law is None or self.lithium_content >= law.lowest_content:
+            return 1.0
+        return 1 / (1 - float(fatigue.fatigued_fraction(law, self.cycles)))
 
     def _exchange_current(self, surface: float) -> float:
         """As the square root of lithium and vacancies at the surface, A."""
@@ -314,7 +338,7 @@ class HalfCell:
             return current * SHORT_RESISTANCE
         mean = self._mean_current(duration, current)
         content = self.lithium_content - self._stored(mean) * duration / self._capacity
-        surface = content - self._lag_after(duration, mean)
+        surface = self._rest(content) - self._lag_after(duration, mean)
         voltage = self._curve.voltage(surface) - self._counter_after(duration, current)
         if math.isinf(voltage):
             return voltage

@@ -1,7 +1,8 @@
 """This file is where the active materials are that a simulated cell may have: what they are made of.
 
-Content is that of the guest, lithium or sodium, per formula unit. Only LiFePO4 and NMC811 have
-crystal structures here: of the others a diffraction camera sees the inert layers alone.
+Content is that of the guest, lithium or sodium, per formula unit. LiFePO4 and the layered oxides of
+`battbeam.materials` have crystal structures here: of the others a diffraction camera sees the inert
+layers alone.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,20 @@ from typing import Literal
 
 from battbeam import materials
 
-Chemistry = Literal["lfp", "nmc811", "nanmc442", "lmo", "lirich", "nca", "mno2", "sno", "lithium"]
+Chemistry = Literal[
+    "lfp",
+    "nmc811",
+    "nmc622",
+    "nmc90",
+    "hec",
+    "nanmc442",
+    "lmo",
+    "lirich",
+    "nca",
+    "mno2",
+    "sno",
+    "lithium",
+]
 
 
 @dataclass(frozen=True)
@@ -35,6 +49,11 @@ class ActiveMaterial:
         return self.name in materials.LITHIUM_RANGE
 
     @property
+    def is_layered(self) -> bool:
+        """Whether it is a layered oxide whose crystal structure is known."""
+        return self.name in materials.LAYERED_PHASES
+
+    @property
     def molar_mass(self) -> float:
         """g per mol of formula units at a content of 1."""
         return materials.molar_mass(self.at(1.0))
@@ -50,11 +69,15 @@ def _known(name: str) -> ActiveMaterial:
     return ActiveMaterial(name, host, materials.LITHIUM_RANGE[name])
 
 
-#: Ranges end where the metal that is oxidised would pass 4+. Of the lithium-rich oxide the content
-#: counts the lithium layers alone; SnO takes 2 Li to Li2O and Sn, then 4.4 to Li4.4Sn.
+#: Ranges end where the metal that is oxidised would pass 4+, at a tenth where a lattice is known. Of
+#: the lithium-rich oxide the content counts the lithium layers alone; SnO takes 2 Li to Li2O and Sn,
+#: then 4.4 to Li4.4Sn.
 ACTIVE_MATERIALS: Mapping[Chemistry, ActiveMaterial] = {
     "lfp": _known("LixFePO4"),
     "nmc811": _known("NMC811"),
+    "nmc622": _known("NMC622"),
+    "nmc90": _known("NMC90"),
+    "hec": _known("HEC"),
     "nanmc442": ActiveMaterial(
         "NaNMC442", {"Ni": 0.4, "Mn": 0.4, "Co": 0.2, "O": 2}, (0.2, 1.0), "Na"
     ),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from battbeam.sim import kinetics, scenario
 from battbeam.sim.open_circuit import OpenCircuit, open_circuit
+from battbeam.sim.plating import Metal, metal_after
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Counter:
         exchange_current: At half content (lithium: always), A; 0 without kinetics.
         thermal_voltage: k T / e, V.
         diffusion_time: s.
+        plating: How lithium plates on it, or not.
+        working_capacity: C that change the mean content of the fresh working electrode by one.
     """
 
     truth: scenario.CounterElectrode
@@ -30,6 +33,8 @@ class Counter:
     exchange_current: float
     thermal_voltage: float
     diffusion_time: float
+    plating: scenario.Plating | None
+    working_capacity: float
 
     @classmethod
     def of(cls, cell: scenario.Cell, *, working_capacity: float, temperature: float) -> "Counter":
@@ -46,6 +51,8 @@ class Counter:
             exchange * kinetics.arrhenius(law.kinetic, temperature),
             kinetics.thermal_voltage(temperature),
             truth.diffusion_time / kinetics.arrhenius(law.diffusion, temperature),
+            cell.plating,
+            working_capacity,
         )
 
     def stored(self, charge: float) -> float:
@@ -60,29 +67,54 @@ class Counter:
             return math.nan
         return self.truth.initial_lithium_content + stored / self.capacity
 
+    def metal_after(
+        self, passed: float, metal: Metal, *, stored: float, cycles: float, cycle_charge: float
+    ) -> Metal:
+        """What has plated after ``passed`` C more.
+
+        Args:
+            passed: > 0 charges the cell.
+            metal: Before.
+            stored: C in graphite's grains since the start.
+            cycles: Equivalent full cycles so far.
+            cycle_charge: C that pass in one more.
+        """
+        law = self.plating
+        if law is None:
+            return metal
+        return metal_after(
+            metal,
+            self.stored(passed),
+            law=law,
+            capacity=self.working_capacity,
+            room=(law.from_content - self.content(stored)) * self.capacity,
+            cycles=cycles,
+            per_cycle=abs(self.stored(math.copysign(cycle_charge, passed))),
+        )
+
     def rest_potential(self, stored: float) -> float:
         """V without current, its grains even."""
         return 0.0 if self.curve is None else self.curve.voltage(self.content(stored))
 
-    def lag_after(self, duration: float, mean_current: float, lag: float) -> float:
-        """Lithium content at the surface minus the mean, after a step; exact for a constant
-        current.
+    def lag_after(self, duration: float, rate: float, lag: float) -> float:
+        """Lithium content at the surface minus the mean, after a step; exact for a constant rate, A
+        that its grains store.
         """
         if self.curve is None:
             return 0.0
-        steady = self.stored(mean_current) / self.capacity * self.diffusion_time
+        steady = rate / self.capacity * self.diffusion_time
         return steady + (lag - steady) * math.exp(-duration / self.diffusion_time)
 
     def potential_after(
-        self, duration: float, current: float, mean_current: float, stored: float, lag: float
+        self, duration: float, current: float, rate: float, stored: float, lag: float
     ) -> float:
-        """V at the end of a step that ends with ``current``; falls with it, infinite beyond the
-        range.
+        """V at the end of a step that ends with ``current`` and in which grains store ``rate`` A; falls
+        with both, infinite beyond the range.
         """
         exchange, rest = self.exchange_current, 0.0
         if self.curve is not None:
-            content = self.content(stored + self.stored(mean_current) * duration)
-            surface = content + self.lag_after(duration, mean_current, lag)
+            content = self.content(stored + rate * duration)
+            surface = content + self.lag_after(duration, rate, lag)
             rest = self.curve.voltage(surface)
             if math.isinf(rest):
                 return rest

@@ -1,23 +1,31 @@
-"""This file is where the electrode that an exposure sees is broken into sub-volumes.
+"""This file is where the electrodes that an exposure sees are broken into sub-volumes.
 
 A frame is a mean over the beam's footprint, the electrode's depth and the exposure, each sub-volume
 weighted by the photons on it and by its moles. Cell position = stage position: at stage (x, y) the
 beam's middle meets the point (x, y) of the cell, so moving the stage to +x brings cell coordinate
 +x into the beam.
+
+Three hosts have patterns that depend on the cell: ``active`` (the working electrode), ``counter``
+(graphite) and ``plated`` (lithium metal on graphite's face).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
-from battbeam.sim import lithium
+from battbeam.sim import fatigue, graphite, heated_phases, lithium, plating
 from battbeam.sim.beam import Instants
 from battbeam.sim.damage import Damage
+from battbeam.sim.history import HiddenState
 from battbeam.sim.scenario import Beam, Cell
 from battbeam.sim.stack import is_on_electrode
 from battbeam.units import FloatArray
 
+#: Material of a layer whose pattern depends on the cell.
+Host = Literal["active", "counter", "plated"]
+HOSTS: tuple[Host, ...] = ("active", "counter", "plated")
 #: Points per edge of the footprint: Gauss-Legendre inside a smooth electrode, midpoints across an
 #: edge of it.
 _SMOOTH_POINTS, _EDGE_POINTS = 3, 21
@@ -34,29 +42,53 @@ class PhaseShare:
     Attributes:
         phase: Its name.
         depth: Index of the depth point, shape (n,).
-        weight: Photons times mole fraction of each sub-volume, shape (n,).
+        weight: Photons times the share that each sub-volume has of its host's formula units, shape
+            (n,). Of ``plated`` the host's amount is `plating.unit_areal_moles`.
         lithium_content: Of the phase there, shape (n,).
+        formula_units: Of the phase per formula unit of its host.
+        is_fatigued: Whether it is what gives lithium down to some content only.
+        c_strain: By what share edge c is longer than that of the phase at its content.
     """
 
     phase: str
     depth: "np.typing.NDArray[np.int64]"
     weight: FloatArray
     lithium_content: FloatArray
+    formula_units: float = 1.0
+    is_fatigued: bool = False
+    c_strain: float = 0.0
 
 
 @dataclass(frozen=True)
 class Illuminated:
-    """What of the electrode the beam met.
+    """What of the electrodes the beam met.
 
     Attributes:
         fraction: Of the photons that met the electrode at all, 0 to 1.
         depths: Places of the depth points, 0 (upstream) to 1, shape (n_depths,).
-        shares: One entry per phase and origin (connected or inactive).
+        shares: Of the working electrode, one entry per phase and origin (connected or inactive).
+        counter: Of graphite, one entry per stage that is there.
+        plated: Of lithium metal, one entry or none.
     """
 
     fraction: float
     depths: FloatArray
     shares: tuple[PhaseShare, ...]
+    counter: tuple[PhaseShare, ...] = ()
+    plated: tuple[PhaseShare, ...] = ()
+
+    def of(self, host: Host) -> tuple[PhaseShare, ...]:
+        """The shares of a host."""
+        return {"active": self.shares, "counter": self.counter, "plated": self.plated}[host]
+
+
+def host_areal_moles(host: Host, cell: Cell) -> float:
+    """mol of a host's formula units per cm2, as `PhaseShare.weight` counts them."""
+    if host == "active":
+        return lithium.active_areal_moles(cell)
+    return (
+        graphite.carbon_areal_moles(cell) if host == "counter" else plating.unit_areal_moles(cell)
+    )
 
 
 def depth_points() -> tuple[FloatArray, FloatArray]:
@@ -87,6 +119,27 @@ def _meets_edge(x: float, y: float, *, beam: Beam, cell: Cell) -> bool:
     return any(abs(np.hypot(x - cx, y - cy) - radius) <= half_diagonal for cx, cy, radius in discs)
 
 
+@dataclass(frozen=True)
+class _Volumes:
+    """Every instant with every point of the footprint and of the depth; each of shape (n,).
+
+    Attributes:
+        instant: Index.
+        x: mm, in the cell's frame.
+        y: mm.
+        depth: Index.
+        place: Through the electrode, -0.5 (upstream) to 0.5.
+        photons: On the electrode there.
+    """
+
+    instant: "np.typing.NDArray[np.int64]"
+    x: FloatArray
+    y: FloatArray
+    depth: "np.typing.NDArray[np.int64]"
+    place: FloatArray
+    photons: FloatArray
+
+
 def illuminated(
     x: float,
     y: float,
@@ -96,12 +149,16 @@ def illuminated(
     beam: Beam,
     cell: Cell,
     damage: Damage | None = None,
+    hidden: Callable[[FloatArray], HiddenState] | None = None,
+    heated_to: float = heated_phases.COLD,
 ) -> Illuminated:
     """What the beam at (x, y) met during an exposure.
 
     Args:
         mean_lithium_content: Of the connected material at each time, from the cell's history.
         damage: What of the material under each point of `footprint` had ceased to take part before.
+        hidden: The whole cell at each time; None: a fresh one, and nothing of its counter electrode.
+        heated_to: Highest temperature of the furnace so far, degC.
     """
     point_x, point_y, share = footprint(x, y, beam=beam, cell=cell)
     share = share * is_on_electrode(point_x, point_y, cell)
@@ -110,22 +167,97 @@ def illuminated(
     fraction = float(share.sum()) if total > 0 else 0.0
     if fraction == 0:
         return Illuminated(0.0, places, ())
+    state = None if hidden is None else hidden(instants.times)
     mean = mean_lithium_content(instants.times)
     order = np.ix_(range(len(mean)), range(len(share)), range(len(places)))
     i, j, k = (index.ravel() for index in np.broadcast_arrays(*order))
+    photons = instants.photons[i] * share[j] * depth_shares[k]
+    volumes = _Volumes(i, point_x[j], point_y[j], k, places[k] - 0.5, photons)
     connected = 1 - cell.inactive_fraction
     alive = np.ones(len(share)) if damage is None else damage.alive
     weight = connected * instants.photons[i] * (share * alive)[j] * depth_shares[k]
-    local = lithium.local_lithium_content(mean[i], point_x[j], point_y[j], places[k] - 0.5, cell)
-    inactive = np.full(len(places), cell.initial_lithium_content)
-    shares = _shares(local, weight, k, cell)
+    cycles = np.zeros(len(mean)) if state is None else state.cycles
+    shares = _connected_shares(mean, cycles, volumes, weight, cell)
     if damage is not None:
         ceased = connected * total * share[:, None] * damage.ceased
         shares += _ceased_shares(point_x, point_y, ceased, damage.contents, cell)
     if cell.inactive_fraction > 0:
+        inactive = np.full(len(places), cell.initial_lithium_content)
         inactive_weight = depth_shares * total * fraction * cell.inactive_fraction
         shares += _shares(inactive, inactive_weight, np.arange(len(places)), cell)
-    return Illuminated(fraction, places, tuple(shares))
+    return Illuminated(
+        fraction,
+        places,
+        tuple(_heated_shares(shares, cell, heated_to)),
+        counter=() if state is None else tuple(_counter_shares(state, volumes, cell)),
+        plated=() if state is None else tuple(_plated_shares(state, volumes, cell)),
+    )
+
+
+def _connected_shares(
+    mean: FloatArray, cycles: FloatArray, volumes: _Volumes, weight: FloatArray, cell: Cell
+) -> list[PhaseShare]:
+    """Of the material that takes part; ``mean`` and ``cycles`` at each instant."""
+    law, (low, _) = cell.fatigue, lithium.lithium_range(cell)
+    x, y, place = volumes.x, volumes.y, volumes.place
+    content = mean[volumes.instant]
+    if law is None:
+        local = lithium.local_lithium_content(content, x, y, place, cell)
+        shares = _shares(local, weight, volumes.depth, cell)
+    else:
+        fraction = fatigue.fatigued_fraction(law, cycles)[volumes.instant]
+        lowest = fatigue.lowest_mean(low, fraction, law)
+        local = lithium.local_lithium_content(content, x, y, place, cell, lowest=lowest)
+        rest = np.maximum(fatigue.rest_content(local, fraction, law), low)
+        shares = _shares(rest, weight * (1 - fraction), volumes.depth, cell)
+        shares += [
+            replace(share, is_fatigued=True)
+            for share in _shares(
+                fatigue.fatigued_content(local, law), weight * fraction, volumes.depth, cell
+            )
+        ]
+    strain = cell.ageing.c_strain_per_cycle
+    if strain == 0:
+        return shares
+    mean_cycles = float(np.average(cycles[volumes.instant], weights=volumes.photons))
+    return [replace(share, c_strain=strain * mean_cycles) for share in shares]
+
+
+def _heated_shares(shares: list[PhaseShare], cell: Cell, heated_to: float) -> list[PhaseShare]:
+    """Of the same material, with what heat has made of it."""
+    layered, *turned = heated_phases.phase_fractions(cell, heated_to).items()
+    if not turned:
+        return shares
+    found = [replace(share, weight=share.weight * layered[1]) for share in shares]
+    for share in shares:
+        found += [
+            PhaseShare(
+                phase,
+                share.depth,
+                share.weight * fraction,
+                share.lithium_content,
+                formula_units=heated_phases.formula_units(phase),
+            )
+            for phase, fraction in turned
+        ]
+    return found
+
+
+def _counter_shares(state: HiddenState, volumes: _Volumes, cell: Cell) -> list[PhaseShare]:
+    """Of graphite; none of lithium."""
+    if cell.counter.material != "graphite":
+        return []
+    i = volumes.instant
+    local = graphite.local_content(
+        state.counter_content[i], state.counter_lag[i], volumes.x, volumes.y, volumes.place, cell
+    )
+    return _kept(graphite.stages(local), volumes.photons, volumes.depth)
+
+
+def _plated_shares(state: HiddenState, volumes: _Volumes, cell: Cell) -> list[PhaseShare]:
+    """Of lithium metal, dead or not."""
+    local = plating.local_metal(state.metal[volumes.instant], volumes.x, volumes.y, cell)
+    return _kept([("Li", local, np.ones_like(local))], volumes.photons, volumes.depth)
 
 
 def _ceased_shares(
@@ -142,11 +274,20 @@ def _ceased_shares(
 def _shares(
     local: FloatArray, weight: FloatArray, depth: "np.typing.NDArray[np.int64]", cell: Cell
 ) -> list[PhaseShare]:
+    return _kept(lithium.phase_composition(local, cell), weight, depth)
+
+
+def _kept(
+    composition: list[tuple[str, FloatArray, FloatArray]],
+    weight: FloatArray,
+    depth: "np.typing.NDArray[np.int64]",
+) -> list[PhaseShare]:
+    """Of each phase (its name, share and lithium content) what there is of it."""
     shares = []
-    for phase, mole_fraction, lithium_content in lithium.phase_composition(local, cell):
+    for phase, mole_fraction, lithium_content in composition:
         present = np.asarray(mole_fraction) * weight
         kept = present > 0
-        content = np.broadcast_to(lithium_content, local.shape)
         if kept.any():
+            content = np.broadcast_to(lithium_content, present.shape)
             shares.append(PhaseShare(phase, depth[kept], present[kept], np.asarray(content)[kept]))
     return shares

@@ -8,6 +8,7 @@ import json
 import math
 import time as wall
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,7 +19,16 @@ from battbeam.errors import ProcessError
 from battbeam.sim.cell import HalfCell
 from battbeam.units import FloatArray
 
-_FIELDS = ("time", "lithium_content", "voltage", "current", "charge", "side_charge", "cycles")
+#: Of every line, and of some cells' lines only, with what they are where a line has none.
+_ALWAYS = ("time", "lithium_content", "voltage", "current", "charge", "side_charge", "cycles")
+_SOMETIMES: Mapping[str, float] = {
+    "counter_content": math.nan,
+    "counter_lag": 0.0,
+    "plated": 0.0,
+    "dead": 0.0,
+    "displacement": 0.0,
+}
+_FIELDS = (*_ALWAYS, *_SOMETIMES)
 _COULOMB_PER_MAH = 3.6
 #: s by which a time may lie beyond the last line and still count as covered: rounding of the file.
 _TOLERANCE = 1e-5
@@ -45,6 +55,11 @@ class HiddenState:
         charge: mAh passed since the start of the simulation, > 0 on charge.
         side_charge: mAh of it lost to the side reaction.
         cycles: Equivalent full cycles so far.
+        counter_content: y in LiyC6, mean over a graphite counter electrode; NaN for lithium.
+        counter_lag: y at its grains' surfaces minus their mean.
+        plated: mAh of lithium metal on it that stripping takes back.
+        dead: mAh of lithium metal on it without contact, besides.
+        displacement: Of the cell along the beam since the start, mm downstream.
     """
 
     time: FloatArray
@@ -54,6 +69,16 @@ class HiddenState:
     charge: FloatArray
     side_charge: FloatArray
     cycles: FloatArray
+    counter_content: FloatArray
+    counter_lag: FloatArray
+    plated: FloatArray
+    dead: FloatArray
+    displacement: FloatArray
+
+    @property
+    def metal(self) -> FloatArray:
+        """mAh of lithium metal that diffracts, in contact or not."""
+        return self.plated + self.dead
 
 
 class HistoryWriter:
@@ -70,7 +95,7 @@ class HistoryWriter:
             f'"voltage": {cell.voltage:.7f}, "current": {cell.current:.9g}, '
             f'"charge": {cell.charge / _COULOMB_PER_MAH:.9f}, '
             f'"side_charge": {cell.side_charge / _COULOMB_PER_MAH:.9f}, '
-            f'"cycles": {cell.cycles:.8f}}}\n'
+            f'"cycles": {cell.cycles:.8f}{_besides(cell)}}}\n'
         )
 
     def flush(self) -> None:
@@ -189,9 +214,28 @@ class History:
             self._tail.append(_row(line))
 
 
+def _besides(cell: HalfCell) -> str:
+    """What only some cells have, as a line goes on."""
+    values: dict[str, float] = {}
+    if cell.truth.counter.material == "graphite":
+        values |= {
+            "counter_content": cell.counter_lithium_content,
+            "counter_lag": cell.counter_lag,
+        }
+    if cell.truth.plating is not None:
+        values |= {
+            "plated": cell.metal.plated / _COULOMB_PER_MAH,
+            "dead": cell.metal.dead / _COULOMB_PER_MAH,
+        }
+    if cell.truth.motion is not None:
+        values["displacement"] = cell.displacement
+    return "".join(f', "{name}": {value:.10g}' for name, value in values.items())
+
+
 def _row(line: bytes) -> tuple[float, ...]:
     row = json.loads(line)
-    return tuple(float(row[name]) for name in _FIELDS)
+    always = [float(row[name]) for name in _ALWAYS]
+    return (*always, *(float(row.get(name, usual)) for name, usual in _SOMETIMES.items()))
 
 
 def _between(rows: FloatArray, wanted: FloatArray) -> FloatArray:

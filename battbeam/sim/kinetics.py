@@ -5,12 +5,18 @@ Angular frequencies in rad/s, potentials in V, currents in A (> 0 oxidises the w
 
 import cmath
 import math
+from dataclasses import dataclass
+
+from battbeam.sim.scenario import Cell
 
 #: J/(mol K) and V/K (CODATA).
 GAS_CONSTANT, BOLTZMANN_OVER_CHARGE = 8.314462618, 8.617333262e-5
 #: degC at which a scenario gives resistances and time constants.
 REFERENCE_TEMPERATURE = 25.0
 _ZERO_CELSIUS = 273.15
+#: Series resistance of the leads, ohm: keeps constant voltage solvable for a cell without any
+#: resistance.
+LEAD_RESISTANCE = 0.01
 #: From here on coth is 1 to the last digit, and its argument's exponential would overflow later.
 _LARGE_ARGUMENT = 20.0
 
@@ -73,3 +79,33 @@ def diffusion_impedance(capacitance: float, lag: float, omega: float) -> complex
     root = cmath.sqrt(1j * omega * 3 * lag)
     coth = 1.0 if root.real > _LARGE_ARGUMENT else 1 / cmath.tanh(root)
     return 3 * lag / capacitance * coth / root
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What of the working electrode and the electrolyte the temperature changes.
+
+    Attributes:
+        thermal_voltage: k T / e, V.
+        ohmic: Resistance of electrolyte and leads, ohm.
+        exchange_current: At the middle of the lithium range, A; 0 for a cell without
+        diffusion_time: s.
+    """
+
+    thermal_voltage: float
+    ohmic: float
+    exchange_current: float
+    diffusion_time: float
+
+    @classmethod
+    def at(cls, temperature: float, cell: Cell) -> "Scales":
+        """Of a cell at a temperature, degC."""
+        law, kinetic = cell.temperature_law, cell.kinetic_resistance
+        reference = thermal_voltage(REFERENCE_TEMPERATURE)
+        exchange = reference / kinetic if kinetic > 0 else 0.0
+        return cls(
+            thermal_voltage(temperature),
+            cell.resistance / arrhenius(law.ohmic, temperature) + LEAD_RESISTANCE,
+            exchange * arrhenius(law.kinetic, temperature),
+            cell.diffusion_time / arrhenius(law.diffusion, temperature),
+        )

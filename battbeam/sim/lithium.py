@@ -57,6 +57,8 @@ def local_lithium_content(
     y: FloatArray | float,
     depth: FloatArray | float,
     cell: scenario.Cell,
+    *,
+    lowest: FloatArray | float | None = None,
 ) -> FloatArray:
     """Lithium content of the connected material at points of the electrode.
 
@@ -71,11 +73,13 @@ def local_lithium_content(
         y: mm.
         depth: Through the electrode, -0.5 (separator) to 0.5 (collector).
         cell: The hidden truth about the cell.
+        lowest: Lowest content that a point may have, where it is not the active material's.
 
     Returns:
         Shape of the four broadcast together.
     """
-    low, high = lithium_range(cell)
+    lowest_of_all, high = lithium_range(cell)
+    low = lowest_of_all if lowest is None else np.asarray(lowest, dtype=float)
     place = (np.asarray(mean, dtype=float) - low) / (high - low)
     middle_x, middle_y = _connected_middle(cell)
     deviation = (
@@ -89,7 +93,7 @@ def local_lithium_content(
         + abs(cell.gradient_depth) / 2
     )
     # 4 f (1 - f) D stays within both ends for every f when D is at most a quarter of the range.
-    within = min(1.0, 0.25 * (high - low) / steepest) if steepest > 0 else 1.0
+    within = np.minimum(1.0, 0.25 * (high - low) / steepest) if steepest > 0 else 1.0
     local = np.asarray(mean, dtype=float) + 4 * place * (1 - place) * within * deviation
     dead = is_dead(x=np.asarray(x), y=np.asarray(y), cell=cell)
     return np.where(dead, cell.initial_lithium_content, np.clip(local, low, high))
@@ -110,7 +114,7 @@ def phase_composition(
 
     Source:
         Lever rule between the edges of the miscibility gap of LixFePO4; one phase outside it, and
-        for NMC811.
+        for the others.
     """
     content = np.asarray(local, dtype=float)
     if cell.chemistry != "lfp" or cell.solid_solution:

@@ -34,6 +34,9 @@ from battbeam.sim.scenario import Cell, Chemistry, Scenario, Spectroscopy
 HARD_LIMITS: Mapping[Chemistry, tuple[float, float, float]] = {
     "lfp": (2.0, 4.2, 0.05),
     "nmc811": (2.5, 4.5, 0.05),
+    "nmc622": (2.5, 4.6, 0.05),
+    "nmc90": (2.5, 4.5, 0.05),
+    "hec": (2.5, 4.5, 0.05),
     "nanmc442": (1.8, 4.6, 0.05),
     "lmo": (3.0, 4.6, 0.05),
     "lirich": (2.0, 4.9, 0.05),

@@ -14,20 +14,28 @@ from pydantic import Field, model_validator
 
 from battbeam.sim.chemistry import Chemistry
 from battbeam.sim.scenario_cell import (
-    Ageing,
     Cell,
     CounterElectrode,
     DeadSpot,
-    Heating,
     Layer,
     Part,
     Position,
-    Reduction,
     ReferenceElectrode,
     TemperatureLaw,
     Thermostat,
     coin_cell_stack,
+    pouch_stack,
     spectroscopy_stack,
+)
+from battbeam.sim.scenario_degradation import (
+    Ageing,
+    Fatigue,
+    Heating,
+    Motion,
+    Plating,
+    PlatingSpot,
+    Reduction,
+    Transition,
 )
 from battbeam.sim.scenario_imaging import Imaging
 from battbeam.sim.scenario_spectroscopy import Furnace, Glitch, Spectroscopy
@@ -41,11 +49,15 @@ __all__ = [
     "Cycler",
     "DeadSpot",
     "Detector",
+    "Fatigue",
     "Furnace",
     "Glitch",
     "Heating",
     "Imaging",
     "Layer",
+    "Motion",
+    "Plating",
+    "PlatingSpot",
     "Position",
     "Reduction",
     "ReferenceElectrode",
@@ -53,7 +65,9 @@ __all__ = [
     "Spectroscopy",
     "TemperatureLaw",
     "Thermostat",
+    "Transition",
     "changer_place",
+    "pouch_stack",
     "spectroscopy_stack",
 ]
 #: mm between neighbouring places of the changer, and the rows of one of its columns; cells with the
@@ -236,6 +250,10 @@ class Scenario(Part):
             f"{name} must hold exactly one layer of material 'active', got {n}"
             for name, n in n_active.items()
             if n != 1
+        ] + [
+            f"cell {number}: {fault}"
+            for number, cell in enumerate(self.cells, start=1)
+            for fault in (cell.stack_faults(self.stack) if cell.stack is None else ())
         ]
 
     def _overlaps(self) -> list[str]:

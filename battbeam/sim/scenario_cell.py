@@ -4,11 +4,14 @@ Positive z points downstream, from the source to the detector; x to the right an
 the source.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from battbeam.sim.chemistry import ACTIVE_MATERIALS, Chemistry
+from battbeam.sim.chemistry import ACTIVE_MATERIALS, ActiveMaterial, Chemistry
+from battbeam.sim.scenario_degradation import Ageing, Fatigue, Heating, Motion, Plating
 from battbeam.sim.scenario_part import Part as Part
 from battbeam.sim.scenario_phantom import Phantom
 
@@ -36,29 +39,58 @@ class Layer(Part):
     """One layer of the stack, in the beam's order; its amount is areal, so it is conserved when it swells.
 
     Attributes:
-        material: ``active`` (the electrode's active material, its amount from the cell), a crystalline phase of
-            `battbeam.materials`, or an amorphous material named there.
+        material: ``active`` (the electrode's active material, its amount from the cell), ``counter``
+            (graphite opposite, its amount from the cell), ``plated`` (lithium metal on it, as much as the
+            cell has), a crystalline phase of `battbeam.materials`, or an amorphous material named there.
         thickness: mm, as built.
         depth: z of its middle, mm, from the electrode's middle.
+        moves: Whether it goes along where the cell moves.
     """
 
     material: str
     thickness: float = Field(gt=0)
     depth: float
+    moves: bool = True
 
 
 def coin_cell_stack() -> tuple[Layer, ...]:
     """A coin cell with Kapton windows: a thin steel casing, lithium, separator, electrode on aluminium."""
     return (
-        Layer(material="Kapton", thickness=0.05, depth=-1.5),
+        Layer(material="Kapton", thickness=0.05, depth=-1.5, moves=False),
         Layer(material="Li", thickness=0.4, depth=-0.27),
         Layer(material="polyethylene", thickness=0.025, depth=-0.05),
         Layer(material="active", thickness=0.06, depth=0.0),
         Layer(material="carbon", thickness=0.008, depth=0.0),
         Layer(material="Al", thickness=0.015, depth=0.04),
-        Layer(material="steel", thickness=0.004, depth=1.45),
-        Layer(material="Kapton", thickness=0.05, depth=1.5),
+        Layer(material="steel", thickness=0.004, depth=1.45, moves=False),
+        Layer(material="Kapton", thickness=0.05, depth=1.5, moves=False),
     )
+
+
+def pouch_stack() -> tuple[Layer, ...]:
+    """A pouch with graphite: film, copper, graphite and what is plated on it, separator, electrode, aluminium.
+
+    The film is Kapton, for the aluminium of a laminate would add lines to those of the collector. Each
+    layer but the plated one, whose place is graphite's face, begins where the one before it ends.
+    """
+    thicknesses = (
+        ("Kapton", 0.1),
+        ("Cu", 0.010),
+        ("counter", 0.114),
+        ("polyethylene", 0.025),
+        ("active", 0.111),
+        ("Al", 0.020),
+        ("Kapton", 0.1),
+    )
+    names = [name for name, _ in thicknesses]
+    before = sum(thickness for _, thickness in thicknesses[: names.index("active")])
+    edge, layers = -before - 0.111 / 2, []
+    for name, thickness in thicknesses:
+        layers.append(Layer(material=name, thickness=thickness, depth=edge + thickness / 2))
+        edge += thickness
+        if name == "counter":
+            layers.append(Layer(material="plated", thickness=0.002, depth=edge))
+    return tuple(layers)
 
 
 def spectroscopy_stack() -> tuple[Layer, ...]:
@@ -89,6 +121,11 @@ class CounterElectrode(Part):
         kinetic_resistance: Of the charge transfer in the linear range, ohm; 0: without.
         double_layer_capacitance: F.
         diffusion_time: Of graphite: time constant with which a grain's surface follows its mean, s.
+        gradient_x: Of graphite: change of local y per mm across the electrode when half full (vanishes
+            full and empty).
+        gradient_y: The same along y.
+        gradient_depth: Of graphite: difference of local y between the separator's and the collector's
+            side, per lead of the grains' surfaces over their mean (vanishes at rest).
     """
 
     material: Literal["lithium", "graphite"] = "lithium"
@@ -98,6 +135,9 @@ class CounterElectrode(Part):
     kinetic_resistance: float = Field(default=0.0, ge=0)
     double_layer_capacitance: float = Field(default=1e-4, ge=0)
     diffusion_time: float = Field(default=60.0, gt=0)
+    gradient_x: float = 0.0
+    gradient_y: float = 0.0
+    gradient_depth: float = 0.0
 
 
 class ReferenceElectrode(Part):
@@ -145,59 +185,15 @@ class Thermostat(Part):
     thermal_resistance: float = Field(default=20.0, ge=0)
 
 
-class Ageing(Part):
-    """What an aged cell is, and how a cell ages on.
-
-    Attributes:
-        capacity_fade: Share of the connected capacity lost per equivalent full cycle, outside the
-            beam's footprint: what the beam meets keeps its amplitude.
-        valence_shift: Valence by which the active metal is above that of a fresh cell.
-        shell_shift: By which the metal-oxygen distance is longer than in a fresh cell, angstrom.
-        debye_waller: By which sigma squared of every shell is larger than in a fresh cell, angstrom squared.
-        debye_waller_per_cycle: What it gains per equivalent full cycle, angstrom squared.
-    """
-
-    capacity_fade: float = Field(default=0.0, ge=0, lt=1)
-    valence_shift: float = 0.0
-    shell_shift: float = 0.0
-    debye_waller: float = Field(default=0.0, ge=0)
-    debye_waller_per_cycle: float = Field(default=0.0, ge=0)
-
-
-class Reduction(Part):
-    """How heat reduces one metal of a charged cathode: a logistic function of temperature.
-
-    Attributes:
-        half: Temperature at which half of the change is done, degC.
-        width: Of the logistic, K.
-        amplitude: Valence that is lost in the end.
-    """
-
-    half: float
-    width: float = Field(default=12.0, gt=0)
-    amplitude: float = Field(ge=0)
-
-
-class Heating(Part):
-    """How a charged layered cathode changes in a furnace; what it has lost does not come back.
-
-    Attributes:
-        nickel: Goes first.
-        cobalt: Later and less.
-    """
-
-    nickel: Reduction = Reduction(half=200.0, amplitude=0.8)
-    cobalt: Reduction = Reduction(half=270.0, amplitude=0.4)
-
-
 class Cell(Part):
     """One cell: the working electrode that the beam looks at, and what stands opposite.
 
     Attributes:
-        chemistry: ``lfp`` (LiFePO4), ``nmc811`` (LiNi0.8Mn0.1Co0.1O2), or without diffraction lines
-            ``nanmc442`` (NaNi0.4Mn0.4Co0.2O2), ``lmo`` (LiMn2O4), ``lirich`` (a lithium-rich layered
-            oxide), ``nca`` (LiNi0.8Co0.15Al0.05O2), ``mno2`` (of a primary cell), ``sno`` (lithium
-            per Sn, to 6.4), ``lithium`` (a symmetric cell).
+        chemistry: ``lfp`` (LiFePO4), ``nmc811`` (LiNi0.8Mn0.1Co0.1O2), ``nmc622``, ``nmc90``
+            (LiNi0.9Mn0.05Co0.05O2), ``nca`` (LiNi0.8Co0.15Al0.05O2), ``hec`` (of many metals), or without
+            diffraction lines ``nanmc442`` (NaNi0.4Mn0.4Co0.2O2), ``lmo`` (LiMn2O4), ``lirich`` (a
+            lithium-rich layered oxide), ``mno2`` (of a primary cell), ``sno`` (lithium per Sn, to 6.4),
+            ``lithium`` (a symmetric cell).
         solid_solution: LiFePO4 only: one phase whose lattice follows x, instead of two phases.
         active_loading: Active material per electrode area, mg/cm2.
         electrode_radius: mm.
@@ -220,7 +216,10 @@ class Cell(Part):
         temperature_law: How resistances and diffusion change with it.
         thermostat: Of the cell's holder.
         ageing: How it has aged, and ages.
-        heating: How heat reduces its metals.
+        heating: How heat reduces its metals and turns its phases.
+        fatigue: A share of it that gives lithium down to some content only, or none.
+        plating: How lithium plates on a graphite counter electrode, or not.
+        motion: How the cell moves along the beam, or not.
         short_charge: Largest areal charge, passed either way since the start, C/cm2, at which the cell
             becomes a short; none: never.
         beam_damage: How fast material that the beam meets ceases to take part, as share per fluence,
@@ -255,6 +254,9 @@ class Cell(Part):
     thermostat: Thermostat = Thermostat()
     ageing: Ageing = Ageing()
     heating: Heating = Heating()
+    fatigue: Fatigue | None = None
+    plating: Plating | None = None
+    motion: Motion | None = None
     short_charge: float | None = Field(default=None, gt=0)
     beam_damage: float = Field(default=0.0, ge=0)
     position: Position | None = None
@@ -263,7 +265,8 @@ class Cell(Part):
 
     @model_validator(mode="after")
     def _is_possible(self) -> "Cell":
-        low, high = ACTIVE_MATERIALS[self.chemistry].content_range
+        active = ACTIVE_MATERIALS[self.chemistry]
+        low, high = active.content_range
         if not low <= self.initial_lithium_content <= high:
             raise ValueError(
                 f"initial_lithium_content of {self.chemistry} must lie in {low:g} to {high:g}, "
@@ -275,7 +278,63 @@ class Cell(Part):
             raise ValueError(
                 f"valence_shift moves an edge; no edge of {self.chemistry} moves as a whole"
             )
+        if faults := [
+            *self._fatigue_faults(active),
+            *self._plating_faults(),
+            *self.stack_faults(self.stack or ()),
+        ]:
+            raise ValueError("; ".join(faults))
         return self
+
+    def _fatigue_faults(self, active: ActiveMaterial) -> list[str]:
+        found = []
+        if not active.is_layered:
+            given = {
+                "fatigue": self.fatigue is not None,
+                "c_strain_per_cycle": self.ageing.c_strain_per_cycle != 0,
+            }
+            found += [
+                f"{name} is of layered oxides whose lattice is known, not of {self.chemistry}"
+                for name, is_given in given.items()
+                if is_given
+            ]
+        if self.fatigue is not None and self.beam_damage > 0:
+            found.append("fatigue and beam_damage are not simulated together")
+        laws = self.heating.transitions(self.chemistry)
+        if laws is not None and not laws[0].half < laws[1].half:
+            found.append(
+                f"rock_salt must come after spinel, got {laws[1].half:g} degC and {laws[0].half:g} degC"
+            )
+        return found
+
+    def _plating_faults(self) -> list[str]:
+        if self.plating is None:
+            return []
+        return self._without_graphite("plating") + [
+            f"the spot of plating at ({spot.x:g}, {spot.y:g}) mm with a radius of {spot.radius:g} mm "
+            f"leaves the electrode, whose radius is {self.electrode_radius:g} mm"
+            for spot in self.plating.spots
+            if math.hypot(spot.x, spot.y) + spot.radius > self.electrode_radius
+        ]
+
+    def stack_faults(self, layers: Sequence[Layer]) -> list[str]:
+        """Why this cell cannot be built of these layers, one sentence each."""
+        depths = {layer.material: layer.depth for layer in layers}
+        names = [layer.material for layer in layers]
+        found = []
+        for name in ("counter", "plated"):
+            if name in depths:
+                found += self._without_graphite(f"a layer of material {name!r}")
+            if names.count(name) > 1:
+                found.append(f"one layer of material {name!r} at most, got {names.count(name)}")
+        if depths.get("counter", -math.inf) > depths.get("active", math.inf):
+            found.append("the layer 'counter' must lie upstream of 'active'")
+        return found
+
+    def _without_graphite(self, what: str) -> list[str]:
+        if self.counter.material == "graphite":
+            return []
+        return [f"{what} needs a counter electrode of graphite, got {self.counter.material}"]
 
     @property
     def electrode_area(self) -> float:

@@ -10,8 +10,8 @@ import numpy as np
 from battbeam.experiment.cell import EXAMPLE, CellPassport
 from battbeam.experiment.protocol import StepType
 from battbeam.experiment.protocol_export import export_protocol
-from battbeam.sim.cell import HYSTERESIS_WIDTH, LEAD_RESISTANCE, HalfCell, full_capacity
-from battbeam.sim.kinetics import thermal_voltage
+from battbeam.sim.cell import HYSTERESIS_WIDTH, HalfCell, full_capacity
+from battbeam.sim.kinetics import LEAD_RESISTANCE, thermal_voltage
 from battbeam.sim.open_circuit import open_circuit
 
 #: s between two looks of the runner at the cell.

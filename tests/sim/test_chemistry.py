@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 from battbeam import materials
 from battbeam.sim.beam import Instants
@@ -43,6 +44,41 @@ def test_capacity_per_gram_and_content_is_the_theoretical_one(chemistry, per_gra
     )
     mass = cell.active_loading * 1e-3 * cell.electrode_area
     assert full_capacity(cell) / mass == pytest.approx(per_gram, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("chemistry", "voltage", "content"),
+    [
+        ("nmc622", 4.3, 0.38),
+        ("nmc811", 4.3, 0.26),
+        ("nmc90", 4.3, 0.15),
+        ("nmc90", 4.2, 0.24),
+        ("nmc90", 4.1, 0.35),
+    ],
+)
+def test_more_nickel_gives_more_lithium_up_to_a_voltage(chemistry, voltage, content):
+    low, high = ACTIVE_MATERIALS[chemistry].content_range
+    curve = open_circuit(chemistry)
+    found = brentq(lambda x: curve.voltage(x) - voltage, low + 1e-6, high - 1e-6)
+    assert found == pytest.approx(content, abs=0.01)
+
+
+def test_up_to_one_voltage_the_lattice_collapses_with_much_nickel_only():
+    def collapse(chemistry):
+        active, curve = ACTIVE_MATERIALS[chemistry], open_circuit(chemistry)
+        low, high = active.content_range
+        end = brentq(lambda x: curve.voltage(x) - 4.3, low + 1e-6, high - 1e-6)
+        c = materials.lattice_edges(active.name, np.linspace(end, 1.0, 400))[:, 1]
+        return c.max() - c[0]
+
+    assert collapse("nmc90") == pytest.approx(0.43, abs=0.02)
+    assert collapse("nmc622") < 0.2 * collapse("nmc90")
+
+
+def test_nca_gives_lithium_down_to_a_fifth_though_its_lattice_is_known_further():
+    assert ACTIVE_MATERIALS["nca"].content_range == (0.2, 1.0)
+    assert ACTIVE_MATERIALS["nca"].is_layered
+    assert materials.LITHIUM_RANGE["NCA"][0] == 0.1
 
 
 def test_what_a_chemistry_cannot_have_is_refused():
@@ -131,7 +167,7 @@ def test_of_a_material_without_lines_the_camera_sees_the_inert_layers(chemistry)
     assert frame.photons.sum() > 1000
     assert frame.lithium_content == pytest.approx(start, abs=0.02)
     nothing = np.zeros(3)
-    hidden = HiddenState(*[nothing] * 7)
+    hidden = HiddenState(*[nothing] * 12)
     line = frame_truth(exposure, frame, scenario, hidden)
     assert line["lattice"] == {}
     name = ACTIVE_MATERIALS[chemistry].name

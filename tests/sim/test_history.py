@@ -1,3 +1,4 @@
+import json
 import tracemalloc
 
 import numpy as np
@@ -6,7 +7,8 @@ import pytest
 from battbeam.errors import ProcessError
 from battbeam.sim.cell import HalfCell
 from battbeam.sim.history import History, HistoryWriter, history_path
-from battbeam.sim.scenario import Cell
+from battbeam.sim.lithium import full_capacity
+from battbeam.sim.scenario import Cell, CounterElectrode, Plating
 
 START = 1_750_000_000.0
 
@@ -146,3 +148,36 @@ def test_a_week_of_history_stays_small_in_memory(path):
     # A week at a line a second is seventy times as long; only the index grows with it.
     assert grown < 1.5e6
     assert len(history._block_times) == 8_000 // 1024
+
+
+def test_lines_without_what_a_cell_does_not_have_say_that_it_has_none(path):
+    write_lines(path, 2)
+    state = History(path).at(np.array([START + 0.5]))
+    assert np.isnan(state.counter_content[0])
+    besides = (state.counter_lag, state.metal, state.plated, state.dead, state.displacement)
+    assert [float(values[0]) for values in besides] == [0.0] * 5
+
+
+def test_a_plain_cells_lines_hold_what_they_always_held(path, writer):
+    writer.add(START, HalfCell(Cell()))
+    writer.flush()
+    names = ["time", "lithium_content", "voltage", "current", "charge", "side_charge", "cycles"]
+    assert list(json.loads(path.read_text())) == names
+
+
+def test_the_history_of_a_full_cell_has_both_electrodes_and_the_metal(path, writer):
+    counter = CounterElectrode(material="graphite", initial_lithium_content=0.85)
+    cell = Cell(chemistry="nmc811", counter=counter, plating=Plating(onset_cycle=0.0))
+    half = HalfCell(cell)
+    for offset in (0.0, 300.0, 600.0):
+        writer.add(START + offset, half)
+        half.step(300.0, current=2e-3 if offset == 0 else -1e-3)
+    writer.flush()
+    state = History(path).at(START + np.array([0.0, 300.0, 600.0]))
+    lithium = state.counter_content * cell.counter.capacity_ratio * full_capacity(cell)
+    gained = np.diff(lithium + state.metal)
+    assert gained[0] == pytest.approx(2e-3 / 3.6 * 300 * 0.9995, rel=1e-6)
+    assert gained[1] == pytest.approx(-1e-3 / 3.6 * 300, rel=1e-6)
+    assert state.counter_lag[1] > 0
+    assert state.plated[1] > 0
+    assert 0 < state.dead[2] < state.plated[1]
