@@ -61,8 +61,10 @@ Quantity = TypeVar("Quantity", float, FloatArray)
 CHEMISTRIES: Mapping[str, tuple[str, ...]] = {
     "LiFePO4": ("LiFePO4", "FePO4"),
     "LiFePO4 solid solution": ("LixFePO4",),
-    "NMC811": ("NMC811",),
+    **{name: (name,) for name in materials.LAYERED_PHASES},
 }
+#: Material of a layer whose place is that of graphite, or of lithium metal on it.
+_ON_GRAPHITE = ("counter", "plated")
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,13 @@ class CellPassport(Part):
                 f"loading {self.loading:.4g} mg/cm2 is not active_mass over electrode_area,"
                 f" {by_area:.4g} mg/cm2: correct one of the three, or leave loading out"
             )
+        counter = self.counter_electrode.material
+        found += [
+            f"stack: a layer of material {layer.material!r} is of a cell with graphite, and"
+            f" counter_electrode is {counter!r}: correct one of the two"
+            for layer in self.stack
+            if layer.material in _ON_GRAPHITE and counter != "graphite"
+        ]
         if (self.n_electrodes == 3) != (self.reference_electrode is not None):
             found.append(
                 "reference_electrode goes with n_electrodes = 3; for example"
@@ -268,6 +277,11 @@ class CellPassport(Part):
     def known_phases(self) -> tuple[str, ...]:
         """Of `phases`, those of which battbeam knows the structure."""
         return tuple(phase for phase in self.phases if phase in materials.PHASES)
+
+    @property
+    def known_counter_phases(self) -> tuple[str, ...]:
+        """Of the counter electrode, what may have lines, poor in lithium first; of graphite only."""
+        return materials.COUNTER_PHASES if self.counter_electrode.material == "graphite" else ()
 
     @property
     def active_loading(self) -> float:

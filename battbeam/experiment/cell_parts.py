@@ -75,7 +75,8 @@ class PassportLayer(Part):
     """One layer of the stack as believed, in the beam's order.
 
     Attributes:
-        material: ``active``, a phase of `battbeam.materials`, or an amorphous material named there.
+        material: ``active``, ``counter`` (graphite), ``plated`` (lithium metal on it), a phase of
+            `battbeam.materials`, or an amorphous material named there.
         thickness: mm.
         depth: Of its middle, mm downstream of the electrode's middle.
     """

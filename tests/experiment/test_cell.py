@@ -201,6 +201,30 @@ def test_phases_follow_from_the_chemistry_unless_they_are_given():
     assert (own.phases, own.known_phases) == (("O3", "O1"), ())
 
 
+@pytest.mark.parametrize("chemistry", ["NMC622", "NMC811", "NMC90", "NCA", "HEC"])
+def test_layered_oxides_are_known_with_their_molar_mass(chemistry):
+    known = CellPassport.read({**EXAMPLE, "chemistry": chemistry})
+    assert known.known_phases == (chemistry,)
+    # LiMO2 of Ni, Co and Mn: 96 to 98 g/mol, so 275 to 279 mAh/g.
+    assert known.theoretical_capacity / known.active_mass == pytest.approx(0.277, abs=0.003)
+
+
+def test_layers_of_graphite_are_of_a_cell_with_graphite():
+    stack = [
+        {"material": name, "thickness": 0.1, "depth": z}
+        for name, z in (("counter", -0.2), ("plated", -0.1), ("active", 0.0))
+    ]
+    graphite = {"material": "graphite", "capacity": 3.4}
+    full = CellPassport.read({**EXAMPLE, "stack": stack, "counter_electrode": graphite})
+    assert full.known_counter_phases == ("graphite", "LiC18", "LiC12", "LiC6")
+    assert CellPassport.read(EXAMPLE).known_counter_phases == ()
+    with pytest.raises(PreflightError) as refused:
+        CellPassport.read({**EXAMPLE, "stack": stack})
+    assert (
+        str(refused.value).count("is of a cell with graphite, and counter_electrode is 'Li'") == 2
+    )
+
+
 def test_a_counter_electrodes_material_alone_is_enough_for_lithium():
     assert passport(counter_electrode="Li").counter_electrode.material == "Li"
     assert passport().balance is None
