@@ -5,13 +5,11 @@ weighted by the photons on it and by its moles. Cell position = stage position: 
 beam's middle meets the point (x, y) of the cell, so moving the stage to +x brings cell coordinate
 +x into the beam.
 
-Three hosts have patterns that depend on the cell: ``active`` (the working electrode), ``counter``
-(graphite) and ``plated`` (lithium metal on graphite's face).
+What has a pattern that depends on the cell is a host (`battbeam.sim.hosts`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -19,13 +17,11 @@ from battbeam.sim import fatigue, graphite, heated_phases, lithium, plating
 from battbeam.sim.beam import Instants
 from battbeam.sim.damage import Damage
 from battbeam.sim.history import HiddenState
+from battbeam.sim.hosts import Host
 from battbeam.sim.scenario import Beam, Cell
 from battbeam.sim.stack import is_on_electrode
 from battbeam.units import FloatArray
 
-#: Material of a layer whose pattern depends on the cell.
-Host = Literal["active", "counter", "plated"]
-HOSTS: tuple[Host, ...] = ("active", "counter", "plated")
 #: Points per edge of the footprint: Gauss-Legendre inside a smooth electrode, midpoints across an
 #: edge of it.
 _SMOOTH_POINTS, _EDGE_POINTS = 3, 21
@@ -43,7 +39,7 @@ class PhaseShare:
         phase: Its name.
         depth: Index of the depth point, shape (n,).
         weight: Photons times the share that each sub-volume has of its host's formula units, shape
-            (n,). Of ``plated`` the host's amount is `plating.unit_areal_moles`.
+            (n,). The host's amount is `hosts.areal_moles`.
         lithium_content: Of the phase there, shape (n,).
         formula_units: Of the phase per formula unit of its host.
         is_fatigued: Whether it is what gives lithium down to some content only.
@@ -80,15 +76,6 @@ class Illuminated:
     def of(self, host: Host) -> tuple[PhaseShare, ...]:
         """The shares of a host."""
         return {"active": self.shares, "counter": self.counter, "plated": self.plated}[host]
-
-
-def host_areal_moles(host: Host, cell: Cell) -> float:
-    """mol of a host's formula units per cm2, as `PhaseShare.weight` counts them."""
-    if host == "active":
-        return lithium.active_areal_moles(cell)
-    return (
-        graphite.carbon_areal_moles(cell) if host == "counter" else plating.unit_areal_moles(cell)
-    )
 
 
 def depth_points() -> tuple[FloatArray, FloatArray]:

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from battbeam.materials import COUNTER_PHASES, COUNTER_RANGE, FARADAY
 from battbeam.sim.beam import Instants
-from battbeam.sim.electrode import depth_points, host_areal_moles, illuminated
+from battbeam.sim.electrode import depth_points, illuminated
 from battbeam.sim.graphite import local_content, stages
 from battbeam.sim.history import HiddenState
+from battbeam.sim.hosts import areal_moles
 from battbeam.sim.lithium import full_capacity
 from battbeam.sim.scenario import Beam, Cell, CounterElectrode, pouch_stack
 
@@ -86,7 +87,7 @@ def test_the_gradient_across_the_electrode_is_the_declared_one_half_way_and_vani
 
 
 def test_the_carbon_of_the_layer_holds_the_electrodes_capacity():
-    charge = host_areal_moles("counter", CELL) * FARADAY / 3.6 * CELL.electrode_area
+    charge = areal_moles("counter", CELL) * FARADAY / 3.6 * CELL.electrode_area
     assert charge == pytest.approx(full_capacity(CELL) * CELL.counter.capacity_ratio)
 
 

@@ -11,8 +11,9 @@ from scipy.integrate import solve_ivp
 from battbeam.materials import FARADAY
 from battbeam.sim.beam import Instants
 from battbeam.sim.cell import HalfCell
-from battbeam.sim.electrode import host_areal_moles, illuminated
+from battbeam.sim.electrode import illuminated
 from battbeam.sim.history import History, HistoryWriter
+from battbeam.sim.hosts import areal_moles
 from battbeam.sim.lithium import full_capacity
 from battbeam.sim.plating import Metal, metal_after, spread
 from battbeam.sim.scenario import (
@@ -248,7 +249,7 @@ def test_the_beam_meets_as_much_metal_as_is_there(tmp_path):
         hidden=history.at,
     )
     (share,) = seen.of("plated")
-    found = share.weight.sum() / instants.total * host_areal_moles("plated", CELL)
+    found = share.weight.sum() / instants.total * areal_moles("plated", CELL)
     mean = half.metal.total / FARADAY / CELL.electrode_area
     expected = mean * float(spread(np.array(2.0), np.array(1.0), CELL))
     assert found == pytest.approx(expected, rel=1e-4)
