@@ -325,6 +325,29 @@ def protocol(
 
 
 @app.command()
+def export(
+    uid: Annotated[str, typer.Argument(help="Of a run or of its reduction; 5 characters do.")],
+    out: Annotated[Path, typer.Option(help="Directory to write into.")],
+    format: Annotated[str, typer.Option(help="xy: a diffraction pattern a file.")] = "xy",
+    directory: Annotated[Path, typer.Option(help="Of the beamline.")] = DEFAULT_DIRECTORY,
+) -> None:
+    """Write the patterns of a reduced run for programs that refine structures."""
+    from battbeam.storage.catalog import Catalog
+    from battbeam.storage.export import PatternFormat, export_patterns
+
+    if format not in list(PatternFormat):
+        raise typer.BadParameter(
+            f"must be {', '.join(PatternFormat)}, got {format!r}", param_hint="--format"
+        )
+    rows = Catalog(directory.resolve()).reduced(uid)
+    written = export_patterns(rows, out)
+    typer.echo(f"{len(written)} patterns in {out}")
+    left_out = rows.sizes["time"] - len(written)
+    if left_out:
+        typer.echo(f"{left_out} rows are not valid and were left out", err=True)
+
+
+@app.command()
 def status(directory: Directory = DEFAULT_DIRECTORY) -> None:
     """What each cell does, which runs are open, and how far the catalogue is."""
     from battbeam.session import status_text

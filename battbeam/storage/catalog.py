@@ -145,7 +145,7 @@ class Catalog:
 
         Returns:
             One row a frame along ``time``, with times, voltages, state of charge, smear, validity
-            and position as coordinates; patterns along ``two_theta`` besides. ``attrs`` hold the
+            and position as coordinates; patterns along ``two_theta`` (and ``q``) besides. ``attrs`` hold the
             provenance. Of a point taken twice the last frames are given.
 
         Raises:
@@ -318,6 +318,10 @@ def reduced_dataset(run: Any) -> xr.Dataset:
         if values is not None and axis in dataset.dims:
             dataset = dataset.assign_coords({axis: (axis, np.asarray(values, dtype=float))})
             dataset[axis].attrs["units"] = unit
+    q = _found(run, "q")
+    if q is not None and "two_theta" in dataset.dims:
+        dataset = dataset.assign_coords(q=("two_theta", np.asarray(q, dtype=float)))
+        dataset["q"].attrs["units"] = "1/angstrom"
     dataset.attrs.update({key: value for key, value in run.start.items() if key != "two_theta"})
     return dataset
 
