@@ -1,4 +1,5 @@
 import os
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from event_model import compose_run
 from battbeam.connection import Connection, GuardAddress
 from battbeam.serve import Services
 from battbeam.storage.catalog import Catalog
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 # Tests wait by themselves for what they want to see; tiled's client would for 45 s a request.
 os.environ.setdefault("TILED_RETRY_ATTEMPTS", "1")
