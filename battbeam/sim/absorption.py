@@ -28,7 +28,7 @@ from battbeam.sim.lithium import active_areal_moles, active_material
 from battbeam.sim.local_structure import absorbers
 from battbeam.sim.scenario import Cell, Scenario
 from battbeam.sim.spectra import AbsorberState, MetalTable, SpectraTable, absorber_truth
-from battbeam.sim.stack import AmountLayer, cell_slabs
+from battbeam.sim.stack import HALF_FULL, AmountLayer, cell_slabs
 from battbeam.units import FloatArray
 
 #: Way of the fluorescence over that of the beam: the detector is upstream, 45 degree off the beam.
@@ -274,16 +274,20 @@ class SampleAbsorption:
 
 
 def _amounts(layers: list[AmountLayer]) -> dict[str, float]:
-    """mol/cm2 of each element in layers, the active one left out."""
+    """mol/cm2 of each element in layers, the active one left out; graphite is half full and bare, for
+    no edge in reach is its own or lithium's.
+    """
     amounts: dict[str, float] = {}
     for layer in layers:
-        if layer.material == "active":
+        if layer.material in ("active", "plated"):
             continue
-        formula = (
-            materials.structure(layer.material).formula
-            if layer.crystalline
-            else materials.AMORPHOUS[layer.material][0]
-        )
+        formula: Mapping[str, float]
+        if layer.material == "counter":
+            formula = {"C": 6, "Li": HALF_FULL.content}
+        elif layer.crystalline:
+            formula = materials.structure(layer.material).formula
+        else:
+            formula = materials.AMORPHOUS[layer.material][0]
         for element, count in formula.items():
             amounts[element] = amounts.get(element, 0.0) + count * layer.areal_moles
     return amounts

@@ -333,14 +333,20 @@ def main(directory: Path) -> None:
     ]
     ledger = FluenceLedger(scenario, beam_log=beam_log, histories=histories)
     truth = TruthWriter(directory / "sim" / "truth.jsonl")
-    camera = DiffractionCamera(
-        scenario, clock=clock, histories=histories, ledger=ledger, beam_log=beam_log, truth=truth
-    )
     imaging_camera = ImagingCamera(
         scenario, clock=clock, histories=histories, beam_log=beam_log, truth=truth
     )
     spectrometer = Spectrometer(
         scenario, clock=clock, histories=histories, ledger=ledger, beam_log=beam_log, truth=truth
+    )
+    camera = DiffractionCamera(
+        scenario,
+        clock=clock,
+        histories=histories,
+        ledger=ledger,
+        beam_log=beam_log,
+        truth=truth,
+        heated_to=spectrometer.furnace.highest_until,
     )
     (directory / "frames").mkdir(parents=True, exist_ok=True)
     beamline = Beamline(

@@ -5,6 +5,10 @@ Expected counts of a pixel = photons x areal moles x cross section per mol and s
 pixel's area and over footprint, depth and exposure, x absorption on both ways x polarization x
 solid angle; counts are Poisson, times the gain, plus dark counts, clipped at the saturation.
 
+A slab that stands elsewhere along the beam than the electrode did when it was built is a stretch of
+the radial grid (`geometry.as_seen_from`); what of a phase lies at which depth within its own slab
+decides about absorption alone.
+
 Not imitated: panel lag, dead time, pile-up, gain noise, bad pixels, and the shift of lines over the
 beam's footprint (it is part of the line's width).
 """
@@ -20,17 +24,20 @@ from battbeam.sim.beam import Instants
 from battbeam.sim.changer import InBeam, Place, place_of
 from battbeam.sim.damage import Damage
 from battbeam.sim.electrode import Illuminated, illuminated
-from battbeam.sim.lithium import active_areal_moles
+from battbeam.sim.geometry import as_seen_from
+from battbeam.sim.heated_phases import COLD
+from battbeam.sim.history import HiddenState
+from battbeam.sim.hosts import Host, areal_moles
 from battbeam.sim.scenario import Detector, Layer, Scenario
 from battbeam.sim.scene import REFERENCE_LITHIUM, Optics, Scene
-from battbeam.sim.stack import Absorption, cell_slabs, standard_slabs
+from battbeam.sim.stack import HALF_FULL, Absorption, Opposite, cell_slabs, standard_slabs
 from battbeam.units import FloatArray
 
 #: Energies whose scenes are kept for each cell, and the step, eV, in which they are told apart.
 _KEPT_ENERGIES, _ENERGY_STEP = 3, 0.01
 #: Images of a scene that a frame needs.
 _IMAGES: Mapping[InBeam, tuple[str, ...]] = {
-    "cell": ("air", "upstream", "downstream"),
+    "cell": ("air", "inert"),
     "standard": ("standard",),
     "nothing": ("air",),
 }
@@ -74,6 +81,7 @@ class ExpectedFrame:
         lithium_content: Scattering-weighted mean of all active material in the beam, NaN without
             any.
         transmission: Of the direct beam.
+        displacement: Of the cell along the beam, mm downstream, mean over the exposure's photons.
     """
 
     photons: FloatArray
@@ -82,6 +90,7 @@ class ExpectedFrame:
     illuminated: Illuminated | None
     lithium_content: float
     transmission: float
+    displacement: float = 0.0
 
 
 class FrameModel:
@@ -163,6 +172,8 @@ class FrameModel:
         mean_lithium_content: Callable[[FloatArray], FloatArray],
         *,
         damage: Damage | None = None,
+        hidden: Callable[[FloatArray], HiddenState] | None = None,
+        heated_to: float = COLD,
     ) -> ExpectedFrame:
         """The expected photons of an exposure.
 
@@ -171,6 +182,9 @@ class FrameModel:
             mean_lithium_content: Of the connected material of the cell in the beam, at times of the
                 session clock.
             damage: What of the material in the beam had ceased to take part before.
+            hidden: The whole of that cell at such times; None: it is fresh, stands still, and the beam
+                meets nothing of graphite and lithium metal in it.
+            heated_to: Highest temperature of the furnace so far, degC.
         """
         place = self.place(exposure.x, exposure.y)
         photons = exposure.instants.total
@@ -190,53 +204,92 @@ class FrameModel:
                 beam=self.scenario.beam,
                 cell=scene.cell,
                 damage=damage,
+                hidden=hidden,
+                heated_to=heated_to,
             )
             if place.in_beam == "cell"
             else None
         )
         if seen is None or seen.fraction == 0:
             return ExpectedFrame(scene.air * photons, "nothing", place, None, np.nan, 1.0)
-        return self._cell_frame(scene, place, seen, photons)
+        moved = _displacement(exposure.instants, hidden, scene)
+        return self._cell_frame(scene, place, seen, photons, moved)
 
     def _cell_frame(
-        self, scene: Scene, place: Place, seen: Illuminated, photons: float
+        self, scene: Scene, place: Place, seen: Illuminated, photons: float, moved: float
     ) -> ExpectedFrame:
         lithium = mean_content(seen)
-        through = scene.absorption(lithium)
+        through = scene.absorption(lithium, mean_opposite(seen))
         met = photons * seen.fraction
-        radial = self._electrode_pattern(scene, seen, lithium, met)
+        radial = np.zeros_like(scene.optics.grid)
+        for index in scene.hosts:
+            radial += self._host_pattern(scene, index, seen, through, met=met, moved=moved)
         image = scene.optics.electrode_map.image(radial) * scene.optics.acceptance
-        # Lithium gained or lost by the electrode changes a little what passes it.
-        excess = (
-            through.slabs[scene.electrode]
-            - scene.absorption(REFERENCE_LITHIUM).slabs[scene.electrode]
-        )
-        image += scene.upstream * (met * np.exp(-excess * _obliquity(scene.optics)))
-        image += scene.downstream * (met * np.exp(-excess))
+        # Lithium gained or lost by the hosts changes a little what passes them.
+        excess = through.slabs - scene.absorption(REFERENCE_LITHIUM).slabs
+        obliquity = _obliquity(scene.optics)
+        for inert in scene.inert_images(moved):
+            n = inert.hosts_before
+            before, behind = excess[[*scene.hosts[:n]]].sum(), excess[[*scene.hosts[n:]]].sum()
+            image += inert.image * (met * np.exp(-before - behind * obliquity))
         transmission = seen.fraction * through.transmission + 1 - seen.fraction
         image += scene.air * (photons * transmission)
-        return ExpectedFrame(image, "cell", place, seen, lithium, transmission)
+        return ExpectedFrame(image, "cell", place, seen, lithium, transmission, moved)
 
-    def _electrode_pattern(
-        self, scene: Scene, seen: Illuminated, lithium: float, met: float
+    def _host_pattern(
+        self,
+        scene: Scene,
+        index: int,
+        seen: Illuminated,
+        through: Absorption,
+        *,
+        met: float,
+        moved: float,
     ) -> FloatArray:
-        grid, through = scene.optics.grid, scene.absorption(lithium)
-        slab = scene.slabs[scene.electrode]
-        around = through.around(scene.electrode, two_theta=grid)
-        moles = active_areal_moles(scene.cell)
-        total = met * scene.inert_pattern(slab, through, scene.electrode)
-        for index, fraction in enumerate(seen.depths):
-            at_depth = np.zeros_like(grid)
-            for share in seen.shares:
-                here = share.depth == index
-                at_depth += scene.mixed_pattern(
-                    share.phase,
-                    lithium_content=share.lithium_content[here],
-                    weight=share.weight[here],
-                )
-            within = through.within(scene.electrode, two_theta=grid, fraction=float(fraction))
-            total += moles * at_depth * within * around
-        return total
+        """Radial pattern of a slab with hosts, its inert layers too, as if the rays came from where the
+        electrode's middle is when the cell has not moved.
+        """
+        grid, slab = scene.optics.grid, scene.slabs[index]
+        around = through.around(index, two_theta=grid)
+        total = met * scene.inert_pattern(slab, through, index)
+        for host in slab.hosts:
+            moles = areal_moles(host, scene.cell)
+            for number, fraction in enumerate(seen.depths):
+                at_depth = _pattern_at(scene, seen, host, number)
+                within = through.within(index, two_theta=grid, fraction=float(fraction))
+                total += moles * at_depth * within * around
+        return as_seen_from(
+            total,
+            grid=grid,
+            distance=scene.optics.flat.distance,
+            depth=slab.depth_of(moved),
+            origin=scene.slabs[scene.electrode].depth,
+        )
+
+
+def _pattern_at(scene: Scene, seen: Illuminated, host: Host, depth: int) -> FloatArray:
+    """Sum of a host's patterns at one of its depth points, times photons, per mol."""
+    total = np.zeros_like(scene.optics.grid)
+    for share in seen.of(host):
+        here = share.depth == depth
+        pattern = scene.mixed_pattern(
+            share.phase,
+            lithium_content=share.lithium_content[here],
+            weight=share.weight[here],
+            c_strain=share.c_strain,
+        )
+        total += share.formula_units * pattern
+    return total
+
+
+def _displacement(
+    instants: Instants, hidden: Callable[[FloatArray], HiddenState] | None, scene: Scene
+) -> float:
+    """mm, mean over the photons."""
+    if hidden is None or scene.cell.motion is None:
+        return 0.0
+    moved = hidden(instants.times).displacement
+    return float(instants.photons @ moved / instants.total)
 
 
 def _key(energy: float, number: int) -> tuple[int, int]:
@@ -253,6 +306,18 @@ def mean_content(seen: Illuminated) -> float:
     """Mean lithium content of all active material in the beam, weighted by photons and moles."""
     weight = sum(float(share.weight.sum()) for share in seen.shares)
     return sum(float(share.weight @ share.lithium_content) for share in seen.shares) / weight
+
+
+def mean_opposite(seen: Illuminated) -> Opposite:
+    """What is opposite the working electrode, weighted by photons; where nothing is known, graphite
+    that is half full.
+    """
+    photons = sum(float(share.weight.sum()) for share in seen.counter)
+    if photons == 0:
+        return HALF_FULL
+    lithium = sum(float(share.weight @ share.lithium_content) for share in seen.counter)
+    metal = sum(float(share.weight.sum()) for share in seen.plated)
+    return Opposite(lithium / photons, metal / photons)
 
 
 def counts(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
+from scipy import interpolate, sparse
 
 from battbeam.sim.scenario import Detector
 from battbeam.units import FloatArray
@@ -194,6 +194,35 @@ def sharpened(pattern: FloatArray) -> FloatArray:
     second = np.zeros_like(pattern)
     second[1:-1] = pattern[2:] - 2 * pattern[1:-1] + pattern[:-2]
     return np.asarray(pattern - second / 12)
+
+
+def as_seen_from(
+    pattern: FloatArray, *, grid: FloatArray, distance: float, depth: float, origin: float
+) -> FloatArray:
+    """A radial pattern that starts at ``depth``, as one that starts at ``origin`` and meets every place
+    of an upright detector alike.
+
+    A ray to a radius r of the detector has tan(2 theta) = r / (distance - depth), so the other depth is
+    a stretch of the grid; solid angle and polarization (its mean over the azimuth) go along. Of a tilt
+    it misses 1.4e-4 degree at 130 mm, 0.6 degree and 0.1 mm. Beyond the grid's end the last value stays.
+
+    Args:
+        pattern: On the grid, per sr.
+        grid: 2 theta, degree.
+        distance: From z = 0 to the detector, mm.
+        depth: z where the rays start, mm.
+        origin: z where they are believed to start, mm.
+    """
+    if depth == origin:
+        return pattern
+    shrink = (distance - origin) / (distance - depth)
+    believed = np.radians(grid)
+    true = np.arctan(np.tan(believed) * shrink)
+    angle = np.minimum(np.degrees(true), grid[-1])
+    acceptance = shrink**2 * (np.cos(true) / np.cos(believed)) ** 3
+    acceptance *= (1 + np.cos(true) ** 2) / (1 + np.cos(believed) ** 2)
+    spline = interpolate.CubicSpline(grid, pattern)
+    return np.asarray(spline(angle) * acceptance)
 
 
 def pixel_means(

@@ -1,13 +1,14 @@
 """This file is where everything about a frame is worked out that the cell's state does not change.
 
-For one photon energy: images of the layers that stand still (per incident photon), the radial
-patterns of the active phases at the nodes of a grid of lithium contents, and each pixel's solid
+For one photon energy: images of the layers that are no hosts (per incident photon), the radial
+patterns of the hosts' phases at the nodes of a grid of lithium contents, and each pixel's solid
 angle and polarization.
 """
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,8 +27,10 @@ from battbeam.sim.scenario import Scenario
 from battbeam.sim.stack import (
     AIR,
     AIR_DENSITY,
+    HALF_FULL,
     Absorption,
     AmountLayer,
+    Opposite,
     Slab,
     cell_slabs,
     standard_slabs,
@@ -37,6 +40,10 @@ from battbeam.units import FloatArray
 #: Step of lithium content between radial patterns; between them cubic Lagrange interpolation, whose
 #: error is below 1e-3 of a line's height where the lattice of NMC811 changes fastest.
 NODE_STEP = 0.0025
+#: Step of strain along c between them, as much of c as changes in a step of lithium content.
+STRAIN_STEP = 4e-4
+#: mm between displacements whose images of inert layers are kept; between three of them a parabola.
+MOTION_STEP = 0.1
 #: Lithium content at which the images of the inert layers hold; frames correct for the difference.
 REFERENCE_LITHIUM = 0.5
 #: Air in the beam that the detector sees, cm, and how its scattering rises towards the beam,
@@ -91,15 +98,29 @@ def active_depth(scenario: Scenario, number: int = 1) -> float:
     return next(slab.depth for slab in cell_slabs(scenario, number) if slab.has_active)
 
 
+@dataclass(frozen=True)
+class InertImage:
+    """Counts per photon of neighbouring slabs without a host, through the hosts at the reference.
+
+    Attributes:
+        hosts_before: How many of the scene's slabs with hosts stand upstream of them.
+        image: Shape (rows, columns).
+    """
+
+    hosts_before: int
+    image: FloatArray
+
+
 class Scene:
     """The constant images and patterns of one cell at one energy.
 
     Attributes:
         cell: Which cell.
         slabs: Of the cell, in the beam's order.
-        electrode: Index of the slab that holds the active material.
+        hosts: Indices of the slabs that hold hosts.
+        electrode: Index of the one that holds the active material.
         standard_transmission: Of the direct beam.
-        nodes: Patterns of active phases, by phase and node of lithium content.
+        nodes: Patterns of hosts' phases, by phase, node of lithium content and node of strain.
 
     Images are made on first use.
     """
@@ -111,12 +132,13 @@ class Scene:
         energy: float,
         *,
         number: int = 1,
-        nodes: dict[tuple[str, int], FloatArray] | None = None,
+        nodes: dict[tuple[str, int, int], FloatArray] | None = None,
     ) -> None:
         """A scene of cell ``number``; ``nodes`` may be shared by scenes of one energy and optics."""
         self.scenario, self.optics, self.energy = scenario, optics, energy
         self.cell = scenario.cells[number - 1]
         self.slabs = cell_slabs(scenario, number)
+        self.hosts = tuple(i for i, slab in enumerate(self.slabs) if slab.hosts)
         self.electrode = next(i for i, slab in enumerate(self.slabs) if slab.has_active)
         self.nodes = {} if nodes is None else nodes
         self._standard_slabs = standard_slabs(scenario.standard)
@@ -135,27 +157,55 @@ class Scene:
         return np.asarray(powder + self.air * self.standard_transmission)
 
     @functools.cached_property
-    def upstream(self) -> FloatArray:
-        """Counts per photon of the slabs before the electrode, through it at the reference."""
-        return self._inert_image(range(self.electrode))
+    def inert(self) -> dict[int, tuple[InertImage, ...]]:
+        """Of the slabs without a host, by displacement of the cell in parts of `MOTION_STEP`; more of
+        them are made when the cell goes there.
+        """
+        nodes = (0,) if self.cell.motion is None else (-1, 0, 1)
+        return {node: self._inert_images(node * MOTION_STEP) for node in nodes}
 
-    @functools.cached_property
-    def downstream(self) -> FloatArray:
-        """The same for the slabs behind it."""
-        return self._inert_image(range(self.electrode + 1, len(self.slabs)))
+    def inert_images(self, displacement: float) -> tuple[InertImage, ...]:
+        """The same with the cell ``displacement`` mm downstream, by a parabola in it."""
+        if displacement == 0:
+            return self.inert[0]
+        middle = round(displacement / MOTION_STEP)
+        t = displacement / MOTION_STEP - middle
+        shares = (t * (t - 1) / 2, 1 - t * t, t * (t + 1) / 2)
+        nodes = (middle - 1, middle, middle + 1)
+        for node in nodes:
+            if node not in self.inert:
+                self.inert[node] = self._inert_images(node * MOTION_STEP)
+        return tuple(
+            InertImage(each[0].hosts_before, _weighted(each, shares))
+            for each in zip(*(self.inert[node] for node in nodes), strict=True)
+        )
 
-    def _inert_image(self, indices: range) -> FloatArray:
+    def _inert_images(self, displacement: float) -> tuple[InertImage, ...]:
         absorption = self.absorption(REFERENCE_LITHIUM)
-        images = [self._slab_image(self.slabs, index, absorption) for index in indices]
-        return np.asarray(sum(images, start=np.zeros(self.optics.flat.shape)))
+        found = []
+        edges = (-1, *self.hosts, len(self.slabs))
+        for number, (before, behind) in enumerate(itertools.pairwise(edges)):
+            images = [
+                self._slab_image(self.slabs, index, absorption, displacement)
+                for index in range(before + 1, behind)
+            ]
+            if images:
+                found.append(InertImage(number, np.asarray(sum(images))))
+        return tuple(found)
 
-    def absorption(self, lithium_content: float) -> Absorption:
-        """Of the cell at the active material's mean lithium content."""
-        return self._absorption_of(self.slabs, lithium_content)
+    def absorption(self, lithium_content: float, opposite: Opposite = HALF_FULL) -> Absorption:
+        """Of the cell at the active material's mean lithium content and at what is opposite."""
+        return self._absorption_of(self.slabs, lithium_content, opposite)
 
-    def _absorption_of(self, slabs: tuple[Slab, ...], lithium_content: float) -> Absorption:
+    def _absorption_of(
+        self, slabs: tuple[Slab, ...], lithium_content: float, opposite: Opposite = HALF_FULL
+    ) -> Absorption:
         return Absorption.of(
-            slabs, cell=self.cell, lithium_content=lithium_content, energy=self.energy
+            slabs,
+            cell=self.cell,
+            lithium_content=lithium_content,
+            energy=self.energy,
+            opposite=opposite,
         )
 
     def _air_pattern(self) -> FloatArray:
@@ -174,23 +224,26 @@ class Scene:
         return means * pixel_acceptance(optics.flat, depth=depth, degree=degree)
 
     def _slab_image(
-        self, slabs: tuple[Slab, ...], index: int, absorption: Absorption
+        self,
+        slabs: tuple[Slab, ...],
+        index: int,
+        absorption: Absorption,
+        displacement: float = 0.0,
     ) -> FloatArray:
-        """Of a slab's inert layers; the electrode's own are rendered with the active material."""
-        if slabs[index].has_active:
-            return np.zeros(self.optics.flat.shape)
-        pattern = self.inert_pattern(slabs[index], absorption, index)
-        has_lines = any(layer.crystalline for layer in slabs[index].layers)
-        return self._image(pattern, depth=slabs[index].depth, has_lines=has_lines)
+        """Of a slab without a host; inert layers beside a host are rendered with it."""
+        slab = slabs[index]
+        pattern = self.inert_pattern(slab, absorption, index)
+        has_lines = any(layer.crystalline for layer in slab.layers)
+        return self._image(pattern, depth=slab.depth_of(displacement), has_lines=has_lines)
 
     def inert_pattern(self, slab: Slab, absorption: Absorption, index: int) -> FloatArray:
-        """Radial pattern of a slab's layers but the active one, per photon and sr, absorption
+        """Radial pattern of a slab's layers but its hosts, per photon and sr, absorption
         included.
         """
         grid = self.optics.grid
         total = np.zeros_like(grid)
         for layer in slab.layers:
-            if layer.material != "active":
+            if not layer.is_host:
                 total += layer.areal_moles * self._layer_pattern(layer)
         through = absorption.around(index, two_theta=grid) * absorption.within_mean(
             index, two_theta=grid
@@ -214,28 +267,70 @@ class Scene:
             crystal, two_theta=grid, energy=self.energy
         )
 
-    def node_pattern(self, phase: str, node: int) -> FloatArray:
-        """Radial pattern of an active phase per mol, cm2/(mol sr), at a node of lithium content."""
-        key = (phase, node)
+    def node_pattern(self, phase: str, node: int, strain: int = 0) -> FloatArray:
+        """Radial pattern of a host's phase per mol, cm2/(mol sr), at a node of lithium content and one
+        of strain along c.
+        """
+        key = (phase, node, strain)
         if key not in self.nodes:
-            low, high = materials.LITHIUM_RANGE[phase]
-            content = min(low + node * NODE_STEP, high)
-            self.nodes[key] = self._crystal_pattern(materials.structure(phase, content))
+            low, high = content_range(phase)
+            crystal = materials.structure(phase, min(low + node * NODE_STEP, high))
+            if strain != 0:
+                stretched = replace(
+                    crystal.lattice, c=crystal.lattice.c * (1 + strain * STRAIN_STEP)
+                )
+                crystal = replace(crystal, lattice=stretched)
+            self.nodes[key] = self._crystal_pattern(crystal)
         return self.nodes[key]
 
     def mixed_pattern(
-        self, phase: str, *, lithium_content: FloatArray, weight: FloatArray
+        self,
+        phase: str,
+        *,
+        lithium_content: FloatArray,
+        weight: FloatArray,
+        c_strain: float = 0.0,
     ) -> FloatArray:
-        """Sum of a phase's patterns at the given lithium contents with the given weights; 0 for one
-        without lines.
+        """Sum of a phase's patterns at the given lithium contents with the given weights, c longer by
+        a share ``c_strain``; 0 for one without lines.
         """
-        if phase not in materials.LITHIUM_RANGE:
-            return np.zeros_like(self.optics.grid)
-        shares = node_shares(phase, lithium_content=lithium_content, weight=weight)
         total = np.zeros_like(self.optics.grid)
-        for node in np.flatnonzero(shares):
-            total += shares[node] * self.node_pattern(phase, int(node))
+        if phase not in materials.PHASES:
+            return total
+        shares = node_shares(phase, lithium_content=lithium_content, weight=weight)
+        for strain, share in _strain_shares(c_strain).items():
+            for node in np.flatnonzero(shares):
+                total += shares[node] * share * self.node_pattern(phase, int(node), strain)
         return total
+
+
+def _weighted(images: Sequence[InertImage], shares: Iterable[float]) -> FloatArray:
+    parts = [share * each.image for share, each in zip(shares, images, strict=True)]
+    return np.asarray(sum(parts))
+
+
+def content_range(phase: str) -> tuple[float, float]:
+    """Lithium content over which a phase has nodes; both 0 for one that is always the same."""
+    ranges = {**materials.LITHIUM_RANGE, **materials.COUNTER_RANGE}
+    return ranges.get(phase, (0.0, 0.0))
+
+
+def _strain_shares(c_strain: float) -> dict[int, float]:
+    """Weights of the nodes of strain that stand for one."""
+    place = c_strain / STRAIN_STEP
+    first = int(np.floor(place)) - 1
+    weights = _lagrange(np.array(place - first))
+    return {first + offset: float(each) for offset, each in enumerate(weights) if each != 0}
+
+
+def _lagrange(t: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Cubic weights of the nodes 0 to 3 at a place between them."""
+    return (
+        -(t - 1) * (t - 2) * (t - 3) / 6,
+        t * (t - 2) * (t - 3) / 2,
+        -t * (t - 1) * (t - 3) / 2,
+        t * (t - 1) * (t - 2) / 6,
+    )
 
 
 def node_shares(phase: str, *, lithium_content: FloatArray, weight: FloatArray) -> FloatArray:
@@ -245,19 +340,14 @@ def node_shares(phase: str, *, lithium_content: FloatArray, weight: FloatArray) 
     Weights of nodes may be negative; their sum is the sum of the given weights, and their mean
     lithium content, and its second and third moments, are those of the given contents.
     """
-    low, high = materials.LITHIUM_RANGE[phase]
+    low, high = content_range(phase)
+    if low == high:
+        return np.array([np.sum(weight)])
     n_nodes = round((high - low) / NODE_STEP) + 1
     place = (np.asarray(lithium_content) - low) / NODE_STEP
     first = np.clip(np.floor(place).astype(int) - 1, 0, n_nodes - 4)
-    t = place - first
-    lagrange = (
-        -(t - 1) * (t - 2) * (t - 3) / 6,
-        t * (t - 2) * (t - 3) / 2,
-        -t * (t - 1) * (t - 3) / 2,
-        t * (t - 1) * (t - 2) / 6,
-    )
     shares = np.zeros(n_nodes)
-    for offset, share in enumerate(lagrange):
+    for offset, share in enumerate(_lagrange(place - first)):
         shares += np.bincount(first + offset, weights=weight * share, minlength=n_nodes)
     # what is left of cancelled terms is rounding
     shares[np.abs(shares) < 1e-12 * np.abs(weight).sum()] = 0

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from battbeam.sim.beam import BeamLog
 from battbeam.sim.fluence import FluenceLedger
 from battbeam.sim.frame import ExpectedFrame, Exposure, FrameModel, counts
+from battbeam.sim.heated_phases import COLD
 from battbeam.sim.history import History
 from battbeam.sim.scenario import Scenario
 from battbeam.sim.truth import TruthWriter, frame_truth
@@ -224,8 +225,11 @@ class DiffractionCamera(Camera):
         ledger: FluenceLedger,
         beam_log: BeamLog,
         truth: TruthWriter,
+        heated_to: Callable[[float], float] = lambda time: COLD,
     ) -> None:
-        """A camera; ``histories`` are those of the cells, the first one's first."""
+        """A camera; ``histories`` are those of the cells, the first one's first; ``heated_to`` is the
+        highest temperature of the furnace until a time, degC.
+        """
         super().__init__(
             scenario,
             clock=clock,
@@ -235,7 +239,7 @@ class DiffractionCamera(Camera):
             freezes=scenario.detector.compute_freezes_clock,
         )
         self.model = FrameModel(scenario)
-        self.ledger = ledger
+        self.ledger, self.heated_to = ledger, heated_to
 
     def prepare(self, x: float, y: float, energy: float) -> None:
         """Work out what frames at a place and an energy share; seconds, once, in its own thread."""
@@ -268,6 +272,8 @@ class DiffractionCamera(Camera):
             exposure,
             lambda times: self.histories[place.cell - 1].at(times).lithium_content,
             damage=self.ledger.damage(place),
+            hidden=self.histories[place.cell - 1].at,
+            heated_to=self.heated_to(request.end),
         )
         self.ledger.advance(request.end, request.x, request.y)
         rng = np.random.default_rng([self.scenario.seed, request.number])

@@ -5,6 +5,8 @@ A layer is an areal amount, mol of formula units per cm2: lithium that leaves a 
 absorption along and nothing else changes, however the lattice swells. The beam goes along the
 layers' normal, so a ray at 2 theta leaves through 1/cos(2 theta) of what lies behind. Layers whose
 middles share a depth (electrode and its carbon) are one slab, mixed through.
+
+Not imitated: that a cathode which heat has turned absorbs less by the oxygen that it lost.
 """
 
 from collections.abc import Mapping
@@ -14,7 +16,9 @@ import numpy as np
 
 from battbeam import materials
 from battbeam.materials import AVOGADRO
-from battbeam.sim.lithium import active_areal_moles, active_material
+from battbeam.sim import hosts
+from battbeam.sim.hosts import HOSTS, Host
+from battbeam.sim.lithium import active_material
 from battbeam.sim.scenario import Cell, Layer, Scenario
 from battbeam.units import FloatArray
 
@@ -32,21 +36,45 @@ class AmountLayer:
     """One layer as the beam sees it.
 
     Attributes:
-        material: Name of the phase or glass, ``active`` for the electrode's active material.
-        areal_moles: mol of formula units per cm2.
+        material: Name of the phase, glass or host (`battbeam.sim.hosts`).
+        areal_moles: mol of formula units per cm2; of a host what its shares count.
         depth: z of its middle, mm.
         crystalline: Whether it has Bragg lines.
+        moves: Whether it goes along where the cell moves.
     """
 
     material: str
     areal_moles: float
     depth: float
     crystalline: bool
+    moves: bool = True
+
+    @property
+    def is_host(self) -> bool:
+        """Whether its pattern depends on the cell."""
+        return self.material in HOSTS
+
+
+@dataclass(frozen=True)
+class Opposite:
+    """What is opposite the working electrode, mean over what the beam meets of it.
+
+    Attributes:
+        content: Lithium content of graphite, y in LiyC6.
+        metal: Lithium metal on it, in parts of `hosts.areal_moles` of ``plated``.
+    """
+
+    content: float = 0.5
+    metal: float = 0.0
+
+
+#: Graphite that is half full and bare.
+HALF_FULL = Opposite()
 
 
 @dataclass(frozen=True)
 class Slab:
-    """Layers at one depth, mixed through.
+    """Layers at one depth, mixed through; all of them go along where the cell moves, or none.
 
     Attributes:
         depth: mm.
@@ -57,19 +85,30 @@ class Slab:
     layers: tuple[AmountLayer, ...]
 
     @property
+    def hosts(self) -> tuple[Host, ...]:
+        """Those of its layers whose pattern depends on the cell."""
+        present = {layer.material for layer in self.layers}
+        return tuple(host for host in HOSTS if host in present)
+
+    def depth_of(self, displacement: float) -> float:
+        """z of its middle, mm, with the cell ``displacement`` mm downstream."""
+        return self.depth + displacement if self.layers[0].moves else self.depth
+
+    @property
     def has_active(self) -> bool:
         """Whether the electrode's active material is in it."""
-        return any(layer.material == "active" for layer in self.layers)
+        return "active" in self.hosts
 
 
 def areal_moles(layer: Layer, cell: Cell) -> float:
     """Of a layer as built, mol of formula units per cm2.
 
     Raises:
-        ValueError: If its material is neither active, a phase nor a glass.
+        ValueError: If its material is neither a host, a phase nor a glass.
     """
-    if layer.material == "active":
-        return active_areal_moles(cell)
+    for host in HOSTS:
+        if layer.material == host:
+            return hosts.areal_moles(host, cell)
     if layer.material in materials.AMORPHOUS:
         formula, density = materials.AMORPHOUS[layer.material]
         return density * layer.thickness / 10 / materials.molar_mass(formula)
@@ -91,12 +130,14 @@ def cell_slabs(scenario: Scenario, number: int = 1) -> tuple[Slab, ...]:
             areal_moles(layer, cell),
             layer.depth,
             layer.material not in materials.AMORPHOUS,
+            layer.moves,
         )
         for layer in scenario.stack_of(number)
     ]
     slabs: list[Slab] = []
     for layer in sorted(layers, key=lambda layer: layer.depth):
-        if slabs and layer.depth - slabs[-1].depth < SAME_DEPTH:
+        last = slabs[-1] if slabs else None
+        if last and last.layers[0].moves == layer.moves and layer.depth - last.depth < SAME_DEPTH:
             slabs[-1] = Slab(slabs[-1].depth, (*slabs[-1].layers, layer))
         else:
             slabs.append(Slab(layer.depth, (layer,)))
@@ -110,25 +151,42 @@ def standard_slabs(name: str) -> tuple[Slab, ...]:
 
 
 def layer_absorption(
-    layer: AmountLayer, *, cell: Cell, lithium_content: float, energy: float
+    layer: AmountLayer,
+    *,
+    cell: Cell,
+    lithium_content: float,
+    energy: float,
+    opposite: Opposite = HALF_FULL,
 ) -> float:
-    """Attenuation times thickness of one layer along the beam, at the active material's lithium
-    content.
-    """
+    """Attenuation times thickness of one layer along the beam, with the hosts as they are filled."""
+    amount = layer.areal_moles
+    formula: Mapping[str, float]
     if layer.material == "active":
-        active = active_material(cell).at(lithium_content)
-        return layer.areal_moles * materials.molar_attenuation(active, energy)
-    if layer.crystalline:
-        formula: Mapping[str, float] = materials.structure(layer.material).formula
+        formula = active_material(cell).at(lithium_content)
+    elif layer.material == "counter":
+        formula = {"C": 6, "Li": opposite.content}
+    elif layer.material == "plated":
+        formula, amount = {"Li": 1}, amount * opposite.metal
+    elif layer.crystalline:
+        formula = materials.structure(layer.material).formula
     else:
         formula = materials.AMORPHOUS[layer.material][0]
-    return layer.areal_moles * materials.molar_attenuation(formula, energy)
+    return amount * materials.molar_attenuation(formula, energy)
 
 
-def slab_absorption(slab: Slab, *, cell: Cell, lithium_content: float, energy: float) -> float:
+def slab_absorption(
+    slab: Slab,
+    *,
+    cell: Cell,
+    lithium_content: float,
+    energy: float,
+    opposite: Opposite = HALF_FULL,
+) -> float:
     """Attenuation times thickness of a slab along the beam."""
     return sum(
-        layer_absorption(layer, cell=cell, lithium_content=lithium_content, energy=energy)
+        layer_absorption(
+            layer, cell=cell, lithium_content=lithium_content, energy=energy, opposite=opposite
+        )
         for layer in slab.layers
     )
 
@@ -145,17 +203,24 @@ class Absorption:
 
     @classmethod
     def of(
-        cls, slabs: tuple[Slab, ...], *, cell: Cell, lithium_content: float, energy: float
+        cls,
+        slabs: tuple[Slab, ...],
+        *,
+        cell: Cell,
+        lithium_content: float,
+        energy: float,
+        opposite: Opposite = HALF_FULL,
     ) -> "Absorption":
-        """Of a stack at the active material's lithium content and an energy in eV."""
-        return cls(
-            np.array(
-                [
-                    slab_absorption(slab, cell=cell, lithium_content=lithium_content, energy=energy)
-                    for slab in slabs
-                ]
+        """Of a stack at the active material's lithium content, at what is opposite, and at an energy
+        in eV.
+        """
+        each = [
+            slab_absorption(
+                slab, cell=cell, lithium_content=lithium_content, energy=energy, opposite=opposite
             )
-        )
+            for slab in slabs
+        ]
+        return cls(np.array(each))
 
     @property
     def transmission(self) -> float:

@@ -14,26 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from battbeam import materials
 from battbeam.sim.electrode import Illuminated
-from battbeam.sim.frame import ExpectedFrame, Exposure
+from battbeam.sim.frame import ExpectedFrame, Exposure, mean_opposite
 from battbeam.sim.history import HiddenState
-from battbeam.sim.lithium import active_areal_moles, phase_composition
-from battbeam.sim.scenario import Scenario
+from battbeam.sim.host_truth import HostTruth
+from battbeam.sim.hosts import Host, areal_moles
+from battbeam.sim.lithium import phase_composition
+from battbeam.sim.scenario import Cell, Scenario
 from battbeam.sim.stack import Absorption, Slab, cell_slabs, standard_slabs
-from battbeam.units import AnyArray, FloatArray, two_theta_from_d_spacing
+from battbeam.units import FloatArray
 
 #: Where absorption is taken for the weights, degree: in the middle of the strong lines.
 REFERENCE_TWO_THETA = 10.0
-_OLIVINE = ("200", "101", "210", "011", "111", "211", "301", "311")
-_LAYERED = ("003", "101", "006", "102", "104", "105", "107", "108", "110", "113")
-#: Reflections whose angle is written down.
-REFLECTIONS: Mapping[str, tuple[str, ...]] = {
-    "LiFePO4": _OLIVINE,
-    "FePO4": _OLIVINE,
-    "LixFePO4": _OLIVINE,
-    "NMC811": _LAYERED,
-}
 
 
 class TruthWriter:
@@ -92,6 +84,7 @@ def frame_truth(
         for place, value in zip(("start", "middle", "end"), values, strict=True):
             line[f"{key}_{place}"] = float(value)
     if frame.illuminated is not None:
+        line["displacement"] = frame.displacement
         line |= electrode_truth(
             frame.illuminated,
             scenario,
@@ -112,82 +105,83 @@ def electrode_truth(
     *,
     number: int = 1,
 ) -> dict[str, Any]:
-    """Weighted means over what the beam met of a cell's electrode."""
+    """Weighted means over what the beam met of a cell's electrodes.
+
+    Returns:
+        ``lithium_content`` and ``phase_fraction`` of the working electrode; ``lattice`` and
+        ``two_theta`` of every phase of a host, fatigued material apart as ``fatigued``;
+        ``areal_moles``; with graphite in the stack ``lithium_content_counter`` and
+        ``phase_fraction_counter``.
+    """
     cell, slabs = scenario.cells[number - 1], cell_slabs(scenario, number)
-    electrode = next(index for index, slab in enumerate(slabs) if slab.has_active)
-    through = Absorption.of(slabs, cell=cell, lithium_content=lithium_content, energy=energy)
-    reach = np.array(
-        [
-            through.within(
-                electrode, two_theta=np.array([REFERENCE_TWO_THETA]), fraction=float(depth)
-            )[0]
-            for depth in seen.depths
-        ]
+    through = Absorption.of(
+        slabs,
+        cell=cell,
+        lithium_content=lithium_content,
+        energy=energy,
+        opposite=mean_opposite(seen),
     )
-    weights: dict[str, list[FloatArray]] = {}
-    contents: dict[str, list[FloatArray]] = {}
-    for share in seen.shares:
-        weights.setdefault(share.phase, []).append(share.weight * reach[share.depth])
-        contents.setdefault(share.phase, []).append(share.lithium_content)
-    phases = {
-        phase: (np.concatenate(weights[phase]), np.concatenate(contents[phase]))
-        for phase in weights
+    found = {
+        host: HostTruth.of(seen.of(host), _reach(through, index, seen.depths))
+        for index, slab in enumerate(slabs)
+        for host in slab.hosts
     }
-    total = sum(float(weight.sum()) for weight, _ in phases.values())
+    active = found["active"]
     names = [name for name, _, _ in phase_composition(np.array([lithium_content]), cell)]
-    fraction = dict.fromkeys(names, 0.0)
-    fraction |= {phase: float(weight.sum()) / total for phase, (weight, _) in phases.items()}
-    with_lines = {phase: phases[phase] for phase in phases if phase in REFLECTIONS}
-    moles = {phase: active_areal_moles(cell) * share for phase, share in fraction.items()}
-    return {
-        "lithium_content": sum(float(weight @ content) for weight, content in phases.values())
-        / total,
+    fraction = dict.fromkeys(names, 0.0) | active.fractions()
+    moles = {phase: areal_moles("active", cell) * share for phase, share in fraction.items()}
+    for phase, units in active.formula_units.items():
+        moles[phase] *= units
+    line: dict[str, Any] = {
+        "lithium_content": active.lithium_content,
         "phase_fraction": fraction,
-        "lattice": {phase: _mean_edges(phase, *with_lines[phase]) for phase in with_lines},
-        "two_theta": {
-            phase: _mean_angles(phase, *with_lines[phase], energy) for phase in with_lines
-        },
+        "lattice": {},
+        "two_theta": {},
         "areal_moles": moles | _inert_moles(slabs),
         "cell_fraction": seen.fraction,
     }
+    for each in found.values():
+        line["lattice"] |= each.lattice(is_fatigued=False)
+        line["two_theta"] |= each.two_theta(energy, is_fatigued=False)
+    if fatigued := active.fractions(is_fatigued=True):
+        line["fatigued"] = {
+            "phase_fraction": fatigued,
+            "lattice": active.lattice(is_fatigued=True),
+            "two_theta": active.two_theta(energy, is_fatigued=True),
+        }
+    return line | _opposite_truth(found, seen, cell, line["areal_moles"])
 
 
-def _mean_edges(phase: str, weight: FloatArray, content: FloatArray) -> dict[str, float]:
-    edges = materials.lattice_edges(phase, content)
-    means = weight @ edges / weight.sum()
-    return {edge: float(mean) for edge, mean in zip(free_edges(phase), means, strict=True)}
+def _reach(through: Absorption, index: int, depths: FloatArray) -> FloatArray:
+    """What a slab lets through of rays from each of its depths."""
+    angle = np.array([REFERENCE_TWO_THETA])
+    return np.array(
+        [through.within(index, two_theta=angle, fraction=float(depth))[0] for depth in depths]
+    )
 
 
-def free_edges(phase: str) -> tuple[str, ...]:
-    """Names of a phase's independent edges."""
-    return materials.structure(phase).free_edges
-
-
-def _mean_angles(
-    phase: str, weight: FloatArray, content: FloatArray, energy: float
-) -> dict[str, float]:
-    edges = materials.lattice_edges(phase, content)
-    means = {}
-    for name in REFLECTIONS[phase]:
-        h, k, l = (int(letter) for letter in name)  # noqa: E741
-        angles = two_theta_from_d_spacing(d_spacing=_d_spacing(edges, h, k, l), energy=energy)
-        means[name] = float(weight @ angles / weight.sum())
-    return means
-
-
-def _d_spacing(edges: FloatArray, h: int, k: int, l: int) -> AnyArray:  # noqa: E741
-    """angstrom; three edges are orthorhombic, two hexagonal."""
-    if edges.shape[1] == 3:
-        a, b, c = edges.T
-        return np.asarray(1 / np.sqrt((h / a) ** 2 + (k / b) ** 2 + (l / c) ** 2))
-    a, c = edges.T
-    return np.asarray(1 / np.sqrt(4 / 3 * (h * h + h * k + k * k) / a**2 + (l / c) ** 2))
+def _opposite_truth(
+    found: Mapping[Host, HostTruth], seen: Illuminated, cell: Cell, moles: dict[str, float]
+) -> dict[str, Any]:
+    """Of graphite and of metal on it; ``moles`` gets what there is of them."""
+    if "plated" in found:
+        held = moles.get("Li", 0.0)
+        moles["Li"] = held + areal_moles("plated", cell) * mean_opposite(seen).metal
+    counter = found.get("counter")
+    if counter is None or not counter.shares:
+        return {}
+    fractions = counter.fractions()
+    moles |= {phase: areal_moles("counter", cell) * each for phase, each in fractions.items()}
+    return {
+        "lithium_content_counter": counter.lithium_content,
+        "phase_fraction_counter": fractions,
+    }
 
 
 def _inert_moles(slabs: tuple[Slab, ...]) -> dict[str, float]:
     moles: dict[str, float] = {}
     for slab in slabs:
         for layer in slab.layers:
-            if layer.material != "active":
+            if not layer.is_host:
                 moles[layer.material] = moles.get(layer.material, 0.0) + layer.areal_moles
     return moles
