@@ -6,7 +6,7 @@ Lines of a reference in the electrode's plane, whose lattice has not changed, te
 them nothing does.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from battbeam.units import FloatArray
 # What may have happened between two runs, standard deviations: relative change of the energy (a
 # monochromator that was tuned anew), and mm along the beam (a cell that was mounted anew).
 _ENERGY, _PLACE = 1e-3, 0.3
+# Errors by which lines of one reference may lie beside what energy and place explain.
+_DISAGREE = 4.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,27 @@ class LineShift:
     flags: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Cause:
+    """What moved the lines of a reference.
+
+    Attributes:
+        energy_change: Relative.
+        energy_change_error: One standard deviation, also of what is not told from the other.
+        displacement: Along the beam, mm, > 0 towards the detector.
+        displacement_error: mm.
+        covariance: Of the two, shape (2, 2).
+        flags: What to know of it.
+    """
+
+    energy_change: float
+    energy_change_error: float
+    displacement: float
+    displacement_error: float
+    covariance: FloatArray = field(repr=False)
+    flags: tuple[str, ...] = ()
+
+
 def line_shift(
     before: tuple[float, float],
     after: tuple[float, float],
@@ -81,25 +104,49 @@ def line_shift(
             f"{len(reference_before.two_theta)} lines of the reference before, "
             f"{len(reference_after.two_theta)} after"
         )
-    moved = reference_after.two_theta - reference_before.two_theta
     error = np.hypot(reference_before.error, reference_after.error)
-    columns = _moves(reference_before.two_theta, distance)
-    weighted = columns / error[:, None]
-    precision = weighted.T @ weighted + np.diag([1 / _ENERGY**2, 1 / _PLACE**2])
-    covariance = np.linalg.inv(precision)
-    cause = covariance @ (weighted.T @ (moved / error))
+    moved = Angles(reference_after.two_theta, error)
+    cause = cause_of_shift(reference_before.two_theta, moved, distance=distance)
     here = _moves(np.array([before[0]]), distance)[0]
-    left = moved - columns @ cause
-    flags: tuple[str, ...] = ()
-    worst = float(np.abs(left / error).max(initial=0.0))
-    if worst > 4:
-        flags = (f"lines of the reference disagree by {worst:.1f} errors",)
+    found = np.array([cause.energy_change, cause.displacement])
+    variance = before[1] ** 2 + after[1] ** 2 + here @ cause.covariance @ here
     return LineShift(
-        shift=float(seen - here @ cause),
-        shift_error=float(np.sqrt(before[1] ** 2 + after[1] ** 2 + here @ covariance @ here)),
+        shift=float(seen - here @ found),
+        shift_error=float(np.sqrt(variance)),
         seen=seen,
-        energy_change=float(cause[0]),
-        displacement=float(cause[1]),
+        energy_change=cause.energy_change,
+        displacement=cause.displacement,
+        flags=cause.flags,
+    )
+
+
+def cause_of_shift(expected: FloatArray, seen: Angles, *, distance: float) -> Cause:
+    """What moved the lines of a reference whose lattice is known: energy, place or both.
+
+    All lines move the same way by either, a little differently: with a few orders of one metal the two
+    are told apart weakly, and the errors say so.
+
+    Args:
+        expected: Where the lines belong, degree, shape (n,).
+        seen: Where they are, in the same order.
+        distance: From sample to detector, mm.
+    """
+    columns = _moves(expected, distance)
+    weighted = columns / seen.error[:, None]
+    moved = seen.two_theta - expected
+    precision = weighted.T @ weighted + np.diag([1 / _ENERGY**2, 1 / _PLACE**2])
+    covariance = np.asarray(np.linalg.inv(precision), dtype=float)
+    found = covariance @ (weighted.T @ (moved / seen.error))
+    worst = float(np.abs((moved - columns @ found) / seen.error).max(initial=0.0))
+    flags: tuple[str, ...] = ()
+    if worst > _DISAGREE:
+        flags = (f"lines of the reference disagree by {worst:.1f} errors",)
+    return Cause(
+        energy_change=float(found[0]),
+        energy_change_error=float(np.sqrt(covariance[0, 0])),
+        displacement=float(found[1]),
+        displacement_error=float(np.sqrt(covariance[1, 1])),
+        covariance=covariance,
         flags=flags,
     )
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pulls import assert_honest
 
-from battbeam.reduction.line_shift import Angles, line_shift
+from battbeam.reduction.line_shift import Angles, cause_of_shift, line_shift
 from battbeam.units import two_theta_from_d_spacing
 
 DISTANCE, ALUMINIUM = 130.0, 4.0495
@@ -79,3 +79,20 @@ def test_a_reference_whose_lines_disagree_is_flagged():
 def test_references_of_different_lines_are_refused():
     with pytest.raises(ValueError, match="4 lines of the reference before, 2 after"):
         shift(reference_after=Angles(np.ones(2), np.ones(2)))
+
+
+@pytest.mark.parametrize("causes", [{"place": 0.1}, {"energy": 22163.0 + 8.0}, {}])
+def test_orders_of_one_metal_tell_place_from_energy_weakly_and_honestly(causes):
+    where = {"energy": 22163.0, "place": 0.0}
+    expected = angle(ALUMINIUM / ORDERS, **where)
+    pulls, change = {"displacement": [], "energy_change": []}, where | causes
+    for seed in range(100):
+        _, lines = run(np.random.default_rng(seed), 14.3, **change)
+        found = cause_of_shift(expected, lines, distance=DISTANCE)
+        truth = {"displacement": change["place"], "energy_change": change["energy"] / 22163.0 - 1}
+        for name, each in pulls.items():
+            each.append((getattr(found, name) - truth[name]) / getattr(found, f"{name}_error"))
+    for each in pulls.values():
+        assert_honest(each, bias=0.3)
+    # One alone would be known to 1e-4 degree over 0.01 degree for 0.1 mm.
+    assert found.displacement_error > 10 * 1e-4 / 0.01 * 0.1 / 2
