@@ -5,13 +5,13 @@ step, so that the answer is that of maximum likelihood and not drawn towards low
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.linalg as sl
 
-from battbeam.reduction.pattern_model import Component
+from battbeam.reduction.component import Component, MeasuredComponent
 from battbeam.units import FloatArray
 
 _MAX_STEPS = 30
@@ -27,6 +27,10 @@ _LONGEST_MOVE = 6.0
 _NO_WORSE = 0.02
 # Standard deviation of a parameter that is held: small against anything measured.
 _HELD = 1e-5
+#: Kinds of components that are active material of the working electrode.
+WORKING = ("grains", "inactive", "fatigued")
+# Share of all active material that is none.
+_ABSENT = 1e-9
 # Least variance of a bin, counts squared: keeps empty bins from ruling.
 _LEAST_VARIANCE = 0.25
 
@@ -57,7 +61,8 @@ class PatternFit:
     Attributes:
         linear: Amount of each component, then of each background function.
         parameters: Of each component.
-        covariance: Of (linear, all parameters in their order).
+        shared: Parameters that components have together.
+        covariance: Of (linear, all parameters in their order, shared).
         model: Counts without dark, shape (n_bins,).
         background: Its smooth part, shape (n_bins,).
         variance: Of the signal, by the model, shape (n_bins,).
@@ -68,6 +73,7 @@ class PatternFit:
 
     linear: FloatArray
     parameters: tuple[FloatArray, ...]
+    shared: FloatArray
     covariance: FloatArray = field(repr=False)
     model: FloatArray = field(repr=False)
     background: FloatArray = field(repr=False)
@@ -82,8 +88,15 @@ class _Point:
     """The model at one set of lattices: columns of the amounts, and their derivatives."""
 
     parameters: tuple[FloatArray, ...]
+    shared: FloatArray
     columns: FloatArray
     derivatives: tuple[FloatArray, ...]
+    shared_derivatives: tuple[FloatArray, ...]
+
+    @property
+    def flat(self) -> FloatArray:
+        """All parameters that are not amounts."""
+        return np.concatenate([*self.parameters, self.shared])
 
 
 class PatternModel:
@@ -92,11 +105,19 @@ class PatternModel:
     Args:
         components: See `Component`.
         background: Counts of each smooth function, shape (n_bins, n_functions).
+        shared: Name, centre and standard deviation of the prior of each parameter that components
+            have together.
     """
 
-    def __init__(self, components: Sequence[Component], background: FloatArray) -> None:
+    def __init__(
+        self,
+        components: Sequence[Component | MeasuredComponent],
+        background: FloatArray,
+        shared: Mapping[str, tuple[float, float]] | None = None,
+    ) -> None:
         self.components = tuple(components)
         self.background = background
+        self.shared = dict(shared or {})
         self.n_linear = len(self.components) + background.shape[1]
         ends = np.cumsum([0, *(len(c.centre) for c in self.components)])
         self.slices = [slice(int(i), int(j)) for i, j in itertools.pairwise(ends)]
@@ -112,6 +133,7 @@ class PatternModel:
         start: Sequence[FloatArray],
         *,
         held: frozenset[int] = frozenset(),
+        absent: frozenset[int] = frozenset(),
     ) -> PatternFit:
         """The most likely amounts and lattices, from a start.
 
@@ -119,45 +141,71 @@ class PatternModel:
             counts: The frame.
             start: Parameters of each component.
             held: Components whose parameters stay at the centre of their prior.
+            absent: Components whose amounts stay 0.
         """
-        return _Fit(self, counts, held).run(tuple(start))
+        return _Fit(self, counts, held, absent).run(tuple(start))
 
-    def at(self, parameters: tuple[FloatArray, ...], optical_depth: float) -> _Point:
+    def at(
+        self, parameters: tuple[FloatArray, ...], shared: FloatArray, optical_depth: float
+    ) -> _Point:
         """Columns and derivatives; components that share a line shape are drawn together."""
-        pairs = zip(self.components, parameters, strict=True)
-        sticks = [component.sticks(p, optical_depth) for component, p in pairs]
-        groups: dict[int, list[int]] = {}
-        for index, component in enumerate(self.components):
-            groups.setdefault(id(component.shape), []).append(index)
-        drawn = [np.empty(0)] * len(sticks)
-        for members in groups.values():
-            shape = self.components[members[0]].shape
-            together = shape.draw(np.vstack([sticks[i] for i in members]))
-            ends = np.cumsum([len(sticks[i]) for i in members])
-            for index, columns in zip(members, np.split(together, ends[:-1], axis=1), strict=True):
-                drawn[index] = columns
+        drawn = self._drawn(parameters, shared, optical_depth)
         columns = np.column_stack([*(d[:, 0] for d in drawn), self.background])
-        return _Point(parameters, columns, tuple(d[:, 1:] for d in drawn))
+        ends = [1 + len(p) for p in parameters]
+        own = tuple(d[:, 1:end] for d, end in zip(drawn, ends, strict=True))
+        together = tuple(d[:, end:] for d, end in zip(drawn, ends, strict=True))
+        return _Point(parameters, shared, columns, own, together)
+
+    def _drawn(
+        self, parameters: tuple[FloatArray, ...], shared: FloatArray, optical_depth: float
+    ) -> list[FloatArray]:
+        """Of each component its column and derivatives, shape (n_bins, 1 + n_parameters + n_shared)."""
+        drawn = [np.empty(0)] * len(self.components)
+        groups: dict[int, list[tuple[int, Component, FloatArray]]] = {}
+        for index, (component, p) in enumerate(zip(self.components, parameters, strict=True)):
+            if isinstance(component, MeasuredComponent):
+                still = np.zeros((len(component.column), len(shared)))
+                drawn[index] = np.column_stack([component.column, still])
+            else:
+                sticks = component.sticks(p, optical_depth, shared)
+                groups.setdefault(id(component.shape), []).append((index, component, sticks))
+        for members in groups.values():
+            together = members[0][1].shape.draw(np.vstack([sticks for _, _, sticks in members]))
+            ends = np.cumsum([len(sticks) for _, _, sticks in members])
+            for (index, _, _), columns in zip(
+                members, np.split(together, ends[:-1], axis=1), strict=True
+            ):
+                drawn[index] = columns
+        return drawn
 
 
 class _Fit:
     """One fit of one frame."""
 
-    def __init__(self, model: PatternModel, counts: CountsInBins, held: frozenset[int]) -> None:
-        self.model, self.counts = model, counts
+    def __init__(
+        self,
+        model: PatternModel,
+        counts: CountsInBins,
+        held: frozenset[int],
+        absent: frozenset[int],
+    ) -> None:
+        self.model, self.counts, self._absent = model, counts, absent
         self._n_linear = model.n_linear
-        components = model.components
-        self._centre = np.concatenate([c.centre for c in components])
+        components, shared = model.components, list(model.shared.values())
+        self._centre = np.concatenate([*(c.centre for c in components), [c for c, _ in shared]])
         self._sigma = np.concatenate(
             [
-                np.full(len(c.centre), _HELD) if i in held else c.sigma
-                for i, c in enumerate(components)
+                *(
+                    np.full(len(c.centre), _HELD) if i in held else c.sigma
+                    for i, c in enumerate(components)
+                ),
+                [sigma for _, sigma in shared],
             ]
         )
 
     def run(self, start: tuple[FloatArray, ...]) -> PatternFit:
         """Steps of Gauss-Newton, each halved until it is one forward."""
-        point = self._at(start)
+        point = self._at(start, np.array([centre for centre, _ in self.model.shared.values()]))
         linear = self._amounts(point, self._first_variance(), np.zeros(self._n_linear))[0]
         converged, gains = False, [np.inf] * _IDLE_STEPS
         for _ in range(_MAX_STEPS):
@@ -165,13 +213,16 @@ class _Fit:
             linear, before = self._amounts(point, variance, linear)
             step, errors = self._step(point, linear, variance)
             idle = float(np.abs(gains[-_IDLE_STEPS:]).sum()) < _IDLE_GAIN
+            # Derivatives are not exact to the last: where no step leads forward any more, it ends.
+            idle = idle or max(gains[-_IDLE_STEPS:]) <= 0
             converged = idle or bool(np.all(np.abs(step) < _SMALL_STEP * errors))
             if converged:
                 break
             step = step * self._shortening(point, step)
             for _ in range(_MAX_HALVINGS):
                 moved = zip(point.parameters, self.model.slices, strict=True)
-                trial = self._at(tuple(p + step[part] for p, part in moved))
+                shared = point.shared + step[len(step) - len(point.shared) :]
+                trial = self._at(tuple(p + step[part] for p, part in moved), shared)
                 found, after = self._amounts(trial, variance, linear)
                 if after <= before + _NO_WORSE:
                     break
@@ -180,8 +231,8 @@ class _Fit:
             gains.append(before - after)
         return self._outcome(point, linear, converged)
 
-    def _at(self, parameters: tuple[FloatArray, ...]) -> _Point:
-        return self.model.at(parameters, self.counts.optical_depth)
+    def _at(self, parameters: tuple[FloatArray, ...], shared: FloatArray) -> _Point:
+        return self.model.at(parameters, shared, self.counts.optical_depth)
 
     def _first_variance(self) -> FloatArray:
         seen = np.maximum(self.counts.signal + self.counts.dark, 0)
@@ -190,19 +241,25 @@ class _Fit:
 
     def _variance(self, point: _Point, linear: FloatArray) -> FloatArray:
         expected = point.columns @ linear + self.counts.dark
-        return np.asarray(np.maximum(expected, _LEAST_VARIANCE) + self.counts.dark_variance)
+        variance = np.maximum(expected, _LEAST_VARIANCE) + self.counts.dark_variance
+        for amount, component in zip(linear, self.model.components, strict=False):
+            if isinstance(component, MeasuredComponent):
+                variance = variance + amount**2 * component.variance
+        return np.asarray(variance)
 
     def _linear_prior(self, linear: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Means and inverse variances of the amounts of inactive grains: shares of all active
-        material.
+        """Means and inverse variances of the amounts of inactive and fatigued grains: shares of all
+        active material.
         """
         mean, prior = np.zeros(self._n_linear), np.zeros(self._n_linear)
         components = self.model.components
-        scale = abs(sum(linear[i] for i, c in enumerate(components) if c.kind != "inert"))
+        scale = abs(sum(linear[i] for i, c in enumerate(components) if c.kind in WORKING))
         for index, component in enumerate(components):
             if component.share is not None and scale > 0:
                 mean[index] = component.share[0] * scale
                 prior[index] = 1 / (component.share[1] * scale) ** 2
+            if index in self._absent and scale > 0:
+                mean[index], prior[index] = 0.0, 1 / (_ABSENT * scale) ** 2
         return mean, prior
 
     def _normal(
@@ -222,7 +279,7 @@ class _Fit:
         apart = signal - point.columns @ linear
         chi_squared = float((apart**2 / variance)[used].sum())
         chi_squared += float((prior * (linear - mean) ** 2).sum())
-        flat = np.concatenate(point.parameters)
+        flat = point.flat
         return linear, chi_squared + float((((flat - self._centre) / self._sigma) ** 2).sum())
 
     def _joint(
@@ -230,11 +287,14 @@ class _Fit:
     ) -> tuple[FloatArray, FloatArray]:
         """Normal matrix and right side of all parameters together, priors included."""
         moved = [d * amount for d, amount in zip(point.derivatives, linear, strict=False)]
+        if len(point.shared):
+            together = zip(point.shared_derivatives, linear, strict=False)
+            moved.append(sum((d * a for d, a in together), np.zeros((1, 1))))
         every = np.column_stack([point.columns, *moved])
         apart = self.counts.signal - point.columns @ linear
         normal, right = self._normal(every, apart, variance)
         mean, prior = self._linear_prior(linear)
-        flat = np.concatenate(point.parameters)
+        flat = point.flat
         precision = np.concatenate([prior, 1 / self._sigma**2])
         pull = np.concatenate([prior * (mean - linear), (self._centre - flat) / self._sigma**2])
         return normal + np.diag(precision), right + pull
@@ -253,8 +313,10 @@ class _Fit:
         for component, p, part in zip(
             self.model.components, point.parameters, self.model.slices, strict=True
         ):
+            if isinstance(component, MeasuredComponent):
+                continue
             edges, moved = p[: component.n_edges], step[part][: component.n_edges]
-            if component.kind == "inactive":
+            if component.is_composed:
                 edges, slope = component.table.edges(float(p[0]))
                 moved = slope * step[part][0]
             by_edge = component.reflections.two_theta(edges)[1]
@@ -273,6 +335,7 @@ class _Fit:
         return PatternFit(
             linear=linear,
             parameters=point.parameters,
+            shared=point.shared,
             covariance=covariance,
             model=model,
             background=point.columns[:, n_phases:] @ linear[n_phases:],

@@ -16,6 +16,7 @@ from scipy.interpolate import CubicSpline
 from battbeam.materials import (
     AVOGADRO,
     CLASSICAL_ELECTRON_RADIUS,
+    COUNTER_RANGE,
     LITHIUM_RANGE,
     Structure,
     free_atom_scattering,
@@ -163,7 +164,7 @@ class Reflections:
     @property
     def holds_lithium(self) -> bool:
         """Whether strengths and lattice follow a lithium content."""
-        return self.phase in LITHIUM_RANGE
+        return _range_of(self.phase) is not None
 
     @cached_property
     def _spline(self) -> CubicSpline:
@@ -173,9 +174,10 @@ class Reflections:
         """abs(F)^2 and its derivative by the lithium content, shape (n,) each; contents outside
         the range are clipped.
         """
-        if not self.holds_lithium:
+        known = _range_of(self.phase)
+        if known is None:
             return self.square_table[0], np.zeros(len(self.hkl))
-        low, high = LITHIUM_RANGE[self.phase]
+        low, high = known
         given = self.structure.formula["Li"] if lithium_content is None else lithium_content
         content = min(max(given, low), high)
         return self._spline(content), self._spline(content, 1)
@@ -226,6 +228,18 @@ class Reflections:
         powers = np.array([power.get(edge, 1) for edge in self.structure.free_edges])
         return strength, strength[:, None] * (logarithmic - powers / edges), common * by_content
 
+    def name_of(self, index: int) -> str:
+        """A family as it is usually written, "200" and not "020": its first member by falling indices
+        without a negative one.
+        """
+        operations = gemmi.SpaceGroup(self.structure.space_group).operations()
+        family = [int(v) for v in self.hkl[index]]
+        images = [operation.apply_to_hkl(family) for operation in operations.sym_ops]
+        images += [[-v for v in image] for image in images]
+        positive = [image for image in images if min(image) >= 0]
+        written = max(positive) if positive else [abs(v) for v in family]
+        return "".join(str(v) for v in written)
+
     def index_of(self, name: str) -> int | None:
         """Of the family that holds the reflection written "hkl" (single digits), or None."""
         wanted = np.array([[float(digit) for digit in name]])
@@ -237,9 +251,14 @@ class Reflections:
         return int(matches[0]) if len(matches) else None
 
 
+def _range_of(phase: str) -> tuple[float, float] | None:
+    """Lithium contents that a phase may have, None if it has but one."""
+    low, high = {**COUNTER_RANGE, **LITHIUM_RANGE}.get(phase, (0.0, 0.0))
+    return (low, high) if low < high else None
+
+
 def _contents_of(phase: str) -> FloatArray:
-    low, high = LITHIUM_RANGE[phase]
-    return np.linspace(low, high, _N_CONTENTS)
+    return np.linspace(*(_range_of(phase) or (0.0, 0.0)), _N_CONTENTS)
 
 
 @functools.lru_cache(maxsize=64)
@@ -248,7 +267,7 @@ def reflections_of(phase: str, *, energy: float, two_theta_max: float) -> Reflec
     base = structure(phase)
     largest = 2 * np.sin(np.radians(two_theta_max) / 2) / wavelength_from_energy(energy)
     structures = [base]
-    if phase in LITHIUM_RANGE:
+    if _range_of(phase) is not None:
         structures = [structure(phase, content) for content in _contents_of(phase)]
     margin = max(float((free_edges_of(s) / free_edges_of(base)).max()) for s in structures)
     hkl, multiplicity = _families(base, largest * margin)

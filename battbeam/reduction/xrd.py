@@ -10,12 +10,16 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from battbeam.errors import ReductionError
+from battbeam.reduction.component import Component
 from battbeam.reduction.instrument import Instrument
 from battbeam.reduction.pattern_fit import CountsInBins, PatternFit
-from battbeam.reduction.xrd_derive import derive
+from battbeam.reduction.xrd_derive import derive, free_reflections
 from battbeam.reduction.xrd_model import XrdModel
+from battbeam.reduction.xrd_references import fingerprints
 from battbeam.reduction.xrd_result import (
     Dark,
+    EndMemberResult,
+    FatiguedResult,
     PhaseResult,
     ScatteringPhase,
     XrdOptions,
@@ -24,7 +28,16 @@ from battbeam.reduction.xrd_result import (
 from battbeam.reduction.xrd_setup import build_model
 from battbeam.units import AnyArray, FloatArray
 
-__all__ = ["Dark", "PhaseResult", "ScatteringPhase", "XrdOptions", "XrdReducer", "XrdResult"]
+__all__ = [
+    "Dark",
+    "EndMemberResult",
+    "FatiguedResult",
+    "PhaseResult",
+    "ScatteringPhase",
+    "XrdOptions",
+    "XrdReducer",
+    "XrdResult",
+]
 
 # Fewer counts than this, or than ten standard deviations of the dark, are no pattern.
 _LEAST_COUNTS = 2000.0
@@ -80,6 +93,11 @@ class XrdReducer:
             )
         self._geometry_text = geometry.read_text()
         self._dark: tuple[Dark, FloatArray] | None = None
+        blank = {} if self.options.blank is None else {"blank": self.options.blank}
+        self._fingerprints = (
+            fingerprints(self.options.references),
+            fingerprints(blank).get("blank"),
+        )
 
     @property
     def two_theta(self) -> FloatArray:
@@ -91,6 +109,7 @@ class XrdReducer:
         """What a stored result has to say about how it was made; JSON-ready."""
         options = asdict(self.options)
         options["cache_directory"] = None
+        options["references"], options["blank"] = self._fingerprints
         return {
             "method": "whole pattern, counts in bins",
             "geometry": self._geometry_text,
@@ -99,6 +118,16 @@ class XrdReducer:
             "polarization": self._model.polarization,
             "options": options,
             "bin_width": float(np.diff(self._model.bins.edges[:2])[0]),
+        }
+
+    @property
+    def free_reflections(self) -> Mapping[str, tuple[str, ...]]:
+        """Of every phase with intensities of its own the reflections that have one, as "hkl"."""
+        components = self._model.pattern.components
+        return {
+            component.phase: free_reflections(component)
+            for component in components
+            if isinstance(component, Component) and component.groups is not None
         }
 
     def integrate(self, frame: AnyArray) -> FloatArray:
@@ -147,19 +176,17 @@ class XrdReducer:
         known = transmission is not None and np.isfinite(transmission) and transmission > 0
         passed = float(transmission) if known and transmission is not None else 1.0
         saturated = self._saturated(frame)
-        counts = self._counts(frame, saturated, dark, exposure, -np.log(passed))
+        counts = self._counts(frame, saturated, dark, exposure, monitor, passed)
         reason = self._no_beam(counts, monitor) or self._too_bright(len(saturated))
         if reason:
             return self._result(counts, None, reason, len(saturated))
         fit = self._model.fit(counts)
         derived = derive(
-            self._model.pattern,
+            self._model,
             fit,
             self.options,
             per_amount=1 / (monitor * passed),
             relative=1 / np.sqrt(monitor),
-            spacing_error=self._instrument.spacing_error,
-            energy=self._instrument.energy,
         )
         reason = self._doubts(fit)
         values = {name: getattr(derived, name) for name in derived.__dataclass_fields__}
@@ -181,7 +208,8 @@ class XrdReducer:
         saturated: AnyArray,
         dark: Dark | None,
         exposure: float | None,
-        depth: float,
+        monitor: float,
+        passed: float,
     ) -> CountsInBins:
         bins, used = self._model.bins, self._model.used
         total = bins.sum(frame)
@@ -195,7 +223,11 @@ class XrdReducer:
             ratio = exposure / dark.exposure
             summed = self._dark_in_bins(dark)
             below, variance = ratio * summed, ratio**2 * summed
-        return CountsInBins(total - below, below, variance, used, depth)
+        if self._model.blank is not None and monitor > 0:
+            light = monitor * passed
+            below = below + light * self._model.blank[0]
+            variance = variance + light**2 * self._model.blank[1]
+        return CountsInBins(total - below, below, variance, used, -np.log(passed))
 
     def _dark_in_bins(self, dark: Dark) -> FloatArray:
         if self._dark is None or self._dark[0] is not dark:

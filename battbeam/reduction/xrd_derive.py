@@ -1,23 +1,28 @@
-"""This file is where amounts and lattices of a fit become fractions, angles and lithium contents
-with their errors.
-"""
+"""This file is where amounts and lattices of a fit become results with their errors."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from battbeam.materials import structure
-from battbeam.reduction.pattern_fit import PatternFit, PatternModel
-from battbeam.reduction.xrd_result import PhaseResult, XrdOptions
-from battbeam.units import FloatArray, two_theta_from_d_spacing
+from battbeam.reduction.component import Component
+from battbeam.reduction.pattern_fit import PatternFit
+from battbeam.reduction.xrd_model import XrdModel
+from battbeam.reduction.xrd_quantities import Quantities
+from battbeam.reduction.xrd_result import (
+    EndMemberResult,
+    FatiguedResult,
+    PhaseResult,
+    XrdOptions,
+)
+from battbeam.units import FloatArray
 
-# Below this many standard deviations of its amount a phase's two populations are not averaged.
-_SIGNIFICANT = 3.0
 # Step of numerical derivatives, in standard deviations.
 _STEP = 1e-2
 # And of that by a common stretch of lattices.
 _STRETCH = 1e-5
+_FWHM_OF_SIGMA = float(np.sqrt(8 * np.log(2)))
 
 
 @dataclass(frozen=True)
@@ -29,116 +34,54 @@ class Derived:
     active_amount_error: float
     lithium_content: float
     lithium_content_error: float
+    counter_amount: float
+    counter_amount_error: float
+    lithium_content_counter: float
+    lithium_content_counter_error: float
+    end_members: dict[str, EndMemberResult] = field(default_factory=dict)
+    displacement: float = np.nan
+    displacement_error: float = np.nan
+    reference_strain: float = np.nan
+    reference_strain_error: float = np.nan
+    broadening: float = np.nan
+    broadening_error: float = np.nan
 
 
-@dataclass(frozen=True)
-class _Population:
-    component: int
-    parameters: slice
-    kind: str
+class _Read:
+    """Values and errors, taken one part after another."""
+
+    def __init__(self, values: FloatArray, errors: FloatArray) -> None:
+        self._values, self._errors, self._begin = values, errors, 0
+
+    def take(self, size: int) -> tuple[FloatArray, FloatArray]:
+        """The next ones."""
+        part = slice(self._begin, self._begin + size)
+        self._begin += size
+        return self._values[part], self._errors[part]
 
 
-class _Quantities:
-    """All derived quantities as one function of all fitted parameters."""
+class _Amounts:
+    """Fitted amounts as those reported: times a factor that has an error too."""
 
-    def __init__(
-        self, model: PatternModel, fit: PatternFit, options: XrdOptions, energy: float
-    ) -> None:
-        self.model, self.options, self.energy = model, options, energy
-        self.theta = np.concatenate([fit.linear, *fit.parameters])
-        self.covariance = fit.covariance
-        self.phases: dict[str, list[_Population]] = {}
-        for index, component in enumerate(model.components):
-            population = _Population(index, model.slice_of(index), component.kind)
-            self.phases.setdefault(component.phase, []).append(population)
-        self.active = [p for p, members in self.phases.items() if members[0].kind == "grains"]
-        self.significant = {
-            phase: self._is_significant(members) for phase, members in self.phases.items()
-        }
-        self.followed = {
-            phase: self._indices(members[0], options.reflections if phase in self.active else ())
-            for phase, members in self.phases.items()
-        }
-        self.votes = {phase: self._votes(phase) for phase in self.active}
+    def __init__(self, per_amount: float, relative: float) -> None:
+        self._factor, self._relative = per_amount, relative
 
-    def _is_significant(self, members: Sequence[_Population]) -> bool:
-        chosen = [m.component for m in members]
-        error = np.sqrt(self.covariance[np.ix_(chosen, chosen)].sum())
-        return bool(abs(self.theta[chosen].sum()) > _SIGNIFICANT * error)
+    def value(self, value: float) -> float:
+        """Of an amount."""
+        return float(value * self._factor)
 
-    def _indices(self, population: _Population, names: Sequence[str]) -> dict[str, int]:
-        reflections = self.model.components[population.component].reflections
-        found = {name: reflections.index_of(name) for name in names}
-        return {name: index for name, index in found.items() if index is not None}
-
-    def _votes(self, phase: str) -> FloatArray:
-        """Inverse covariance with which edges vote on the composition: fitted, and of the table."""
-        first = self.phases[phase][0]
-        component = self.model.components[first.component]
-        part = np.arange(first.parameters.start, first.parameters.start + component.n_edges)
-        table = (
-            np.linalg.inv(component.edge_weights)
-            if not component.table.is_linear
-            else np.eye(len(part)) * 1e-8
-        )
-        return np.asarray(np.linalg.inv(self.covariance[np.ix_(part, part)] + table))
-
-    def phase(self, phase: str, theta: FloatArray) -> FloatArray:
-        """Amount, edges, angles of the followed reflections (degree) and lithium content of one
-        phase.
-        """
-        members = self.phases[phase]
-        amounts = np.array([theta[m.component] for m in members])
-        rows = [self._population(phase, member, theta) for member in members]
-        shares = np.zeros(len(members))
-        shares[0] = 1.0
-        if len(members) > 1 and self.significant[phase]:
-            shares = amounts / amounts.sum()
-        return np.concatenate([[amounts.sum()], shares @ np.array(rows)])
-
-    def _population(self, phase: str, member: _Population, theta: FloatArray) -> FloatArray:
-        component = self.model.components[member.component]
-        parameters = theta[member.parameters]
-        content = np.nan
-        if member.kind == "inactive":
-            content = float(parameters[0])
-            edges = component.table.edges(content)[0]
-        else:
-            edges = parameters[: component.n_edges]
-            if member.kind == "grains":
-                content = component.table.content(edges, self.votes[phase])[0]
-        lines = component.reflections.metric[list(self.followed[phase].values())]
-        spacing = 1 / np.sqrt(lines @ (1 / edges**2))
-        angles = two_theta_from_d_spacing(d_spacing=spacing, energy=self.energy)
-        return np.concatenate([edges, angles, [content]])
-
-    def all(self, theta: FloatArray) -> FloatArray:
-        """Of every phase its quantities and fraction, then the active amount and mean lithium
-        content.
-        """
-        rows = {phase: self.phase(phase, theta) for phase in self.phases}
-        amounts = np.array([rows[p][0] for p in self.active])
-        if self.options.fraction_by == "weight":
-            amounts = amounts * np.array([structure(p).molar_mass for p in self.active])
-        fractions = amounts / amounts.sum()
-        contents = np.array([rows[p][-1] for p in self.active])
-        together = [
-            np.append(rows[p], fractions[self.active.index(p)] if p in self.active else np.nan)
-            for p in rows
-        ]
-        total = sum(rows[p][0] for p in self.active)
-        return np.concatenate([*together, [total, float(fractions @ contents)]])
+    def error(self, value: float, error: float) -> float:
+        """Of it."""
+        return float(np.hypot(error, value * self._relative) * self._factor)
 
 
 def derive(
-    model: PatternModel,
+    model: XrdModel,
     fit: PatternFit,
     options: XrdOptions,
     *,
     per_amount: float,
     relative: float,
-    energy: float,
-    spacing_error: float,
 ) -> Derived:
     """Fractions, lattices, angles and lithium contents with the errors that the fit's covariance
     implies.
@@ -149,67 +92,191 @@ def derive(
         options: Which reflections, fractions by what.
         per_amount: Factor from fitted amounts to those reported.
         relative: Standard deviation of that factor, relative.
-        energy: At which angles are stated, eV: that of the calibration.
-        spacing_error: Relative standard deviation of all lattice spacings together.
     """
-    quantities = _Quantities(model, fit, options, energy)
+    quantities = Quantities(model, fit, options)
+    spacing_error = model.instrument.spacing_error
     values = quantities.all(quantities.theta)
     errors = np.hypot(_errors(quantities, values), spacing_error * np.abs(_by_spacing(quantities)))
+    read, amounts = _Read(values, errors), _Amounts(per_amount, relative)
+    first = [
+        read.take(1 + _n_edges(quantities, p) + len(quantities.followed[p]) + 2)
+        for p in quantities.phases
+    ]
+    (working, working_error), (counter, counter_error) = read.take(2), read.take(2)
+    fatigued = {
+        phase: _fatigued(*read.take(2 + _n_edges(quantities, phase)), _edges(quantities, phase))
+        for phase in quantities.fatigued
+    }
     phases: dict[str, PhaseResult] = {}
-    begin = 0
-    for phase, members in quantities.phases.items():
-        component = model.components[members[0].component]
-        names = list(quantities.followed[phase])
-        edges = list(component.reflections.structure.free_edges)
-        size = 1 + len(edges) + len(names) + 2
-        v, e = values[begin : begin + size], errors[begin : begin + size]
-        begin += size
-        first, second = 1 + len(edges), 1 + len(edges) + len(names)
+    for phase, (v, e) in zip(quantities.phases, first, strict=True):
+        names = free_reflections(quantities.phases[phase][0].component)
+        free, free_error = read.take(len(names))
         phases[phase] = PhaseResult(
-            fraction=float(v[-1]),
-            fraction_error=float(e[-1]),
-            amount=float(v[0] * per_amount),
-            amount_error=float(np.hypot(e[0], v[0] * relative) * per_amount),
-            lattice=_named(edges, v[1:first]),
-            lattice_error=_named(edges, e[1:first]),
-            two_theta=_named(names, v[first:second]),
-            two_theta_error=_named(names, e[first:second]),
-            lithium_content=float(v[-2]),
-            lithium_content_error=float(e[-2]),
+            **_of_phase(quantities, phase, v, e, amounts),
+            intensity={n: amounts.value(x) for n, x in zip(names, free, strict=True)},
+            intensity_error={
+                n: amounts.error(x, y) for n, x, y in zip(names, free, free_error, strict=True)
+            },
+            fatigued=fatigued.get(phase),
         )
     return Derived(
         phases=phases,
-        active_amount=float(values[-2] * per_amount),
-        active_amount_error=float(np.hypot(errors[-2], values[-2] * relative) * per_amount),
+        active_amount=amounts.value(working[0]),
+        active_amount_error=amounts.error(working[0], working_error[0]),
+        lithium_content=float(working[1]),
+        lithium_content_error=float(working_error[1]),
+        counter_amount=amounts.value(counter[0]),
+        counter_amount_error=amounts.error(counter[0], counter_error[0]),
+        lithium_content_counter=float(counter[1]),
+        lithium_content_counter_error=float(counter_error[1]),
+        end_members=_end_members(quantities, read, amounts),
+        **_shared(model, fit),
+        **_strain(model, fit),
+    )
+
+
+def free_reflections(component: Component) -> tuple[str, ...]:
+    """Names, as "hkl", of the reflections that have intensities of their own: the strongest of each
+    group, in the order of the groups.
+    """
+    if component.groups is None:
+        return ()
+    edges = component.centre[: component.n_edges]
+    strength = component.reflections.strength(edges, None)[0]
+    names = []
+    for group in range(component.n_groups):
+        strongest = int(np.argmax(np.where(component.groups == group, strength, -1.0)))
+        names.append(component.reflections.name_of(strongest))
+    return tuple(names)
+
+
+def _edges(quantities: Quantities, phase: str) -> tuple[str, ...]:
+    return quantities.phases[phase][0].component.reflections.structure.free_edges
+
+
+def _n_edges(quantities: Quantities, phase: str) -> int:
+    return len(_edges(quantities, phase))
+
+
+def _of_phase(
+    quantities: Quantities, phase: str, v: FloatArray, e: FloatArray, amounts: _Amounts
+) -> dict[str, Any]:
+    """Fields of a `PhaseResult` from its quantities and their errors."""
+    edges, names = _edges(quantities, phase), list(quantities.followed[phase])
+    first, second = 1 + len(edges), 1 + len(edges) + len(names)
+    return {
+        "fraction": float(v[-1]),
+        "fraction_error": float(e[-1]),
+        "amount": amounts.value(v[0]),
+        "amount_error": amounts.error(v[0], e[0]),
+        "lattice": _named(edges, v[1:first]),
+        "lattice_error": _named(edges, e[1:first]),
+        "two_theta": _named(names, v[first:second]),
+        "two_theta_error": _named(names, e[first:second]),
+        "lithium_content": float(v[-2]),
+        "lithium_content_error": float(e[-2]),
+    }
+
+
+def _fatigued(values: FloatArray, errors: FloatArray, edges: Sequence[str]) -> FatiguedResult:
+    errors = np.where(np.isnan(values), np.nan, errors)
+    return FatiguedResult(
+        fraction=float(values[0]),
+        fraction_error=float(errors[0]),
+        lattice=_named(edges, values[1:-1]),
+        lattice_error=_named(edges, errors[1:-1]),
         lithium_content=float(values[-1]),
         lithium_content_error=float(errors[-1]),
     )
+
+
+def _end_members(
+    quantities: Quantities, read: _Read, amounts: _Amounts
+) -> dict[str, EndMemberResult]:
+    names = list(quantities.end_members)
+    (amount, amount_error), (fraction, fraction_error) = (
+        read.take(len(names)),
+        read.take(len(names)),
+    )
+    return {
+        name: EndMemberResult(
+            amount=amounts.value(amount[k]),
+            amount_error=amounts.error(amount[k], amount_error[k]),
+            fraction=float(fraction[k]),
+            fraction_error=float(fraction_error[k]),
+        )
+        for k, name in enumerate(names)
+    }
+
+
+def _shared(model: XrdModel, fit: PatternFit) -> dict[str, float]:
+    """Displacement and broadening, as far as they were looked for."""
+    found: dict[str, float] = {}
+    errors = np.sqrt(np.diag(fit.covariance))[len(fit.covariance) - len(fit.shared) :]
+    for name, value, error in zip(model.pattern.shared, fit.shared, errors, strict=True):
+        if name == "broadening":
+            # A variance near 0 has an error, its root has none: the root a deviation further has.
+            width = np.sqrt(abs(value))
+            wider = np.sqrt(abs(value) + error) - width
+            found["broadening"] = float(_FWHM_OF_SIGMA * np.copysign(width, value))
+            found["broadening_error"] = float(_FWHM_OF_SIGMA * wider)
+        else:
+            found |= {name: float(value), f"{name}_error": float(error)}
+    return found
+
+
+def _strain(model: XrdModel, fit: PatternFit) -> dict[str, float]:
+    """By how much all references together seem stretched, without the prior that holds them.
+
+    Source:
+        A prior of precision P0 and a measurement of precision P make a posterior of precision P0 + P
+        and mean d with (P0 + P) d = P m; the common stretch s of m = s edges has the least squares
+        estimate edges.P m / edges.P edges.
+    """
+    moved, at, edges, sigma = [], [], [], []
+    names = {phase.phase for phase in model.phases if phase.reference}
+    for index, component in enumerate(model.pattern.components):
+        if isinstance(component, Component) and component.phase in names:
+            n_edges = component.n_edges
+            first = model.pattern.slice_of(index).start
+            at += list(range(first, first + n_edges))
+            moved += list(fit.parameters[index][:n_edges] - component.centre[:n_edges])
+            edges += list(component.centre[:n_edges])
+            sigma += list(component.sigma[:n_edges])
+    if not at:
+        return {}
+    known, stretch = np.array(edges), np.linalg.inv(fit.covariance[np.ix_(at, at)])
+    precision = known @ stretch @ known - float(np.sum((known / np.array(sigma)) ** 2))
+    if precision <= 0:
+        return {}
+    strain = known @ stretch @ np.array(moved) / precision
+    return {"reference_strain": float(strain), "reference_strain_error": float(precision**-0.5)}
 
 
 def _named(names: Sequence[str], values: FloatArray) -> dict[str, float]:
     return {name: float(value) for name, value in zip(names, values, strict=True)}
 
 
-def _by_spacing(quantities: _Quantities) -> FloatArray:
+def _by_spacing(quantities: Quantities) -> FloatArray:
     """Derivatives of all quantities by a common stretch of all fitted lattices."""
     moved = []
     for sign in (1, -1):
         theta = quantities.theta.copy()
         for members in quantities.phases.values():
             for member in members:
-                if member.kind != "inactive":
-                    n_edges = quantities.model.components[member.component].n_edges
+                if not member.component.is_composed:
                     first = member.parameters.start
-                    theta[first : first + n_edges] *= 1 + sign * _STRETCH
+                    theta[first : first + member.component.n_edges] *= 1 + sign * _STRETCH
         moved.append(quantities.all(theta))
     return np.asarray((moved[0] - moved[1]) / (2 * _STRETCH))
 
 
-def _errors(quantities: _Quantities, values: FloatArray) -> FloatArray:
+def _errors(quantities: Quantities, values: FloatArray) -> FloatArray:
     theta, covariance = quantities.theta, quantities.covariance
-    n_components = len(quantities.model.components)
-    n_parameters = sum(len(c.centre) for c in quantities.model.components)
-    chosen = [*range(n_components), *range(len(theta) - n_parameters, len(theta))]
+    n_parameters = sum(
+        len(member.component.centre) for members in quantities.phases.values() for member in members
+    )
+    chosen = [*range(quantities.n_components), *range(len(theta) - n_parameters, len(theta))]
     by_parameter = np.zeros((len(values), len(chosen)))
     for column, index in enumerate(chosen):
         step = _STEP * np.sqrt(covariance[index, index])

@@ -2,21 +2,22 @@
 starts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
+from battbeam.reduction.component import Component, MeasuredComponent
 from battbeam.reduction.instrument import Instrument
 from battbeam.reduction.pattern_fit import CountsInBins, PatternFit, PatternModel
-from battbeam.reduction.pattern_model import Component, LineShape
+from battbeam.reduction.pattern_model import LineShape
 from battbeam.reduction.pixels import Bins, PixelGeometry
+from battbeam.reduction.xrd_components import SOLID_SOLUTIONS
+from battbeam.reduction.xrd_references import MeasuredPattern
 from battbeam.reduction.xrd_result import ScatteringPhase
 from battbeam.units import AnyArray, FloatArray
 
-#: Phases whose lattice follows their composition over a wide range: it is searched first.
-SOLID_SOLUTIONS = ("LixFePO4", "NMC811")
 # Compositions tried, and the spread among grains with which they are (a variance).
 _N_TRIED, _SPREAD_TRIED = 181, 2e-4
 # Of a phase whose composition is nearly known: how many, and over how many standard deviations of it.
@@ -24,6 +25,11 @@ _N_TRIED_NEAR, _REACH = 31, 2.5
 # Inactive grains this near in lithium content to the others are held where they are expected: only
 # one of two lattices that lie within a line's width of each other can be free.
 _TOO_NEAR = 0.15
+# Fatigued grains are not looked for among others whose 003 lies nearer than this share of a line
+# width; from one width on their lattice is free, and they say how many they are.
+_APART, _RESOLVED = 0.1, 1.0
+# Layers of oxide: the reflection whose angle tells c.
+_BY_LAYERS = "003"
 # A start without inactive grains is kept unless one with them is better by this in chi squared.
 _BETTER_START = 25.0
 
@@ -42,6 +48,9 @@ class XrdModel:
         shape: Lines at electrode depth.
         pattern: Components over their background.
         phases: As asked for.
+        blank: Counts of an empty cell per monitor count and transmission, and their variance, shape
+            (n_bins,) each; None without one.
+        end_members: Measured ones by name.
     """
 
     geometry: PixelGeometry
@@ -53,6 +62,8 @@ class XrdModel:
     shape: LineShape = field(repr=False)
     pattern: PatternModel = field(repr=False)
     phases: tuple[ScatteringPhase, ...] = ()
+    blank: tuple[FloatArray, FloatArray] | None = field(default=None, repr=False)
+    end_members: Mapping[str, MeasuredPattern] = field(default_factory=dict)
 
     @property
     def pixels_per_width(self) -> float:
@@ -63,25 +74,64 @@ class XrdModel:
     def fit(self, counts: CountsInBins) -> PatternFit:
         """The pattern of one frame, fitted from a start of its own."""
         start = self._start(counts)
-        return self.pattern.fit(counts, start, held=self._held(start))
+        return self.pattern.fit(counts, start, held=self._held(start), absent=self._absent(start))
 
     def _held(self, start: Sequence[FloatArray]) -> frozenset[int]:
         """Which components' lattices stay at their priors."""
-        components = self.pattern.components
         held = set()
-        for index, component in enumerate(components):
-            if component.kind != "inactive":
-                continue
-            grains = next(
-                i
-                for i, c in enumerate(components)
-                if (c.phase, c.kind) == (component.phase, "grains")
-            )
-            edges = start[grains][: component.n_edges]
-            content = component.table.content(edges, component.edge_weights)[0]
+        for index, component in self._populations("inactive"):
+            content = self._content(component.phase, start)
             if abs(content - component.centre[0]) < _TOO_NEAR:
                 held.add(index)
+        for index, component in self._populations("fatigued"):
+            if not self.is_resolved(component.phase, start):
+                held.add(index)
         return frozenset(held)
+
+    def _absent(self, start: Sequence[FloatArray]) -> frozenset[int]:
+        """Fatigued grains that lie among the others, or that these have not passed."""
+        return frozenset(
+            index
+            for index, component in self._populations("fatigued")
+            if self.widths_apart(component.phase, start) < _APART
+        )
+
+    def is_resolved(self, phase: str, parameters: Sequence[FloatArray]) -> bool:
+        """Whether fatigued grains of a phase lie beside the others."""
+        return self.widths_apart(phase, parameters) >= _RESOLVED
+
+    def widths_apart(self, phase: str, parameters: Sequence[FloatArray]) -> float:
+        """By how many line widths the 003 of the grains that went on lies beyond that of the fatigued;
+        < 0 if they have not gone that far.
+        """
+        ((index, fatigued),) = self._populations("fatigued", phase)
+        ((among, grains),) = self._populations("grains", phase)
+        edges = (
+            parameters[among][: grains.n_edges],
+            fatigued.table.edges(float(parameters[index][0]))[0],
+        )
+        line = grains.reflections.index_of(_BY_LAYERS)
+        if line is None:
+            return -np.inf
+        angles = [np.degrees(grains.reflections.two_theta(e)[0][line]) for e in edges]
+        width = float(self.instrument.full_width(np.array([angles[1]]))[0])
+        apart = abs(angles[0] - angles[1]) / width
+        has_passed = self._content(phase, parameters) < float(parameters[index][0])
+        return float(apart if has_passed else -apart)
+
+    def _populations(self, kind: str, phase: str | None = None) -> list[tuple[int, Component]]:
+        return [
+            (index, component)
+            for index, component in enumerate(self.pattern.components)
+            if isinstance(component, Component)
+            and component.kind == kind
+            and phase in (None, component.phase)
+        ]
+
+    def _content(self, phase: str, parameters: Sequence[FloatArray]) -> float:
+        """Lithium content of the grains of a phase that take part."""
+        ((index, grains),) = self._populations("grains", phase)
+        return grains.table.content(parameters[index][: grains.n_edges], grains.edge_weights)[0]
 
     def _start(self, counts: CountsInBins) -> list[FloatArray]:
         """First lattices: the priors', and of active phases the best composition of a grid, that of
@@ -102,16 +152,22 @@ class XrdModel:
         has a composition that is expected, that one is the first.
         """
         tried = {}
-        for index, component in enumerate(self.pattern.components):
-            if component.kind == "grains":
-                spread = np.array([_SPREAD_TRIED])
+        for kind in ("grains", "stage"):
+            for index, component in self._populations(kind):
+                rest = component.centre[component.n_edges :].copy()
+                if kind == "grains":
+                    rest[0] = _SPREAD_TRIED
                 lattices = [
-                    np.append(component.table.edges(float(x))[0], spread)
+                    np.concatenate([component.table.edges(float(x))[0], rest])
                     for x in _contents_tried(component)
                 ]
-                sticks = np.vstack([component.sticks(p, 0.0)[:1] for p in lattices])
+                sticks = np.vstack([self._alone(component, p) for p in lattices])
                 tried[index] = (lattices, component.shape.draw(sticks))
         return tried
+
+    def _alone(self, component: Component, parameters: FloatArray) -> FloatArray:
+        """Sticks of a component without absorption, shape (1, size)."""
+        return component.sticks(parameters, 0.0, np.zeros(len(self.pattern.shared)))[:1]
 
     def _best_composition(
         self, index: int, parameters: Sequence[FloatArray], counts: CountsInBins
@@ -135,9 +191,10 @@ class XrdModel:
     def _others(self, index: int, parameters: Sequence[FloatArray], inactive: bool) -> FloatArray:
         columns = [self.pattern.background]
         for other, component in enumerate(self.pattern.components):
-            if other != index and (inactive or component.kind != "inactive"):
-                sticks = component.sticks(parameters[other], 0.0)[:1]
-                columns.append(component.shape.draw(sticks))
+            if isinstance(component, MeasuredComponent):
+                columns.append(component.column[:, None])
+            elif other != index and (inactive or not component.is_composed):
+                columns.append(component.shape.draw(self._alone(component, parameters[other])))
         return np.column_stack(columns)
 
 
@@ -146,6 +203,10 @@ def _contents_tried(component: Component) -> FloatArray:
     low, high = component.table.range
     if component.phase in SOLID_SOLUTIONS:
         return np.linspace(low, high, _N_TRIED)
+    if component.kind == "stage":
+        middle = component.centre[: component.n_edges]
+        expected = component.table.content(middle, component.edge_weights)[0]
+        return np.append(expected, np.linspace(low, high, _N_TRIED_NEAR))
     edges = component.centre[: component.n_edges]
     expected = component.table.content(edges, component.edge_weights)[0]
     slope = component.table.edges(expected)[1]

@@ -9,17 +9,15 @@ import scipy.sparse as sp
 from scipy.interpolate import BSpline
 
 from battbeam.errors import ReductionError
+from battbeam.reduction.component import Component, MeasuredComponent
 from battbeam.reduction.instrument import Instrument
 from battbeam.reduction.pattern_fit import PatternModel
-from battbeam.reduction.pattern_model import (
-    Component,
-    CompositionTable,
-    LineShape,
-    line_profiles,
-)
+from battbeam.reduction.pattern_model import LineShape, line_profiles
 from battbeam.reduction.pixels import Bins, FineGrid, PixelGeometry, cached_response, response
 from battbeam.reduction.reflections import Reflections, free_edges_of, reflections_of
-from battbeam.reduction.xrd_model import SOLID_SOLUTIONS, XrdModel
+from battbeam.reduction.xrd_components import Lines, SharedParameters, components_of
+from battbeam.reduction.xrd_model import XrdModel
+from battbeam.reduction.xrd_references import MeasuredPattern
 from battbeam.reduction.xrd_result import ScatteringPhase, XrdOptions
 from battbeam.units import AnyArray, FloatArray
 
@@ -33,22 +31,8 @@ _MARGIN_BELOW, _MARGIN_LINES = 1.2, 1.0
 _LEAST_PIXELS = 3
 # Half of depth / distance is the most an angle moves; a little more for tilted detectors.
 _DEPTH_REACH = 0.6
-# Priors of lattices: composition (centre, standard deviation) of the two phases inside the
-# miscibility gap, what literature lattices differ by (angstrom), and inert ones (relative).
-_TWO_PHASE = {"LiFePO4": (0.93, 0.06), "FePO4": (0.04, 0.05)}
-_LITERATURE = 0.006
-_INERT_RELATIVE = 0.002
-# NMC811: middle and half span of everything known, angstrom.
-_LAYERED = (np.array([2.843, 14.2]), np.array([0.03, 0.3]))
-# Spread of composition among grains, as a variance: standard deviation of the prior about 0.
-# Inside a miscibility gap there is none.
-_SPREAD, _SPREAD_TWO_PHASE = 2e-3, 2e-4
 # Lattice of an inert phase may move its lines by about this, degree.
 _INERT_MOVE = 0.4
-# Phases among which grains that take no part keep the lithium content of the start (FePO4 has
-# none), and their usual share, mean and standard deviation: where they lie beside the others the
-# data decide, where they lie among them this breaks the tie.
-_WITH_INACTIVE = {"LiFePO4": (0.02, 0.04), "LixFePO4": (0.02, 0.1), "NMC811": (0.02, 0.1)}
 
 
 def build_model(
@@ -63,10 +47,10 @@ def build_model(
     """The model for frames of one geometry.
 
     Raises:
-        ReductionError: If no phase is active, bins are wider than a pixel, or no line meets the
-            detector.
+        ReductionError: If no phase is active and no end member given, bins are wider than a pixel,
+            no line meets the detector, or a measured pattern is not of this detector.
     """
-    if not any(phase.is_active for phase in phases):
+    if not any(phase.host for phase in phases) and not options.references:
         names = ", ".join(p.phase for p in phases)
         raise ReductionError(f"no active phase among: {names}; name the electrode's material")
     geometry = PixelGeometry.read(geometry_path, shape)
@@ -84,6 +68,15 @@ def build_model(
     norm = bins.sum(correction)
     layers = _Layers(geometry, bins, width, polarization, hidden, options.cache_directory)
     shapes = layers.line_shapes(phases, families, instrument)
+    shared = SharedParameters.of(phases, options)
+    ends = (float(bins.edges[0]), float(bins.edges[-1]))
+    lines = Lines(families, shapes, instrument, geometry.distance, ends)
+    end_members = {name: MeasuredPattern.read(path) for name, path in options.references.items()}
+    components: list[Component | MeasuredComponent] = [
+        *components_of(phases, lines, options, shared),
+        *(MeasuredComponent(n, *m.in_bins(bins, shape)) for n, m in end_members.items()),
+    ]
+    blank = None if options.blank is None else MeasuredPattern.read(options.blank)
     background = norm[:, None] / norm.max() * _splines(bins.centres, options.knot_spacing)
     return XrdModel(
         geometry=geometry,
@@ -93,8 +86,10 @@ def build_model(
         norm=norm,
         used=bins.sum(np.ones(correction.size)) >= _LEAST_PIXELS,
         shape=layers.all_lines(instrument),
-        pattern=PatternModel(_components(phases, families, shapes, options), background),
+        pattern=PatternModel(components, background, shared.priors),
         phases=tuple(phases),
+        blank=None if blank is None else blank.in_bins(bins, shape),
+        end_members=end_members,
     )
 
 
@@ -168,24 +163,32 @@ class _Layers:
         families: Mapping[str, Reflections],
         instrument: Instrument,
     ) -> dict[str, LineShape]:
-        """Of every phase: an inert one's lines stay where they are, an active one's may be
-        anywhere.
+        """Of every phase: an inert one's lines stay where they are, those of one that holds lithium
+        may be anywhere.
         """
         shapes: dict[str, LineShape] = {}
+        anywhere = {0.0: self.all_lines(instrument)} if _has(phases, 0.0) else {}
         for phase in phases:
-            if phase.is_active and phase.depth == 0:
-                shapes[phase.phase] = self.all_lines(instrument)
+            depth = phase.depth
+            if phase.host and depth in anywhere:
+                shapes[phase.phase] = anywhere[depth]
                 continue
             columns = np.arange(self._sticks.size)
-            if not phase.is_active:
+            if not phase.host:
                 lines = families[phase.phase]
                 angles = np.degrees(lines.two_theta(free_edges_of(lines.structure))[0])
                 apart = np.abs(self._sticks.two_theta[:, None] - angles).min(axis=1)
                 columns = np.nonzero(apart <= _INERT_MOVE)[0]
-            profiles = line_profiles(self._fine(phase.depth), self._sticks, instrument, columns)
-            matrix = np.asarray(self._response(phase.depth) @ profiles)
+            profiles = line_profiles(self._fine(depth), self._sticks, instrument, columns)
+            matrix = np.asarray(self._response(depth) @ profiles)
             shapes[phase.phase] = LineShape(self._sticks, matrix, columns)
+            if phase.host:
+                anywhere[depth] = shapes[phase.phase]
         return shapes
+
+
+def _has(phases: Sequence[ScatteringPhase], depth: float) -> bool:
+    return any(phase.host and phase.depth == depth for phase in phases)
 
 
 def _grid(low: float, high: float, step: float) -> FineGrid:
@@ -203,7 +206,7 @@ def _bin_edges(
     pixel = geometry.pixel_width[0]
     low, high = float(seen.min()), float(seen.max())
     lines = [np.degrees(f.two_theta(free_edges_of(f.structure))[0]) for f in families]
-    first = min(float(angles.min(initial=180.0)) for angles in lines)
+    first = min((float(angles.min(initial=180.0)) for angles in lines), default=low)
     if options.two_theta_range is not None:
         low, high = max(low, options.two_theta_range[0]), min(high, options.two_theta_range[1])
     else:
@@ -229,38 +232,3 @@ def _splines(two_theta: FloatArray, spacing: float) -> FloatArray:
     inner = np.linspace(low, high, n_spans + 1)
     knots = np.concatenate([[low] * 3, inner, [high] * 3])
     return np.asarray(BSpline.design_matrix(two_theta, knots, 3).toarray())
-
-
-def _components(
-    phases: Sequence[ScatteringPhase],
-    families: Mapping[str, Reflections],
-    shapes: Mapping[str, LineShape],
-    options: XrdOptions,
-) -> list[Component]:
-    components: list[Component] = []
-    for phase in phases:
-        name = phase.phase
-        of_phase = (name, families[name], shapes[name], phase.downstream)
-        if not phase.is_active:
-            edges = free_edges_of(families[name].structure)
-            components.append(Component(*of_phase, "inert", edges, _INERT_RELATIVE * edges))
-            continue
-        centre, sigma = _lattice_prior(name)
-        spread = _SPREAD if name in SOLID_SOLUTIONS else _SPREAD_TWO_PHASE
-        components.append(
-            Component(*of_phase, "grains", np.append(centre, 0.0), np.append(sigma, spread))
-        )
-        if name in _WITH_INACTIVE:
-            content, error = (np.array([v]) for v in options.initial_lithium_content)
-            components.append(
-                Component(*of_phase, "inactive", content, error, _WITH_INACTIVE[name])
-            )
-    return components
-
-
-def _lattice_prior(phase: str) -> tuple[FloatArray, FloatArray]:
-    if phase == "NMC811":
-        return _LAYERED
-    content, error = _TWO_PHASE.get(phase, (0.5, 0.5))
-    edges, slope = CompositionTable(phase).edges(content)
-    return edges, np.hypot(slope * error, _LITERATURE)

@@ -141,12 +141,16 @@ class Bench:
         background: float = 1.0,
         optical_depth: float = 0.25,
         downstream: dict | None = None,
+        moved: float = 0.0,
     ) -> np.ndarray:
-        """Mean counts a pixel; ``counts`` in all (or, if None, of one photon per areal mole)."""
+        """Mean counts a pixel; ``counts`` in all (or, if None, of one photon per areal mole).
+
+        All layers stand ``moved`` mm nearer to the detector.
+        """
         angles = np.arange(0.5, 60, 0.001)
         image = np.zeros(self.shape)
         for depth, populations in layers.items():
-            at = self.samples(depth)
+            at = self.samples(depth + moved)
             top = float(at.max()) + 1.0
             short = angles[angles < top]
             curve = self.curve(short, populations, optical_depth, downstream or {})

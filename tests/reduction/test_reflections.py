@@ -121,3 +121,19 @@ def test_the_sites_of_both_kinds_of_layers_show_in_the_stages_of_graphite():
     assert has["graphite"]("101") is not None
     assert has["LiC12"]("001") is not None
     assert has["LiC6"]("001") is not None
+
+
+@pytest.mark.parametrize(
+    ("phase", "names"),
+    [
+        ("Al", {"111", "200", "220", "311", "222"}),
+        ("NMC811", {"003", "101", "006", "012", "104"}),
+        ("graphite", {"002", "100", "101", "102", "004"}),
+    ],
+)
+def test_families_are_called_as_they_usually_are(phase, names):
+    lines = reflections_of(phase, energy=ENERGY, two_theta_max=30)
+    order = np.argsort(lines.two_theta(free_edges_of(structure(phase)))[0])
+    assert {lines.name_of(int(index)) for index in order[:5]} == names
+    for index in order[:5]:
+        assert lines.index_of(lines.name_of(int(index))) == index
