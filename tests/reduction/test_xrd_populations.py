@@ -86,9 +86,10 @@ def test_stages_of_graphite_are_told_apart_and_lithium_metal_beside_them(full, m
     for phase, _, share in mix:
         found = result.phases[phase]
         assert found.fraction == pytest.approx(share, abs=4 * found.fraction_error + 0.003)
-    # Rings of layers nearer to the detector are larger; 0.3 % of the amount at 0.2 mm.
+    # A layer 0.2 mm farther from the detector loses 0.3 % of its solid angle, which the bench ignores.
     scale = ACTIVE / result.active_amount
-    assert result.counter_amount * scale == pytest.approx(CARBON, rel=0.006)
+    error = 4 * result.counter_amount_error * scale + 0.005 * CARBON
+    assert result.counter_amount * scale == pytest.approx(CARBON, abs=error)
     metal = result.phases["Li"]
     assert metal.amount * scale == pytest.approx(plated, abs=4 * metal.amount_error * scale)
     assert result.lithium_content == pytest.approx(0.97 * 0.6 + 0.03 * 0.985, abs=0.002)
