@@ -24,7 +24,7 @@ _OUTLIER = 6.0
 _SPOTTY = 1.5
 # The centre has moved: pixels, and errors. Less does not move any mean over a ring.
 _CENTRE, _CENTRE_ERRORS = 0.15, 5.0
-_CENTRE_ROUNDS = 4
+_CENTRE_ROUNDS = 8
 # What blocks, and single pixels, of a smooth powder differ by besides counting, relative: a ring is cut
 # by square pixels. Computed for pixels 1.7 line widths wide, at 1e8 counts.
 _CUT_BLOCK, _CUT_PIXEL = 0.008, 0.03
@@ -237,7 +237,15 @@ class FrameChecker:
         smooth = np.convolve(np.interp(grid, at, height), kernel / kernel.sum(), mode="same")
         slope = np.interp(angle, grid, np.gradient(smooth, grid)) * self._correction
         inside = good & (angle > at[0] + 2 * self._step) & (angle < at[-1] - 2 * self._step)
-        columns = -slope[inside, None] * self._by_pixel[inside]
+        columns = -slope[:, None] * self._by_pixel
+        # The mean of a ring is free: on a part of the rings it follows a shift most of the way.
+        index = np.floor((angle - at[0]) / (self._step / _FINE)).astype(np.int64)
+        index = np.maximum(index, 0)
+        size = int(index.max()) + 1
+        norm = np.maximum(_sums(index, self._correction * good, size), 1e-300)
+        means = [_sums(index, column * good, size) / norm for column in columns.T]
+        columns = columns - self._correction[:, None] * np.column_stack([m[index] for m in means])
+        columns = columns[inside]
         mean = np.maximum((expected + seen.dark)[inside], 0.05)
         normal = columns.T @ (columns / mean[:, None])
         if np.linalg.cond(normal) > 1e8:

@@ -21,6 +21,8 @@ from battbeam.units import AnyArray, FloatArray
 _N_SECTORS, _LEAST_SECTORS = 24, 8
 # Directions around an axis over which grains are averaged.
 _N_AROUND = 72
+# Rings are cut by square pixels and have neighbours: by so much they are never even.
+_LEAST_UNEVEN = 0.03
 # A texture is there at this many errors.
 _SURE = 3.0
 
@@ -159,7 +161,7 @@ def modulation(ring: Ring) -> Modulation:
     worst = max(abs(part) / error for part, error in zip(parts, errors, strict=True))
     flags: tuple[str, ...] = ()
     # The larger of two normal numbers.
-    if worst > _SURE + 0.3:
+    if worst > _SURE + 0.3 and np.hypot(*parts) > _LEAST_UNEVEN:
         flags = (f"textured: ring uneven by {100 * np.hypot(*parts):.0f} %",)
     return Modulation(parts[0], errors[0], parts[1], errors[1], flags)
 

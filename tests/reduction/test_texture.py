@@ -117,7 +117,11 @@ def drawn():
     """A line of height 1, azimuth and correction of every pixel."""
     angle = BENCH.samples(0.0)
     line = np.exp(-4 * np.log(2) * ((angle - LINE) / 0.3) ** 2).mean(axis=0)
-    return line, np.asarray(BENCH.integrator.chiArray(BENCH.shape)), BENCH.correction()
+    return (
+        line,
+        np.asarray(BENCH.integrator.center_array(BENCH.shape, unit="chi_rad")),
+        BENCH.correction(),
+    )
 
 
 def frame(seed, *, cosine=0.0, sine=0.0, counts=3e6, height=2.0):
