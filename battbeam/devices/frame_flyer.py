@@ -28,6 +28,9 @@ ARM_TIMEOUT = 120.0
 #: Wall seconds a train may take: so many times its length (a slow clock), so many for each frame (a
 #: busy disk), and a margin. It only ends what hangs.
 LENGTHS, FRAME_TIME, MARGIN = 10.0, 1.0, 60.0
+#: Wall seconds without a frame after which one that the camera was told to take counts as lost, while
+#: it is still at it: a busy machine, a busy disk.
+OWED_FOR = 30.0
 
 
 class FrameFlyer(FlownFrames):
@@ -52,6 +55,11 @@ class FrameFlyer(FlownFrames):
         self._is_aloft = False
         self._status: TimedStatus | None = None
         self._thread: threading.Thread | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something goes on that was asked of it."""
+        return self._status is not None and not self._status.done
 
     # What a subclass adds to: by itself it takes trains that the camera times.
 
@@ -92,6 +100,10 @@ class FrameFlyer(FlownFrames):
     def _n_missed(self) -> int:
         """Pulses that the camera could not follow; -1: nobody counts them."""
         return -1
+
+    def _n_told(self) -> int:
+        """Frames that the camera was told to take so far and did not refuse; 0: nobody counts them."""
+        return 0
 
     def _acquire(self, on: bool) -> None:
         what = f"{self.camera.name}: {'armed' if on else 'at rest'}"
@@ -236,8 +248,15 @@ class FrameFlyer(FlownFrames):
             # A camera that runs on is no reason to wait: only what is written counts.
             if going(seen) or self._arrived != arrived:
                 arrived, changed = self._arrived, time.monotonic()
-            elif self._arrived >= n or time.monotonic() - changed > LOST_AFTER:
+            elif self._arrived >= n or self._is_lost(seen, time.monotonic() - changed):
                 return
+
+    def _is_lost(self, seen: Mapping[str, int], silence: float) -> bool:
+        """Whether no frame is waited for any more, after so many wall seconds without one."""
+        if silence < LOST_AFTER:
+            return False
+        is_owed = seen["acquire"] != 0 and self._n_told() > self._arrived
+        return not is_owed or silence > OWED_FOR
 
     def _in_thread(
         self, work: Callable[[], None], *, what: str, timeout: float = ARM_TIMEOUT
