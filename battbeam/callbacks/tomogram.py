@@ -194,6 +194,8 @@ class ImagingRun:
             darks=darks.counts,
             pixel_size=float(said.get("pixel_size", math.nan)),
             energy=float(said.get("energy") or math.nan),
+            i0=stack.i0,
+            flat_i0=flats.i0,
         )
 
     def field(self, role: str) -> Stack:
