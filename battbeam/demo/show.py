@@ -7,10 +7,10 @@ A demo says in the fields of `Demo` what is its own; the rest is the same for al
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from rich.console import Console
 
@@ -108,5 +108,11 @@ def write_result(options: Asked, found: Sequence[Check], *, operando: str, secon
         "options": {key: str(value) for key, value in vars(options).items()},
         "operando": operando,
     }
-    # Numbers of numpy's own, such as counts, are no JSON.
-    (options.out / "result.json").write_text(json.dumps(result, indent=2, default=float) + "\n")
+    (options.out / "result.json").write_text(json_text(result) + "\n")
+
+
+def json_text(value: Mapping[str, Any]) -> str:
+    """As JSON that every parser takes: null for numbers that are none, numpy's own as numbers."""
+    # The first reading makes floats of numpy's numbers; not before can NaN be told.
+    plain = json.loads(json.dumps(value, default=float), parse_constant=lambda _: None)
+    return json.dumps(plain, indent=2, allow_nan=False)

@@ -122,6 +122,22 @@ def test_counts_of_numpy_are_numbers_in_the_result(bench, tmp_path):
     assert check["recovered"] == 4
 
 
+def test_the_result_is_json_that_a_strict_parser_takes(bench, tmp_path):
+    """JSON knows neither NaN nor infinity."""
+
+    def refused(constant):
+        pytest.fail(f"{constant} is no JSON")
+
+    out = tmp_path / "out"
+    missing = Check("axis", np.float32("nan"), np.float64(2.0), float("inf"), sigma=np.float64(0.5))
+    assert not bench.show(bench.demo(out, RIGHT, missing))
+    result = json.loads((out / "result.json").read_text(), parse_constant=refused)
+    first, second = result["checks"]
+    assert (first["recovered"], first["sigma"]) == (2.0, None)
+    values = [second[name] for name in ("recovered", "truth", "tolerance", "sigma", "passed")]
+    assert values == [None, 2.0, None, 0.5, False]
+
+
 def test_a_directory_that_holds_something_else_is_left_alone(bench, tmp_path):
     (tmp_path / "thesis.txt").write_text("three years of work")
     with pytest.raises(PreflightError, match="holds something else; name a new or empty directory"):
