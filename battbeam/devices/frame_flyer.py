@@ -10,11 +10,11 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from battbeam.devices.camera import INTERNAL, MULTIPLE
 from battbeam.devices.detector import LOST_AFTER, AreaDetector
+from battbeam.devices.errands import Errands
 from battbeam.devices.flown_frames import Flown, FlownFrames
 from battbeam.devices.frame_writer import FILE_TIMEOUT, wait_until
 from battbeam.devices.frames import Flight, FrameTrain
@@ -53,13 +53,12 @@ class FrameFlyer(FlownFrames):
         self._begin = math.nan
         self._cancelled = threading.Event()
         self._is_aloft = False
-        self._status: TimedStatus | None = None
-        self._thread: threading.Thread | None = None
+        self._errands = Errands(name, self._rest)
 
     @property
     def is_busy(self) -> bool:
         """Whether something goes on that was asked of it."""
-        return self._status is not None and not self._status.done
+        return self._errands.is_busy
 
     # What a subclass adds to: by itself it takes trains that the camera times.
 
@@ -219,7 +218,8 @@ class FrameFlyer(FlownFrames):
         if self._arrived != asked.n_asked:
             missed = f", {n_missed} pulses missed" if n_missed > 0 else ""
             came = f"{asked.n_asked} frames asked, {self._arrived} written{missed}"
-            fault = "; ".join(part for part in (fault, came) if part)
+            said = str(self.camera.hdf.message.value_now())
+            fault = "; ".join(part for part in (fault, came, said) if part)
         self.flown = Flown(
             asked.n_asked,
             n_frames=self._arrived,
@@ -261,33 +261,13 @@ class FrameFlyer(FlownFrames):
     def _in_thread(
         self, work: Callable[[], None], *, what: str, timeout: float = ARM_TIMEOUT
     ) -> TimedStatus:
-        """Do something beside the RunEngine, after what was done so before."""
-        overdue = DeviceError(f"{self.name}: not {what} within {timeout:.0f} s")
-        status, before = TimedStatus(timeout=timeout, overdue=overdue), self._thread
-
-        def done() -> None:
-            if before is not None:
-                before.join()
-            try:
-                work()
-            except (TimeoutError, DeviceError, ValueError) as error:
-                with suppress(TimeoutError, DeviceError):
-                    self._rest()
-                status.fail(error)
-            else:
-                status.finish()
-
-        self._status = status
-        self._thread = threading.Thread(target=done, name=self.name, daemon=True)
-        self._thread.start()
-        return status
+        return self._errands.begin(work, what=what, timeout=timeout)
 
     # Breaking off.
 
     def _break_off(self) -> None:
         """End what flies, without waiting."""
-        status = self._status
-        if not self._is_aloft or status is None:
+        if not self._is_aloft:
             return
         self._is_aloft = False
         self._cancelled.set()
@@ -295,7 +275,7 @@ class FrameFlyer(FlownFrames):
         self._halt()
         self.camera.cam.acquire.put(0, wait=False)
         # Whoever waits for it is told that it is over, as a detector does.
-        status.finish()
+        self._errands.finish()
         self._in_thread(self._settle, what="at rest")
 
     def _settle(self) -> None:
@@ -305,12 +285,11 @@ class FrameFlyer(FlownFrames):
     def land(self) -> None:
         """End what flies and wait until it rests."""
         self._break_off()
-        if self._thread is not None:
-            self._thread.join(timeout=ARM_TIMEOUT)
+        self._errands.join(timeout=ARM_TIMEOUT)
 
     def landing(self) -> TimedStatus:
         """End what flies; done when it rests. For the end of a plan, however it ended."""
-        if self._thread is None or not (self._is_aloft or self._thread.is_alive()):
+        if not (self._is_aloft or self._errands.is_at_work):
             return already_done()
         self._break_off()
         return self._in_thread(lambda: None, what="at rest")
