@@ -143,6 +143,15 @@ def test_frames_that_never_come_are_not_waited_for_without_end(fakes, fly, monke
     assert fly.flown.fault == "19 frames asked, 3 written"
 
 
+def test_a_train_that_broke_off_says_what_the_writer_says(fakes, fly, monkeypatch):
+    busy(fakes, monkeypatch, then=lambda: fakes.camera.cam.acquire.sim_put(0))
+    fly.prepare(Flight("projection", rotation(fly))).wait(timeout=5)
+    fly.kickoff().wait(timeout=5)
+    fakes.camera.hdf.message.sim_put("frame lost: no space left")
+    fly.complete().wait(timeout=5)
+    assert fly.flown.fault == "19 frames asked, 3 written; frame lost: no space left"
+
+
 def test_a_stage_that_gets_stuck_makes_a_train_partial_and_travels_as_before(fakes, fly):
     fly.prepare(Flight("projection", rotation(fly))).wait(timeout=5)
     fly.kickoff().wait(timeout=5)
