@@ -58,6 +58,7 @@ def show(demo: Demo[Left], console: Console | None = None) -> bool:
 
     Raises:
         PreflightError: If its directory holds something else.
+        KeyboardInterrupt: After Ctrl-C; nothing runs any more, and it was said what is stored.
     """
     screen, out = console or Console(stderr=True), demo.options.out
     began = time.monotonic()
@@ -66,6 +67,23 @@ def show(demo: Demo[Left], console: Console | None = None) -> bool:
         f"[bold]{demo.options.command}[/]: {demo.about}, seed {demo.options.seed}, "
         f"{demo.options.speed:g}x; output in {out}"
     )
+    try:
+        connection, operando, left = _measured(demo, began, screen)
+    except KeyboardInterrupt:
+        report.broken_off(out, screen)
+        raise
+    found = demo.judge(connection, left)
+    seconds = time.monotonic() - began
+    write_result(demo.options, found, operando=operando, seconds=seconds)
+    picture = demo.draw(left)
+    report.table(found, screen)
+    report.closing(out, operando, picture, seconds, all_passed(found), screen)
+    return all_passed(found)
+
+
+def _measured(demo: Demo[Left], began: float, screen: Console) -> tuple[Connection, str, Left]:
+    """The experiment, from the start of its beamline to its end; its uid and what it left."""
+    out = demo.options.out
     with SimulatedBeamline(demo.scenario, out) as simulated:
         connection = simulated.start()
         with Services(connection) as services, open_session(out) as session:
@@ -74,14 +92,7 @@ def show(demo: Demo[Left], console: Console | None = None) -> bool:
                 operando = demo.measure(session)
             screen.print("waiting for the catalogue")
             services.wait_published(timeout=PUBLISH_TIMEOUT)
-            left = demo.read(connection, operando)
-    found = demo.judge(connection, left)
-    seconds = time.monotonic() - began
-    write_result(demo.options, found, operando=operando, seconds=seconds)
-    picture = demo.draw(left)
-    report.table(found, screen)
-    report.closing(out, operando, picture, seconds, all_passed(found), screen)
-    return all_passed(found)
+            return connection, operando, demo.read(connection, operando)
 
 
 def prepare_directory(out: Path) -> None:
