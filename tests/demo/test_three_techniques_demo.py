@@ -154,6 +154,7 @@ def off(calibrated, stack, recipe, content):
     return {edge: (found[edge] / true[edge] - 1) * 1e6 for edge in "ac"}
 
 
+@pytest.mark.acceptance
 def test_lattices_without_noise_are_true_where_all_layers_are_believed_to_lie(calibrated, recipe):
     stack = recipe["PASSPORT"]["stack"]
     # A fifth of what counting leaves open in one pattern of the demo, 7 and 10 millionths.
