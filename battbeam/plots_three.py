@@ -21,6 +21,8 @@ _BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#7A7A7A"
 #: eV about the edge: what is drawn of a spectrum, and what of it is drawn larger.
 _SHOWN, _LARGER = (-14.0, 42.0), (-3.0, 6.0)
 _MICROMETRE = 1e3
+#: By which states of charge of one state differ at the most.
+_SAME = 0.02
 Row = Mapping[str, Any]
 
 
@@ -121,9 +123,12 @@ def _trend(axes: "Axes", trend: Trend, shade: str, marker: str) -> None:
     """Full while the cell was charged, hollow behind the most charged state."""
     charge = trend.state_of_charge
     if len(trend.truth):
-        axes.plot(charge, trend.truth, color=_GREY, linewidth=1.0, zorder=0.5)
+        # Along the axis: a chord from the last state back to an earlier one would be no truth.
+        order = np.argsort(charge, kind="stable")
+        axes.plot(charge[order], trend.truth[order], color=_GREY, linewidth=1.0, zorder=0.5)
     known = np.where(np.isfinite(trend.error), trend.error, 0.0)
-    is_charge = np.arange(len(charge)) <= int(np.argmax(charge)) if len(charge) else charge > 0
+    most = np.flatnonzero(charge > charge.max(initial=-np.inf) - _SAME)
+    is_charge = np.arange(len(charge)) <= most.max(initial=-1)
     for chosen, face in ((is_charge, shade), (~is_charge, "white")):
         axes.errorbar(
             charge[chosen],

@@ -48,13 +48,13 @@ PASSPORT = {
     "electrolyte": {"composition": "1 M LiPF6 in EC:DMC 1:1 by volume"},
     "limits": {"voltage_min": 2.8, "voltage_max": 4.45, "current_max": 0.01},
     "stack": [
-        {"material": "Kapton", "thickness": 0.025},
-        {"material": "Li", "thickness": 0.2},
-        {"material": "polyethylene", "thickness": 0.025},
-        {"material": "active", "thickness": 0.03},
-        {"material": "carbon", "thickness": 0.004},
-        {"material": "Al", "thickness": 0.01},
-        {"material": "Kapton", "thickness": 0.025},
+        {"material": "Kapton", "thickness": 0.025, "depth": -0.4},
+        {"material": "Li", "thickness": 0.2, "depth": -0.2},
+        {"material": "polyethylene", "thickness": 0.025, "depth": -0.05},
+        {"material": "active", "thickness": 0.03, "depth": 0.0},
+        {"material": "carbon", "thickness": 0.004, "depth": 0.0},
+        {"material": "Al", "thickness": 0.01, "depth": 0.03},
+        {"material": "Kapton", "thickness": 0.025, "depth": 0.1},
     ],
 }
 

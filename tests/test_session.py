@@ -308,7 +308,15 @@ with open_session(Path(sys.argv[1])) as session:
 
 
 @pytest.mark.ioc
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        signal.SIGINT,
+        # Handled by the same lines as SIGTERM.
+        pytest.param(signal.SIGHUP, marks=pytest.mark.acceptance),
+    ],
+)
 def test_a_session_that_is_told_to_end_cleans_up(number, connection):
     before = set(connection.spool.glob("*.jsonl"))
     child = subprocess.Popen(

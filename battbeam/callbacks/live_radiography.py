@@ -130,7 +130,8 @@ class LiveRadiography(LiveRun[RawFrame]):
         """Darks and flats, and counts before the sample with them; NaN where nobody counted."""
         i0 = self._imaging.field("flat").i0
         open_i0 = float(np.median(i0[i0 > 0])) if (i0 > 0).any() else math.nan
-        self._fields = self._imaging.projections(stack), open_i0
+        # The beam of each radiograph is told beside it.
+        self._fields = replace(self._imaging.projections(stack), i0=None), open_i0
         return self._fields
 
     def _row(self, item: RawFrame, stack: Stack, result: Radiograph) -> None:

@@ -30,6 +30,7 @@ from battbeam.callbacks.tomogram_columns import (
     METRICS,
     PROJECTION_COLUMNS,
     external,
+    result_values,
     window_of,
 )
 from battbeam.callbacks.volume_file import write_volume
@@ -231,8 +232,6 @@ class LiveTomography(LiveRun[Part]):
 
     def _describe(self, result: TomographyResult) -> None:
         n_rows, n_columns = self._imaging.shape
-        metrics = dict.fromkeys(sorted(result.metrics), (NUMBER, ""))
-        self._metrics = list(metrics)
         keys = scalar_keys({**COLUMNS, **CELL_COLUMNS, **METRICS})
         self._shape = result.volume.shape if result.volume.size else (n_rows, n_columns, n_columns)
         keys |= external(VOLUME, np.empty(self._shape, np.float32))
@@ -254,19 +253,11 @@ class LiveTomography(LiveRun[Part]):
             "volume_number": item.number,
             "time_start": float(start),
             "time_end": float(end),
-            "n_projections": int(result.n_projections),
-            "n_left_out": int(result.n_left_out),
+            **result_values(result),
             "partial": int(result.partial or bool(short)),
-            "missing_wedge": float(result.missing_wedge),
-            "axis": float(result.axis),
-            "axis_error": float(result.axis_error),
-            "voxel_size": float(result.voxel_size),
-            **{f"motion_{axis}": float(result.motion[k]) for k, axis in enumerate("xyz")},
-            "noise": float(result.noise),
             "valid": int(not faults),
             "invalid_reason": "; ".join(faults),
             **cell_values(cell),
-            **{name: float(result.metrics.get(name, math.nan)) for name in METRICS},
         }
         volume = result.volume if result.volume.size else np.full(self._shape, np.nan, np.float32)
         files = self._write(

@@ -55,6 +55,7 @@ class ImagingRun:
         self._raw = RawRun(start)
         self._frames: dict[str, dict[int, RawFrame]] = {"dark": {}, "flat": {}, "primary": {}}
         self._trains: set[str] = set()
+        self._told: set[int] = set()
         self.arcs: list[list[RawFrame]] = []
         self.train_faults: list[str] = []
 
@@ -65,25 +66,37 @@ class ImagingRun:
         if name in ("descriptor", "stream_resource"):
             getattr(self._raw, name)(doc)
         elif name == "stream_datum":
-            return self._added(self._raw.stream_datum(doc))
+            return self._flown(self._raw.stream_datum(doc))
         elif name == "event" and doc["descriptor"] in self._trains:
             self._train(doc["data"])
         elif name == "event":
             return self._added(self._raw.frames(doc))
         return []
 
+    def _flown(self, frames: Sequence[RawFrame]) -> list[RawFrame]:
+        for frame in frames[:1]:
+            # A pause takes a train again: what was told from its number on counts no more, for
+            # fewer may come the second time.
+            known = self._frames.get(frame.stream, {})
+            for number in [each for each in known if each >= point_of(frame)]:
+                del known[number]
+        return self._added(frames)
+
     def _added(self, frames: Sequence[RawFrame]) -> list[RawFrame]:
         added = []
         for frame in frames:
             known = self._frames.get(frame.stream)
             if known is not None and frame.file is not None:
-                # A pause takes a train again: of two with one number the last counts.
+                # Of two with one number the last counts.
                 known[point_of(frame) * frame.n_frames + frame.position] = frame
                 added.append(frame)
         return added
 
     def _train(self, data: Mapping[str, Any]) -> None:
-        if data["role"] != "projection":
+        # A pause just behind the event tells it again.
+        is_again = data["train"] in self._told
+        self._told.add(data["train"])
+        if is_again or data["role"] != "projection":
             return
         path, first = Path(data["file"]), int(data["first"])
         last = first + int(data["n_frames"])
@@ -181,6 +194,8 @@ class ImagingRun:
             darks=darks.counts,
             pixel_size=float(said.get("pixel_size", math.nan)),
             energy=float(said.get("energy") or math.nan),
+            i0=stack.i0,
+            flat_i0=flats.i0,
         )
 
     def field(self, role: str) -> Stack:

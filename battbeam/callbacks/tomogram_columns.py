@@ -1,10 +1,12 @@
 """This file is where it is said what a reduced tomogram holds, and which projections one is made of."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from battbeam.callbacks.cell_columns import INTEGER, NUMBER, STRING, array_key
 from battbeam.errors import ReductionError
+from battbeam.reduction.tomography_result import TomographyResult
 
 #: Of a volume: name: (type, unit).
 COLUMNS = {
@@ -58,6 +60,21 @@ def window_of(asked: Any) -> slice | None:
             f"projections must be (first, stop) with 0 <= first < stop, got {asked!r}"
         )
     return slice(*asked)
+
+
+def result_values(result: TomographyResult) -> dict[str, Any]:
+    """What a reduction found, as it stands in the row of a volume."""
+    return {
+        "n_projections": int(result.n_projections),
+        "n_left_out": int(result.n_left_out),
+        "missing_wedge": float(result.missing_wedge),
+        "axis": float(result.axis),
+        "axis_error": float(result.axis_error),
+        "voxel_size": float(result.voxel_size),
+        **{f"motion_{axis}": float(result.motion[k]) for k, axis in enumerate("xyz")},
+        "noise": float(result.noise),
+        **{name: float(result.metrics.get(name, math.nan)) for name in METRICS},
+    }
 
 
 def external(name: str, array: Any) -> dict[str, dict[str, Any]]:

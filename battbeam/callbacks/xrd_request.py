@@ -13,14 +13,13 @@ import numpy as np
 from battbeam import materials
 from battbeam.errors import PreflightError, ReductionError
 from battbeam.experiment.cell import CellPassport, PassportLayer
+from battbeam.experiment.cell_parts import ACTIVE
 from battbeam.reduction.xrd import Dark, ScatteringPhase, XrdOptions
 from battbeam.units import HC, AnyArray
 
 #: How well the lithium content of a cell as mounted is known, 1: a per cent and a half of the
 #: capacity, the usual loss and scatter of a first charge.
 INITIAL_CONTENT_ERROR = 0.015
-#: The electrode's name among the layers of a passport.
-ACTIVE = "active"
 
 
 @dataclass(frozen=True)

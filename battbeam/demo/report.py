@@ -10,10 +10,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from battbeam.connection import FILE_NAME, Connection
 from battbeam.demo.checks import Check
 from battbeam.devices.beamline import Beamline
 from battbeam.experiment.guard_state import GuardState
 from battbeam.experiment.watchers import CellReading
+from battbeam.storage.progress import closed_runs, unreduced
 
 #: Wall seconds between two lines of progress: on a terminal one line is renewed, elsewhere lines pile up.
 RENEWED, PRINTED = 0.5, 10.0
@@ -94,6 +96,26 @@ def _short(value: float) -> str:
         else f"{value:.4g}"
         if abs(value) < 1
         else f"{value:.4f}"
+    )
+
+
+def broken_off(out: Path, screen: Console) -> None:
+    """After Ctrl-C: what is stored, and the command that goes on from there."""
+    stored: set[str] = set()
+    waiting: set[str] = set()
+    if (out / FILE_NAME).exists():
+        connection = Connection.read(out)
+        stored, waiting = closed_runs(connection.spool), unreduced(connection)
+    if not stored:
+        screen.print("[bold red]broken off[/]; nothing was stored")
+        return
+    screen.print(
+        f"[bold red]broken off[/] without a verdict; runs stored in {out / 'spool'}: "
+        f"{len(stored)}, of them not reduced yet: {len(waiting)}"
+    )
+    screen.print(
+        f"  battbeam serve {out}          the catalogue again; reduces what is left",
+        highlight=False,
     )
 
 

@@ -7,10 +7,10 @@ A demo says in the fields of `Demo` what is its own; the rest is the same for al
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from rich.console import Console
 
@@ -58,6 +58,7 @@ def show(demo: Demo[Left], console: Console | None = None) -> bool:
 
     Raises:
         PreflightError: If its directory holds something else.
+        KeyboardInterrupt: After Ctrl-C; nothing runs any more, and it was said what is stored.
     """
     screen, out = console or Console(stderr=True), demo.options.out
     began = time.monotonic()
@@ -66,6 +67,23 @@ def show(demo: Demo[Left], console: Console | None = None) -> bool:
         f"[bold]{demo.options.command}[/]: {demo.about}, seed {demo.options.seed}, "
         f"{demo.options.speed:g}x; output in {out}"
     )
+    try:
+        connection, operando, left = _measured(demo, began, screen)
+    except KeyboardInterrupt:
+        report.broken_off(out, screen)
+        raise
+    found = demo.judge(connection, left)
+    seconds = time.monotonic() - began
+    write_result(demo.options, found, operando=operando, seconds=seconds)
+    picture = demo.draw(left)
+    report.table(found, screen)
+    report.closing(out, operando, picture, seconds, all_passed(found), screen)
+    return all_passed(found)
+
+
+def _measured(demo: Demo[Left], began: float, screen: Console) -> tuple[Connection, str, Left]:
+    """The experiment, from the start of its beamline to its end; its uid and what it left."""
+    out = demo.options.out
     with SimulatedBeamline(demo.scenario, out) as simulated:
         connection = simulated.start()
         with Services(connection) as services, open_session(out) as session:
@@ -74,14 +92,7 @@ def show(demo: Demo[Left], console: Console | None = None) -> bool:
                 operando = demo.measure(session)
             screen.print("waiting for the catalogue")
             services.wait_published(timeout=PUBLISH_TIMEOUT)
-            left = demo.read(connection, operando)
-    found = demo.judge(connection, left)
-    seconds = time.monotonic() - began
-    write_result(demo.options, found, operando=operando, seconds=seconds)
-    picture = demo.draw(left)
-    report.table(found, screen)
-    report.closing(out, operando, picture, seconds, all_passed(found), screen)
-    return all_passed(found)
+            return connection, operando, demo.read(connection, operando)
 
 
 def prepare_directory(out: Path) -> None:
@@ -108,5 +119,11 @@ def write_result(options: Asked, found: Sequence[Check], *, operando: str, secon
         "options": {key: str(value) for key, value in vars(options).items()},
         "operando": operando,
     }
-    # Numbers of numpy's own, such as counts, are no JSON.
-    (options.out / "result.json").write_text(json.dumps(result, indent=2, default=float) + "\n")
+    (options.out / "result.json").write_text(json_text(result) + "\n")
+
+
+def json_text(value: Mapping[str, Any]) -> str:
+    """As JSON that every parser takes: null for numbers that are none, numpy's own as numbers."""
+    # The first reading makes floats of numpy's numbers; not before can NaN be told.
+    plain = json.loads(json.dumps(value, default=float), parse_constant=lambda _: None)
+    return json.dumps(plain, indent=2, allow_nan=False)

@@ -95,7 +95,6 @@ def read(connection: Connection, operando: str) -> ThreeOutcome:
     path = connection.directory / "sim" / "truth.jsonl"
     lines = _frame_lines(path)
     runs = catalog.runs(operando=operando, kind="measurement")
-    runs.sort(key=lambda run: float(run.start["time"]))
     of = {name: [run for run in runs if run.start["technique"] == name] for name in TECHNIQUES}
     maps = [Measured(catalog.reduced(run), truth) for run in of["XRD"]]
     # Calibrations came before.

@@ -1,8 +1,8 @@
-"""This file is where the demo of three techniques is judged: lattice, valence and layers on one axis of state of
-charge, against the hidden truth.
+"""This file is where the demo of three techniques is judged: lattice, valence and layers on one axis
+of state of charge, against the hidden truth.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,9 +89,9 @@ def _lattice(maps: Sequence[Measured], z: float) -> list[Check]:
     for edge, promised in checks.EDGE.items():
         column = f"lattice_NMC811_{edge}"
         values = {
-            "recovered": _joined(valid, lambda part, name=column: part.of(name)),
-            "truth": _joined(valid, lambda part, name=edge: part.true("lattice", "NMC811", name)),
-            "error": _joined(valid, lambda part, name=column: part.of(f"{name}_error")),
+            "recovered": _joined([part.of(column) for part in valid]),
+            "truth": _joined([part.true("lattice", "NMC811", edge) for part in valid]),
+            "error": _joined([part.of(f"{column}_error") for part in valid]),
         }
         found.append(checks.worst(f"NMC811 {edge} (angstrom)", **values, promised=promised, z=z))
         found += checks.pulls(f"NMC811 {edge}", **values, z=z)
@@ -108,8 +108,8 @@ def _lattice(maps: Sequence[Measured], z: float) -> list[Check]:
     return found
 
 
-def _joined(parts: Sequence[Measured], of: Callable[[Measured], FloatArray]) -> FloatArray:
-    return np.concatenate([of(part) for part in parts]) if parts else np.empty(0)
+def _joined(parts: Sequence[FloatArray]) -> FloatArray:
+    return np.concatenate(parts) if parts else np.empty(0)
 
 
 def _nickel(outcome: ThreeOutcome, z: float) -> list[Check]:

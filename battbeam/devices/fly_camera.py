@@ -110,11 +110,18 @@ class FlyCamera(FrameFlyer):
 
     def _n_missed(self) -> int:
         """Pulses that the camera could not follow in the latest arc."""
-        if self.pulses is None or self._flight is None:
-            return -1
-        if not isinstance(self._flight.train, Rotation):
-            return -1
-        return int(self.pulses.missed.value_now())
+        pulses = self._pulses_of_flight()
+        return -1 if pulses is None else int(pulses.missed.value_now())
+
+    def _n_told(self) -> int:
+        """Pulses of the latest arc so far, without those that the camera could not follow."""
+        pulses = self._pulses_of_flight()
+        return 0 if pulses is None else int(pulses.fired.value_now()) - self._n_missed()
+
+    def _pulses_of_flight(self) -> Pulses | None:
+        """What times the latest train; None if the camera itself does."""
+        flight = self._flight
+        return self.pulses if flight is not None and isinstance(flight.train, Rotation) else None
 
     def read_configuration(self) -> dict[str, Any]:
         """Of the camera, the stage and the pulses."""

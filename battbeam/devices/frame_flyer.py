@@ -10,11 +10,11 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from battbeam.devices.camera import INTERNAL, MULTIPLE
 from battbeam.devices.detector import LOST_AFTER, AreaDetector
+from battbeam.devices.errands import Errands
 from battbeam.devices.flown_frames import Flown, FlownFrames
 from battbeam.devices.frame_writer import FILE_TIMEOUT, wait_until
 from battbeam.devices.frames import Flight, FrameTrain
@@ -28,6 +28,9 @@ ARM_TIMEOUT = 120.0
 #: Wall seconds a train may take: so many times its length (a slow clock), so many for each frame (a
 #: busy disk), and a margin. It only ends what hangs.
 LENGTHS, FRAME_TIME, MARGIN = 10.0, 1.0, 60.0
+#: Wall seconds without a frame after which one that the camera was told to take counts as lost, while
+#: it is still at it: a busy machine, a busy disk.
+OWED_FOR = 30.0
 
 
 class FrameFlyer(FlownFrames):
@@ -50,8 +53,12 @@ class FrameFlyer(FlownFrames):
         self._begin = math.nan
         self._cancelled = threading.Event()
         self._is_aloft = False
-        self._status: TimedStatus | None = None
-        self._thread: threading.Thread | None = None
+        self._errands = Errands(name, self._rest)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something goes on that was asked of it."""
+        return self._errands.is_busy
 
     # What a subclass adds to: by itself it takes trains that the camera times.
 
@@ -92,6 +99,10 @@ class FrameFlyer(FlownFrames):
     def _n_missed(self) -> int:
         """Pulses that the camera could not follow; -1: nobody counts them."""
         return -1
+
+    def _n_told(self) -> int:
+        """Frames that the camera was told to take so far and did not refuse; 0: nobody counts them."""
+        return 0
 
     def _acquire(self, on: bool) -> None:
         what = f"{self.camera.name}: {'armed' if on else 'at rest'}"
@@ -207,7 +218,8 @@ class FrameFlyer(FlownFrames):
         if self._arrived != asked.n_asked:
             missed = f", {n_missed} pulses missed" if n_missed > 0 else ""
             came = f"{asked.n_asked} frames asked, {self._arrived} written{missed}"
-            fault = "; ".join(part for part in (fault, came) if part)
+            said = str(self.camera.hdf.message.value_now())
+            fault = "; ".join(part for part in (fault, came, said) if part)
         self.flown = Flown(
             asked.n_asked,
             n_frames=self._arrived,
@@ -236,39 +248,26 @@ class FrameFlyer(FlownFrames):
             # A camera that runs on is no reason to wait: only what is written counts.
             if going(seen) or self._arrived != arrived:
                 arrived, changed = self._arrived, time.monotonic()
-            elif self._arrived >= n or time.monotonic() - changed > LOST_AFTER:
+            elif self._arrived >= n or self._is_lost(seen, time.monotonic() - changed):
                 return
+
+    def _is_lost(self, seen: Mapping[str, int], silence: float) -> bool:
+        """Whether no frame is waited for any more, after so many wall seconds without one."""
+        if silence < LOST_AFTER:
+            return False
+        is_owed = seen["acquire"] != 0 and self._n_told() > self._arrived
+        return not is_owed or silence > OWED_FOR
 
     def _in_thread(
         self, work: Callable[[], None], *, what: str, timeout: float = ARM_TIMEOUT
     ) -> TimedStatus:
-        """Do something beside the RunEngine, after what was done so before."""
-        overdue = DeviceError(f"{self.name}: not {what} within {timeout:.0f} s")
-        status, before = TimedStatus(timeout=timeout, overdue=overdue), self._thread
-
-        def done() -> None:
-            if before is not None:
-                before.join()
-            try:
-                work()
-            except (TimeoutError, DeviceError, ValueError) as error:
-                with suppress(TimeoutError, DeviceError):
-                    self._rest()
-                status.fail(error)
-            else:
-                status.finish()
-
-        self._status = status
-        self._thread = threading.Thread(target=done, name=self.name, daemon=True)
-        self._thread.start()
-        return status
+        return self._errands.begin(work, what=what, timeout=timeout)
 
     # Breaking off.
 
     def _break_off(self) -> None:
         """End what flies, without waiting."""
-        status = self._status
-        if not self._is_aloft or status is None:
+        if not self._is_aloft:
             return
         self._is_aloft = False
         self._cancelled.set()
@@ -276,7 +275,7 @@ class FrameFlyer(FlownFrames):
         self._halt()
         self.camera.cam.acquire.put(0, wait=False)
         # Whoever waits for it is told that it is over, as a detector does.
-        status.finish()
+        self._errands.finish()
         self._in_thread(self._settle, what="at rest")
 
     def _settle(self) -> None:
@@ -286,12 +285,11 @@ class FrameFlyer(FlownFrames):
     def land(self) -> None:
         """End what flies and wait until it rests."""
         self._break_off()
-        if self._thread is not None:
-            self._thread.join(timeout=ARM_TIMEOUT)
+        self._errands.join(timeout=ARM_TIMEOUT)
 
     def landing(self) -> TimedStatus:
         """End what flies; done when it rests. For the end of a plan, however it ended."""
-        if self._thread is None or not (self._is_aloft or self._thread.is_alive()):
+        if not (self._is_aloft or self._errands.is_at_work):
             return already_done()
         self._break_off()
         return self._in_thread(lambda: None, what="at rest")

@@ -28,6 +28,7 @@ from battbeam.experiment.cell_parts import (
     Positive,
     ReferenceElectrode,
     Separator,
+    Stack,
     Text,
     XrayWindow,
     coin_cell,
@@ -156,7 +157,7 @@ class CellPassport(Part):
     phases: tuple[Text, ...] = ()
     formulation: dict[str, Positive] = Field(default_factory=dict)
     loading: Positive | None = None
-    stack: tuple[PassportLayer, ...] = Field(default_factory=coin_cell)
+    stack: Stack = Field(default_factory=coin_cell)
     xray_windows: tuple[XrayWindow, ...] = ()
     n_electrodes: int = Field(default=2, ge=2, le=3)
     counter_electrode: CounterElectrode = CounterElectrode()

@@ -2,13 +2,16 @@
 
 import datetime
 import inspect
+import itertools
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 #: What a passport says of something that was required only after its cell had run.
 NOT_RECORDED = "not recorded"
+#: The electrode's name among the layers of a passport.
+ACTIVE = "active"
 
 #: A number that is neither infinite nor NaN.
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -78,12 +81,36 @@ class PassportLayer(Part):
         material: ``active``, ``counter`` (graphite), ``plated`` (lithium metal on it), a phase of
             `battbeam.materials`, or an amorphous material named there.
         thickness: mm.
-        depth: Of its middle, mm downstream of the electrode's middle.
+        depth: Of its middle, mm downstream of the electrode's middle; in a stack that says none,
+            layers touch.
     """
 
     material: Text
     thickness: Positive
     depth: Number = 0.0
+
+
+def placed(stack: tuple[PassportLayer, ...]) -> tuple[PassportLayer, ...]:
+    """A stack with its depths: as said, or as thicknesses have it where none is said of any layer.
+
+    >>> layers = ("Li", 0.2), ("polyethylene", 0.03), ("active", 0.06), ("Al", 0.02)
+    >>> stack = tuple(PassportLayer(material=name, thickness=t) for name, t in layers)
+    >>> [layer.depth for layer in placed(stack)]
+    [-0.16, -0.045, 0.0, 0.04]
+    """
+    electrode = next((k for k, layer in enumerate(stack) if layer.material == ACTIVE), None)
+    if electrode is None or any("depth" in layer.model_fields_set for layer in stack):
+        return stack
+    ends = list(itertools.accumulate(layer.thickness for layer in stack))
+    middles = [end - layer.thickness / 2 for end, layer in zip(ends, stack, strict=True)]
+    return tuple(
+        layer.model_copy(update={"depth": round(middle - middles[electrode], 6)})
+        for layer, middle in zip(stack, middles, strict=True)
+    )
+
+
+#: Layers in the beam's order, each at its depth.
+Stack = Annotated[tuple[PassportLayer, ...], AfterValidator(placed)]
 
 
 class Electrolyte(Part):

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -36,10 +37,11 @@ class CellPath:
     values: FloatArray
     is_live: bool
 
-    def at(self, time: float) -> tuple[float, float, float]:
-        """Voltage, current and charge at a time on the cycler's clock."""
+    def at(self, time: float, *, before_edge: bool = False) -> tuple[float, float, float]:
+        """Voltage, current and charge at a time on the cycler's clock; at an edge, behind it."""
         times, voltage, current, charge = self.values
-        left = int(np.searchsorted(times, time, side="right")) - 1
+        side: Literal["left", "right"] = "left" if before_edge else "right"
+        left = int(np.searchsorted(times, time, side=side)) - 1
         if left < 0 or left == len(times) - 1:
             held = max(left, 0)
             return (
@@ -54,17 +56,21 @@ class CellPath:
         return float(volts), float(now), float(charge[left] + passed)
 
     def between(self, start: float, end: float) -> FloatArray:
-        """Rows time, voltage, charge at both ends, at knots between and where the current turns."""
+        """Rows time, voltage, charge at both ends, at knots between and where the current turns.
+
+        Both knots of an edge are there, so that straight lines between columns are the path.
+        """
         times, _, current, _ = self.values
-        inside = times[(times > start) & (times < end)]
         left, right = current[:-1], current[1:]
         turns = np.flatnonzero(left * right < 0)
         part = left[turns] / (left[turns] - right[turns])
         zeros = times[turns] + part * np.diff(times)[turns]
-        zeros = zeros[(zeros > start) & (zeros < end)]
-        moments = np.concatenate([[start], np.sort(np.concatenate([inside, zeros])), [end]])
-        points = [self.at(float(moment)) for moment in moments]
-        return np.vstack([moments, [point[0] for point in points], [point[2] for point in points]])
+        turned = [(zero, *self.at(zero)[::2]) for zero in zeros[(zeros > start) & (zeros < end)]]
+        knots = self.values[[0, 1, 3]][:, (times > start) & (times < end)]
+        inside = np.column_stack([knots, np.array(turned).reshape(-1, 3).T])
+        inside = inside[:, np.argsort(inside[0], kind="stable")]
+        first, last = self.at(start)[::2], self.at(end, before_edge=True)[::2]
+        return np.column_stack([[start, *first], inside, [end, *last]])
 
 
 def gather_path(
@@ -206,17 +212,36 @@ class _Gathering:
     def _hold_record(
         self, record: int | None, following: int | None, until: float, next_live: int
     ) -> None:
-        """Without live values the last record holds; between two starts no current flows.
-
-        At rest the voltage is what is read there next, where something is.
-        """
+        """Without live values the last record holds; between two starts no current flows."""
         if record is None:
             return
         self._has_live = self._has_live or following is None
         time, voltage, current, charge = self._rows[-1]
         if following is not None or self._is_idle:
-            if next_live < self._n_live and is_idle_edge(current, 0.0):
-                voltage = float(self._live["voltage"][next_live])
+            voltage = self._at_rest(voltage, current, following, next_live)
             self._rows.append((time, voltage, 0.0, charge))
             current = 0.0
         self._rows.append((until, voltage, current, charge + charge_from(current, until - time)))
+
+    def _at_rest(
+        self, voltage: float, current: float, following: int | None, next_live: int
+    ) -> float:
+        """Voltage when the current of a record ceased, V: what is read there next, if anything is.
+
+        Else the records on both sides tell it, as far as their voltages part by resistance: where
+        their currents have opposite signs.
+        """
+        if not is_idle_edge(current, 0.0):
+            return voltage
+        known = self._n_live
+        if following is not None:
+            known = self._live_after(float(self._samples["time"][following]))
+        if next_live < known:
+            return float(self._live["voltage"][next_live])
+        if following is None:
+            return voltage
+        other = float(self._samples["current"][following])
+        if current * other > 0:
+            return voltage
+        part = current / (current - other)
+        return voltage + part * (float(self._samples["voltage"][following]) - voltage)

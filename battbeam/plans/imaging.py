@@ -11,7 +11,7 @@ from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
-from bluesky.utils import FailedStatus
+from bluesky.utils import FailedStatus, short_uid
 
 from battbeam.devices.beam import CLOSED, Beam
 from battbeam.devices.flown_frames import Flown
@@ -117,9 +117,9 @@ class Trains:
         finally:
             # Without a message: the RunEngine may be closing this generator.
             beam.shutter.close()
-        yield from bps.mv(beam.shutter, CLOSED)
-        # A rewind from here on would read the event of other frames.
+        # A rewind from here on would take it again, and nobody would wait for it.
         yield from bps.checkpoint()
+        yield from bps.mv(beam.shutter, CLOSED)
         self._settled(with_beam)
         flown = flyer.flown or Flown(flight.train.n_frames)
         if fault is None:
@@ -153,9 +153,13 @@ class Trains:
             yield from make_ready()
             if until is not None and not (yield from until(make_ready)):
                 return None
-            yield from bps.collect_while_completing(
-                [flyer], [flyer], flush_period=FLUSH_PERIOD, stream_name=stream
-            )
+            group = short_uid("train")
+            yield from bps.complete(flyer, group=group)
+            is_over = False
+            # After a pause that came behind the last look it flies once more.
+            while not is_over or flyer.is_busy:
+                is_over = yield from bps.wait(group, timeout=FLUSH_PERIOD, error_on_timeout=False)
+                yield from bps.collect(flyer, name=stream)
         except FailedStatus as error:
             if not isinstance(error.__cause__, (DeviceError, ValueError)):
                 raise

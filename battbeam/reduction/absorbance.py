@@ -10,8 +10,13 @@ from battbeam.units import AnyArray, FloatArray
 # A glitch stands out by this many standard deviations, and by this much more than the curve itself
 # bends and rises there. Chosen: none is seen in noise, nor on a sharp edge at steps of 1 eV.
 _GLITCH, _BEND, _STEEP = 6.0, 1.5, 0.2
-# Points that one glitch can be wide.
-_WIDEST_GLITCH = 3
+# Points that one glitch can be wide: a monochromator's of 1.5 eV at steps of 0.3 eV.
+_WIDEST_GLITCH = 7
+# Between the neighbours of what is narrower than any feature of an edge, eV: a core hole and a
+# monochromator leave none below 1.5 eV full width (chosen).
+_NARROW = 1.1
+# The median of a normal deviate's size.
+_MEDIAN = 0.6745
 # Energy noise that is no glitch, eV: a monochromator's jitter where the curve is steep.
 _ENERGY_NOISE = 0.03
 # A dead-time correction by more than this factor is not believed (chosen: 3 % of it is 3 % wrong
@@ -113,25 +118,26 @@ def live_fluorescence(spectrum: Spectrum, *, dead_time: float | None) -> tuple[P
     return found, ~(factor <= _MOST_CORRECTION)
 
 
-def find_glitches(energy: FloatArray, absorbance: Absorbance) -> AnyArray:
-    """Points that stand out of a smooth curve through their neighbours, shape (n,), bool.
+def find_glitches(energy: FloatArray, absorbance: Absorbance, incident: Photons) -> AnyArray:
+    """Points that stand out of a smooth curve through their neighbours for no reason of the sample's.
 
-    One to three points at a time are predicted by a cubic through the two on either side. What
-    stands out by six errors and by more than the curve bends there is taken out, the worst first.
-    A glitch on the steepest part of an edge may pass; noise does not.
+    One to seven points at a time are predicted by a cubic through the two on either side. Where light
+    is lost before the sample, what stands out by six errors is taken out, the worst first. Elsewhere
+    it has to be narrower than a feature of an edge can be as well, and to stand out by more than the
+    curve bends there. Peaks before an edge and points far apart stand out of a cubic, and are kept.
 
     Args:
         energy: eV, ascending, shape (n,).
         absorbance: NaN where there is none.
+        incident: Photons/s before the sample, at each point.
     """
+    light = _light(energy, incident)
     found = np.zeros(len(energy), dtype=bool)
     while True:
         good = np.flatnonzero(~found & np.isfinite(absorbance.values) & np.isfinite(energy))
         worst, where = 1.0, np.empty(0, dtype=int)
         for width in range(1, _WIDEST_GLITCH + 1):
-            surprise = _surprise(
-                energy[good], absorbance.values[good], absorbance.errors[good], width
-            )
+            surprise = _glitch_surprise(energy, absorbance, light, good, width)
             if len(surprise) and surprise.max() > worst:
                 worst = float(surprise.max())
                 start = int(np.argmax(surprise)) + 2
@@ -141,14 +147,53 @@ def find_glitches(energy: FloatArray, absorbance: Absorbance) -> AnyArray:
         found[where] = True
 
 
-def _surprise(energy: FloatArray, values: FloatArray, errors: FloatArray, width: int) -> FloatArray:
-    """Of each run of points, how far the least surprising of them is out, over what is allowed."""
-    n = len(energy) - width - 3
-    if n < 1:
+def _light(energy: FloatArray, incident: Photons) -> Absorbance:
+    """What light is lost before the sample; errors are its scatter where that is more than noise."""
+    rate, errors = incident.number, np.sqrt(incident.relative_variance)
+    lost = Absorbance(-np.log(rate), errors)
+    good = np.flatnonzero(np.isfinite(energy) & np.isfinite(rate))
+    if len(good) < 5:
+        return lost
+    out, noise, _ = _standing_out(energy[good], lost.values[good], errors[good], 1, jitter=0.0)
+    scatter = float(np.median(np.abs(out[0]) / noise[0])) / _MEDIAN
+    return Absorbance(lost.values, errors * max(1.0, scatter))
+
+
+def _glitch_surprise(
+    energy: FloatArray, absorbance: Absorbance, light: Absorbance, good: AnyArray, width: int
+) -> FloatArray:
+    """Of each run of points, its surprise; 0 where it may be a feature of the edge."""
+    x = energy[good]
+    if len(x) - width - 3 < 1:
         return np.empty(0)
-    start = np.arange(n)
+    values, errors = absorbance.values[good], absorbance.errors[good]
+    is_lost = _is_dip(x, light.values[good], light.errors[good], width)
+    span = x[2 + width : -1] - x[1 : -2 - width]
+    out, deviation, shape = _standing_out(x, values, errors, width, jitter=_ENERGY_NOISE)
+    allowed = _GLITCH * deviation + np.where(is_lost, 0.0, shape)
+    surprise = np.min(np.abs(out) / allowed, axis=0)
+    return np.where(is_lost | (span <= _NARROW), surprise, 0.0)
+
+
+def _is_dip(energy: FloatArray, lost: FloatArray, errors: FloatArray, width: int) -> AnyArray:
+    """Where a run of points has lost light that those on both sides have: a refilled ring is a step."""
+    out, deviation, shape = _standing_out(energy, lost, errors, width, jitter=0.0)
+    beside = np.maximum(lost[1 : -2 - width], lost[2 + width : -1])
+    higher = np.stack([lost[2 + i : len(lost) - width - 1 + i] for i in range(width)]) - beside
+    return np.asarray((np.minimum(out - shape, higher) > _GLITCH * deviation).all(axis=0))
+
+
+def _standing_out(
+    energy: FloatArray, values: FloatArray, errors: FloatArray, width: int, *, jitter: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Of each run of points: how far each is out, its standard deviation, what the curve does there.
+
+    Returns:
+        Three arrays, shape (width, number of runs).
+    """
+    start = np.arange(len(energy) - width - 3)
     around = np.stack([start, start + 1, start + 2 + width, start + 3 + width])
-    ratios = []
+    found = []
     for offset in range(width):
         at = start + 2 + offset
         weights = _lagrange(energy[around], energy[at])
@@ -159,10 +204,11 @@ def _surprise(energy: FloatArray, values: FloatArray, errors: FloatArray, width:
         bent = np.einsum("ij,ij->j", weights, values[around])
         steep = np.abs(values[inner[1]] - values[inner[0]]) / span
         variance = errors[at] ** 2 + np.einsum("ij,ij->j", weights**2, errors[around] ** 2)
-        allowed = _GLITCH * np.sqrt(variance + (_ENERGY_NOISE * steep) ** 2)
+        deviation = np.sqrt(variance + (jitter * steep) ** 2)
         shape = _BEND * np.abs(bent - straight) + _STEEP * steep * span
-        ratios.append(np.abs(values[at] - bent) / (allowed + shape))
-    return np.asarray(np.min(ratios, axis=0))
+        found.append((values[at] - bent, deviation, shape))
+    out, deviations, shapes = (np.stack(each) for each in zip(*found, strict=True))
+    return out, deviations, shapes
 
 
 def _lagrange(nodes: FloatArray, at: FloatArray) -> FloatArray:

@@ -19,6 +19,8 @@ _SEARCH_STEP = 0.25
 _MAX_STEPS = 40
 # An edge's scale has to stand out of its noise by this much.
 _SIGNIFICANT = 3.0
+# A curve is a straight line when this share of it (squared) is left after taking one off.
+_FLAT = 1e-20
 # A step this small ends the fit, eV.
 _SMALL_STEP = 1e-6
 # Standard deviations by which chi squared has to be too large before scatter is put down to the energy
@@ -151,7 +153,7 @@ class _Fit:
 
     def run(self, jitter: float) -> ShiftFit:
         """With the jitter given, or the larger one that the scatter asks for."""
-        first = self._solved(self._start(jitter), jitter)
+        first = self._solved(self._start(), jitter)
         most = 1 + _SCATTER * np.sqrt(2 / max(len(self.energy) - 4, 1))
         if not first.residual > most or not np.isfinite(first.shift):
             return first
@@ -172,16 +174,20 @@ class _Fit:
     def _columns(self, shift: float) -> FloatArray:
         return np.column_stack([self.known.values(self.energy - shift), self.line])
 
-    def _start(self, jitter: float) -> float:
-        """The best of a row of shifts."""
+    def _start(self) -> float:
+        """The best of a row of shifts, by counting alone: the line is taken off all at once."""
         reach = _SEARCH_STEP * np.arange(round(self.search / _SEARCH_STEP) + 1)
         shifts = self.start + np.concatenate([-reach[:0:-1], reach])
-        found = []
-        for shift in shifts:
-            variance = self._variance(shift, 0.0, jitter)
-            amounts, left = self._amounts(shift, variance)
-            found.append(np.inf if amounts[0] <= 0 else float(left @ (left / variance)))
-        return float(shifts[int(np.argmin(found))])
+        weight = 1 / np.sqrt(self.counting)
+        line = np.linalg.qr(self.line * weight[:, None])[0]
+        curves = self.known.values(self.energy - shifts[:, None]) * weight
+        size = (curves**2).sum(axis=1)
+        curves = curves - curves @ line @ line.T
+        values = self.values * weight
+        along, length = curves @ (values - line @ (line.T @ values)), (curves**2).sum(axis=1)
+        rises = (along > 0) & (length > _FLAT * size)
+        gain = np.where(rises, along**2 / np.where(rises, length, 1.0), -np.inf)
+        return float(shifts[int(np.argmax(gain))])
 
     def _variance(self, shift: float, scale: float, jitter: float) -> FloatArray:
         at = self.energy - shift

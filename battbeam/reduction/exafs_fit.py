@@ -186,8 +186,10 @@ class _Problem:
         self._weight = shaped * found.k**options.k_weight
         first, last = round(low / r_step()), round(high / r_step())
         self._matrix = transform_matrix(found.k, last + 1)[first:]
+        # Real and imaginary part one below the other: the product with chi stays one of reals.
+        self._parts = np.concatenate([self._matrix.real, self._matrix.imag]) * self._weight
         self.r = np.asarray(np.arange(first, last + 1) * r_step(), dtype=float)
-        self.seen = self._matrix @ (found.chi * self._weight)
+        self._seen_parts = self._parts @ found.chi
         self._noise = self._noise_of(found)
 
     @property
@@ -217,14 +219,14 @@ class _Problem:
         offset = float(x[-1]) * _OFFSET_SCALE if self._offset is None else self._offset
         return [_with(s, change) for s, change in zip(self.shells, changes, strict=True)], offset
 
-    def model(self, x: FloatArray) -> AnyArray:
+    def model(self, x: FloatArray) -> FloatArray:
+        """chi(R), real parts and then imaginary parts."""
         shells, offset = self.parameters(x)
         chi = shell_chi(self._k, shells, energy_offset=offset, amplitude=self._amplitude)
-        return self._matrix @ (chi * self._weight)
+        return np.asarray(self._parts @ chi)
 
     def misfit(self, x: FloatArray) -> FloatArray:
-        difference = (self.model(x) - self.seen) / self._noise
-        return np.concatenate([difference.real, difference.imag])
+        return np.asarray((self.model(x) - self._seen_parts) / self._noise)
 
     def result(self, solved: Any) -> ShellFit:
         n_points = len(solved.fun)
@@ -245,7 +247,7 @@ class _Problem:
         for (index, name), error in zip(self._free, errors, strict=False):
             found[shells[index].label][name] = float(error) * _SCALES[name]
         model = self.model(solved.x)
-        factor = np.sum(np.abs(model - self.seen) ** 2) / np.sum(np.abs(self.seen) ** 2)
+        factor = np.sum((model - self._seen_parts) ** 2) / np.sum(self._seen_parts**2)
         return ShellFit(
             values=values,
             errors=found,
@@ -254,7 +256,7 @@ class _Problem:
             r_factor=float(factor),
             reduced_chi_squared=chi_squared / freedom,
             n_independent=self.n_independent,
-            model=model,
+            model=model[: len(self.r)] + 1j * model[len(self.r) :],
             r=self.r,
         )
 

@@ -132,9 +132,16 @@ def _integrator(
 def geometry_of(
     parameters: FloatArray, shape: tuple[int, int], pixel_size: tuple[float, float], energy: float
 ) -> PixelGeometry:
-    """Pixels at (distance, poni1, poni2, rot1, rot2), mm and radian."""
-    rotation = np.asarray(
-        _integrator(parameters, shape, pixel_size, energy).rotation_matrix(), dtype=float
+    """Pixels at (distance, poni1, poni2, rot1, rot2), mm and radian.
+
+    Source:
+        Rotations about axis 1 and then axis 2, as ``Geometry.rotation_matrix`` of pyFAI has them.
+    """
+    (sin1, sin2), (cos1, cos2) = (f(parameters[3:5]).tolist() for f in (np.sin, np.cos))
+    rotation = (
+        (cos2, sin1 * sin2, -cos1 * sin2),
+        (0.0, cos1, sin1),
+        (sin2, -sin1 * cos2, cos1 * cos2),
     )
     return PixelGeometry(
         shape=shape,

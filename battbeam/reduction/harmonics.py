@@ -116,8 +116,8 @@ class Harmonics:
         seen = rows[:, :, : n_kept * together].reshape(n, n_groups, n_kept, together).mean(axis=3)
         column = np.arange(n_kept) * together + (together - 1) / 2
         half = min(centre, n_columns - 1 - centre) + 0.5
-        window = _window((column - centre) / half)
-        radius = _radius(np.abs((seen * window).mean(axis=(0, 1))), column - centre, half)
+        radius, taper = _extent(np.abs(seen.mean(axis=(0, 1))), column - centre, half)
+        window = _window((column - centre) / half, taper)
         highest = min(_HIGHEST, (basis.most - 4) / (2 * np.pi * radius))
         frequency = np.geomspace(0.5 / n_columns, max(highest, 1 / n_columns), _N_FREQUENCIES)
         # A Bessel function of order m + 2 m^(1/3) + 2 at m is below 0.001.
@@ -252,15 +252,23 @@ def _spread(scores: FloatArray) -> FloatArray:
     return np.asarray(max(found, key=np.trace))
 
 
-def _radius(mean: FloatArray, away: FloatArray, half: float) -> float:
-    """Of the sample, columns from the axis; more than the window's if it reaches the window's end."""
-    if not mean.max() > 0:
+def _extent(mean: FloatArray, away: FloatArray, half: float) -> tuple[float, float]:
+    """Radius of the sample, columns, and share of the window over which it may fall off.
+
+    A sample that ends within the window is not touched by it: what falls off on one side more than
+    on the other is no mirror image. One that reaches the window's end is wider than it.
+    """
+    away = np.abs(away)
+    if not mean[away <= half].max() > 0:
         raise ReductionError("nothing absorbs: the rotation axis cannot be found")
-    radius = float(np.abs(away)[mean > _EDGE * mean.max()].max()) + 1
-    return _WIDER * half if radius > (1 - _TAPER) * half else radius
+    seen = mean > _EDGE * mean[away <= half].max()
+    radius = float(away[seen].max()) + 1
+    if radius >= half:
+        return _WIDER * half, _TAPER
+    return radius, min(_TAPER, 1 - radius / half)
 
 
-def _window(place: FloatArray) -> FloatArray:
+def _window(place: FloatArray, taper: float) -> FloatArray:
     """1 inside of -1 to 1, falling off to 0 at both ends."""
-    inside = np.clip((1 - np.abs(place)) / _TAPER, 0, 1)
+    inside = np.clip((1 - np.abs(place)) / taper, 0, 1)
     return np.asarray(0.5 - 0.5 * np.cos(np.pi * inside))

@@ -2,7 +2,7 @@
 was light enough.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -75,8 +75,9 @@ class MeasuredSpectrum:
             flagged |= ~(each.detected >= options.least_photons)
         saturated = _saturated(ordered, options.saturation)
         flagged |= saturated
-        flagged |= find_glitches(ordered.energy, _without(signal, flagged))
-        foil = _foil(ordered, behind, options)
+        incident = replace(before, number=before.number / ordered.exposure)
+        flagged |= find_glitches(ordered.energy, _without(signal, flagged), incident)
+        foil = _foil(ordered, incident, behind, options)
         return cls(ordered, options, _without(signal, flagged), foil, behind, flagged, saturated)
 
     @property
@@ -127,14 +128,16 @@ class MeasuredSpectrum:
         return reasons
 
 
-def _foil(spectrum: Spectrum, behind: Photons, options: XanesOptions) -> Absorbance | None:
+def _foil(
+    spectrum: Spectrum, incident: Photons, behind: Photons, options: XanesOptions
+) -> Absorbance | None:
     if spectrum.reference is None or not np.isfinite(spectrum.reference).any():
         return None
     last = photons_from_counts(spectrum, "reference")
     foil = absorbance_from_transmission(behind, last)
     few = ~(np.fmin(behind.detected, last.detected) >= options.least_photons)
     foil = _without(foil, few)
-    return _without(foil, find_glitches(spectrum.energy, foil))
+    return _without(foil, find_glitches(spectrum.energy, foil, incident))
 
 
 def _saturated(spectrum: Spectrum, limit: float | None) -> AnyArray:

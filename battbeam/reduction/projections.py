@@ -39,6 +39,8 @@ class Projections:
         darks: No beam, shape (l, n_rows, n_columns).
         pixel_size: At the sample, mm.
         energy: Of the photons, eV; NaN if not known.
+        i0: Counts before the sample with each projection, shape (n,); None where nobody counted.
+        flat_i0: The same with each flat, shape (m,).
     """
 
     counts: AnyArray
@@ -49,6 +51,8 @@ class Projections:
     darks: AnyArray
     pixel_size: float
     energy: float = np.nan
+    i0: FloatArray | None = None
+    flat_i0: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if self.counts.ndim != 3 or self.flats.ndim != 3 or self.darks.ndim != 3:
@@ -64,6 +68,12 @@ class Projections:
                 f"{len(self.counts)} projections come with {lengths[0]} angles and {lengths[1]} "
                 f"times, {len(self.flats)} flats with {len(self.flat_time)} times"
             )
+        for name, counted, n in (
+            ("i0", self.i0, len(self.counts)),
+            ("flat_i0", self.flat_i0, len(self.flats)),
+        ):
+            if counted is not None and len(counted) != n:
+                raise ReductionError(f"{name} wants {n} counts, got {len(counted)}")
         if not self.pixel_size > 0:
             raise ReductionError(f"pixel_size must be greater than 0 mm, got {self.pixel_size}")
 
@@ -92,17 +102,12 @@ class Projections:
             raise ReductionError(
                 "no flats: the beam without sample is not known; take frames with the sample out"
             )
-        order = np.argsort(self.flat_time, kind="stable")
-        when = self.flat_time[order]
-        # A series ends where projections were taken in between.
-        position = np.searchsorted(np.sort(self.time), when)
-        groups = np.split(order, np.flatnonzero(np.diff(position)) + 1)
         series = [
             (
                 float(self.flat_time[group].mean()),
                 np.asarray(self.flats[group].mean(axis=0, dtype=np.float64) - self.dark),
             )
-            for group in groups
+            for group in self._series
         ]
         spread = self.darks.std() + 1.0
         for time, flat in series:
@@ -110,13 +115,39 @@ class Projections:
                 raise ReductionError(
                     f"flats at {time:.0f} s have no beam: {flat.mean():.1f} counts above the dark"
                 )
-        return [(time, flat.astype(np.float32)) for time, flat in series]
+        faded = np.float32(self._faded)
+        return [(time, flat.astype(np.float32) * faded) for time, flat in series]
+
+    @cached_property
+    def _series(self) -> list[npt.NDArray[np.intp]]:
+        """Which flats were taken together, in the order of time."""
+        order = np.argsort(self.flat_time, kind="stable")
+        # A series ends where projections were taken in between.
+        position = np.searchsorted(np.sort(self.time), self.flat_time[order])
+        return np.split(order, np.flatnonzero(np.diff(position)) + 1)
+
+    @cached_property
+    def _faded(self) -> float:
+        """The beam of the projections over what the flats say of it; 1 where nobody counted.
+
+        One number for all of them: that of a single projection has the noise of its own count.
+        """
+        if self.i0 is None or self.flat_i0 is None:
+            return 1.0
+        counted = np.isfinite(self.omega) & np.isfinite(self.time) & (self.i0 > 0)
+        times = [float(self.flat_time[group].mean()) for group in self._series]
+        open_i0 = [float(np.median(self.flat_i0[group])) for group in self._series]
+        if not counted.any() or not all(each > 0 for each in open_i0):
+            return 1.0
+        told = np.interp(self.time[counted], times, open_i0)
+        return float(np.median(self.i0[counted]) / np.median(told))
 
     def open_beam(self, time: float) -> AnyArray:
         """What the detector would have counted without sample, dark subtracted.
 
         Between two series of flats it changes linearly; before the first and after the last it
-        does not.
+        does not. Where somebody counted before the sample, it is as strong as it was for the
+        projections: flats of hours ago saw another beam.
 
         Args:
             time: s.

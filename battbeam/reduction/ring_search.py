@@ -17,6 +17,8 @@ _MAX_TWO_THETA = 60.0
 # Frames of about this many blocks, with lines blurred to these widths (degree).
 _BLOCKS = 128
 _SEARCH_WIDTHS = (0.5, 0.3, 0.18)
+# Blurred lines are looked up in steps of this share of a width.
+_FINE = 64
 
 
 @dataclass(frozen=True)
@@ -44,23 +46,18 @@ def best_guess(
 ) -> FloatArray:
     """The guess, moved to where blurred rings lie best on the frame."""
     size = max(1, int(np.ceil(max(signal.shape) / _BLOCKS)))
-    coarse, weight, rows, columns = _blocks(signal, used, size)
+    coarse, counted, rows, columns = _blocks(signal, used, size)
+    rows, columns, coarse = (values[counted] for values in (rows, columns, coarse))
     geometry = pixels(first)
     degree = np.degrees(max(geometry.pixel_size) / geometry.distance)
+    curves = {width: _lines(rings, width) for width in _SEARCH_WIDTHS}
 
     def score(parameters: FloatArray, width: float) -> float:
         angles = angle_of(pixels(parameters).positions(rows, columns))
-        grid = np.arange(0.0, angles.max() + 0.1, width / 8)
-        seen = rings.two_theta < angles.max() + 2 * width
-        relative = np.sqrt(rings.strength[seen] * np.sin(np.radians(rings.two_theta[seen])))
-        lines = (
-            np.exp(-4 * np.log(2) * ((grid[:, None] - rings.two_theta[seen]) / width) ** 2)
-            @ relative
-        )
-        drawn = np.interp(angles, grid, lines) * weight
-        drawn = drawn - drawn[weight > 0].mean() * weight
-        norm = np.sqrt((drawn**2).sum())
-        return -float((coarse * drawn).sum() / norm) if norm > 0 else 0.0
+        drawn = np.take(curves[width], (angles / (width / _FINE)).astype(int), mode="clip")
+        drawn = drawn - drawn.mean()
+        norm = np.sqrt(drawn @ drawn)
+        return -float(coarse @ drawn / norm) if norm > 0 else 0.0
 
     step = 0.4 / degree * max(geometry.pixel_size)
     reach = 15 * max(geometry.pixel_size)
@@ -79,6 +76,15 @@ def best_guess(
         best = _polished(score, best, scale[:n_free], width)
         scale = scale / 2
     return best
+
+
+def _lines(rings: Rings, width: float) -> FloatArray:
+    """Blurred rings, at the middles of steps of width / _FINE degree."""
+    top = rings.two_theta.max() + 2 * width
+    at = (np.arange(np.ceil(top / width * _FINE) + 1) + 0.5) * width / _FINE
+    relative = np.sqrt(rings.strength * np.sin(np.radians(rings.two_theta)))
+    lines = np.exp(-4 * np.log(2) * ((at[:, None] - rings.two_theta) / width) ** 2)
+    return np.asarray(lines @ relative)
 
 
 def _polished(
@@ -107,9 +113,9 @@ def _polished(
 
 def _blocks(
     signal: FloatArray, used: AnyArray, size: int
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Frame in blocks with slow changes taken off, in standard deviations; weights; positions in
-    pixels.
+) -> tuple[FloatArray, AnyArray, FloatArray, FloatArray]:
+    """Frame in blocks with slow changes taken off, in standard deviations; which of them count;
+    positions in pixels.
     """
     n_rows, n_columns = (n // size * size for n in signal.shape)
 
@@ -126,8 +132,8 @@ def _blocks(
     smooth = smooth / np.maximum(around, 1e-6)
     # Square roots keep a few strong rings from deciding alone.
     apart = np.sqrt(np.maximum(mean, 0) + 0.1) - np.sqrt(np.maximum(smooth, 0) + 0.1)
-    weight = (n_used > size**2 / 2).astype(float)
+    weight = n_used > size**2 / 2
     rows, columns = np.indices(counts.shape)
     at = (rows.ravel() + 0.5) * size, (columns.ravel() + 0.5) * size
-    flat = np.asarray(apart * weight, dtype=float).ravel()
+    flat = np.asarray(apart, dtype=float).ravel()
     return flat, np.asarray(weight).ravel(), np.asarray(at[0]), np.asarray(at[1])

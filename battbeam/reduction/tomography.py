@@ -244,15 +244,11 @@ class TomographyReducer:
 
 def _rows(projections: Projections, first: int, stop: int) -> Projections:
     rows = slice(first, stop)
-    return Projections(
+    return replace(
+        projections,
         counts=projections.counts[:, rows],
-        omega=projections.omega,
-        time=projections.time,
         flats=projections.flats[:, rows],
-        flat_time=projections.flat_time,
         darks=projections.darks[:, rows],
-        pixel_size=projections.pixel_size,
-        energy=projections.energy,
     )
 
 

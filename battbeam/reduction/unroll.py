@@ -21,6 +21,9 @@ _STEP = 0.5
 _NEAR = 0.35
 # A band of another thickness than so many parts of the usual one is no sound sheet: a crack, a joint.
 _SOUND = (0.6, 1.5)
+# The same of what is followed, in parts of the usual width: what is left of the sheet at the rim of a
+# crack lies aside of its middle line, and would point away from it.
+_WHOLE = (0.75, 1.3)
 # What is not sound may be as long as this many thicknesses before the sheet is taken to end.
 _LONGEST_GAP = 1.5
 # Arc over which the middle line is smoothed by parabolas, in thicknesses: noise would lengthen it.
@@ -174,20 +177,18 @@ def _crossing(line: FloatArray, inside: int, outside: int, low: float, high: flo
 
 def _follow(bands: list[FloatArray], step: float, rough: float) -> tuple[FloatArray, FloatArray]:
     """Angle, which goes on growing turn after turn, and radius of the middle line, inside out."""
-    start = next(
-        (
-            (index, float(sound[0].mean()))
-            for index, each in enumerate(bands)
-            if len(sound := _sound(each, rough))
-        ),
-        None,
-    )
-    if start is None:
+    roughly = np.concatenate([_as_wide(each, rough, _SOUND) for each in bands])
+    if not len(roughly):
         raise ReductionError(
             f"no sheet of about {rough:.1f} voxels: nowhere does a band of the range have that width"
         )
-    back = _walk(bands, start, -1, step, rough)
-    forth = _walk(bands, start, 1, step, rough)
+    # One that there is, so that at least one band is as wide.
+    usual = float(np.sort(np.diff(roughly, axis=1), axis=None)[len(roughly) // 2])
+    whole = [_as_wide(each, usual, _WHOLE) for each in bands]
+    first = next(index for index, each in enumerate(whole) if len(each))
+    start = first, float(whole[first][0].mean())
+    back = _walk(whole, start, -1, step, rough)
+    forth = _walk(whole, start, 1, step, rough)
     path = {**back, **forth}
     index = np.array(sorted(path))
     every = np.arange(index[0], index[-1] + 1)
@@ -196,9 +197,10 @@ def _follow(bands: list[FloatArray], step: float, rough: float) -> tuple[FloatAr
     return every[outwards] * step, radius[outwards]
 
 
-def _sound(bands: FloatArray, rough: float) -> FloatArray:
-    width = bands[:, 1] - bands[:, 0] if len(bands) else np.zeros(0)
-    return bands[(width > _SOUND[0] * rough) & (width < _SOUND[1] * rough)]
+def _as_wide(bands: FloatArray, width: float, part: tuple[float, float]) -> FloatArray:
+    """Those of the bands, shape (n, 2), whose width lies between two parts of another."""
+    found = bands[:, 1] - bands[:, 0]
+    return bands[(found > part[0] * width) & (found < part[1] * width)]
 
 
 def _walk(
@@ -219,8 +221,7 @@ def _walk(
         index += direction
         trail_slope = (trail[-1] - trail[0]) / max(len(trail) - 1, 1)
         radius += trail_slope
-        sound = _sound(bands[index % len(bands)], rough)
-        middles = sound.mean(axis=1) if len(sound) else np.zeros(0)
+        middles = bands[index % len(bands)].mean(axis=1)
         near = np.abs(middles - radius)
         if len(near) and near.min() < _NEAR * rough:
             radius = float(middles[near.argmin()])

@@ -36,9 +36,9 @@ class Outline(Protocol):
 def _half_segment(u: FloatArray, radius: float) -> FloatArray:
     """Integral of sqrt(radius^2 - u^2) from 0 to u."""
     inside = np.clip(u, -radius, radius)
-    return np.asarray(
-        (inside * np.sqrt(radius**2 - inside**2) + radius**2 * np.arcsin(inside / radius)) / 2
-    )
+    # As a product: the difference of two squares may be rounded below 0 at the ends.
+    root = np.sqrt((radius - inside) * (radius + inside))
+    return np.asarray((inside * root + radius**2 * np.arcsin(inside / radius)) / 2)
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,8 @@ class Writer(PVGroup):  # type: ignore[misc]
         Raises:
             OSError: If the disk takes no more.
         """
-        if self._file is None or self.EnableCallbacks.value != "Enable":
+        file = self._file
+        if file is None or self._is_full(file) or self.EnableCallbacks.value != "Enable":
             return shot, "", -1
         attributes = {
             "NDArrayTimeStamp": stamp - EPICS_EPOCH,
@@ -184,8 +185,12 @@ class Writer(PVGroup):  # type: ignore[misc]
             "Omega": shot.request.turn.reading,
             "Energy": shot.request.nominal_energy,
         }
-        index = self._file.add(shot.frame, attributes)
-        return shot, str(self._file.path), index
+        index = file.add(shot.frame, attributes)
+        return shot, str(file.path), index
+
+    def _is_full(self, file: FrameFile) -> bool:
+        """Whether a file holds what was asked for; it may stand open a moment longer."""
+        return bool(0 < self.NumCapture.value <= file.n_frames)
 
     async def kept(self, number: int, stamp: float, *, n: int = 1) -> None:
         """Show the last of n frames, and close the file when it holds what was asked for."""
@@ -198,7 +203,7 @@ class Writer(PVGroup):  # type: ignore[misc]
         if self._file is None:
             return
         await self.NumCaptured_RBV.write(self._file.n_frames)
-        if 0 < self.NumCapture.value <= self._file.n_frames:
+        if self._is_full(self._file):
             await self.Capture.write(0)
 
     async def failed(self, error: Exception) -> None:

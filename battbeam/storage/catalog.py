@@ -85,7 +85,7 @@ class Catalog:
         kind: str | None = None,
         operando: str | None = None,
     ) -> list[Any]:
-        """Runs that match everything given, oldest first.
+        """Runs that match everything given, in the order in which they began, oldest first.
 
         Args:
             cell: Its name in the passport.
@@ -93,23 +93,25 @@ class Catalog:
             kind: ``measurement``, ``operando``, ``calibration`` or ``cell``.
             operando: Uid of the experiment that they belong to.
         """
-        return list(self._matching(cell, technique, kind, operando).values())
+        # As they came into the catalogue: of runs that waited in the spool, in the order of uids.
+        came = self._matching(cell, technique, kind, operando).values()
+        return sorted(came, key=lambda run: float(run.start["time"]))
 
     def last(
         self, *, cell: str | None = None, technique: str | None = None, kind: str | None = None
     ) -> Any:
-        """The latest run that matches everything given.
+        """The run that began last of those that match everything given.
 
         Raises:
             StorageError: If there is none.
         """
-        found = self._matching(cell, technique, kind, None)
-        if len(found) == 0:
+        found = self.runs(cell=cell, technique=technique, kind=kind)
+        if not found:
             raise StorageError(
                 f"no run in the catalogue with cell={cell!r}, technique={technique!r}, "
                 f"kind={kind!r}"
             )
-        return found.values().last()
+        return found[-1]
 
     def run(self, uid: str) -> Any:
         """The run of a uid, or of its first characters (at least 5).

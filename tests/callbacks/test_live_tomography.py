@@ -216,6 +216,7 @@ def endless(directory, *, n_arcs=4):
         first = number * n_per_arc
         kept.append(("stream_datum", datum(first, first + n_per_arc)))
         train = {"role": "projection", "file": str(path), "first": first, "n_frames": n_per_arc}
+        train["train"] = number
         fault = "2 pulses missed" if number == 0 else ""
         kept.append(("event", {"descriptor": "trains", "data": {**train, "fault": fault}}))
     kept.append(("stop", {"time": 2000.0, "exit_status": "success", "reason": ""}))
@@ -285,9 +286,10 @@ def test_angles_that_are_measured_again_belong_to_the_rotation_before(tmp_path):
     start["tomography"] |= {"n_per_arc": N, "repeats": [180.0, 182.0, 184.0, 186.0]}
     trains = [{"arc": 0, "first": 0, "n_frames": N}, {"arc": -1, "first": N, "n_frames": 4}]
     file = str(tmp_path / "primary.h5")
+    known = {"role": "projection", "file": file}
     events = [
-        ("event", {"descriptor": "trains", "data": {"role": "projection", "file": file, **train}})
-        for train in trains
+        ("event", {"descriptor": "trains", "data": {"train": number, **known, **train}})
+        for number, train in enumerate(trains)
     ]
     told = ("descriptor", {"uid": "trains", "name": "trains", "data_keys": {}, "configuration": {}})
     recorded.documents[-1:-1] = [told, *events]

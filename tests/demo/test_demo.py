@@ -89,4 +89,5 @@ def test_ctrl_c_ends_the_demo_and_leaves_nothing_running(moment, tmp_path):
             demo.kill()
             demo.wait()
     assert "Traceback" not in log.read_text()
+    assert "broken off" in log.read_text()
     wait_for(lambda: processes_of(out) == [], timeout=10, what="every process to end")

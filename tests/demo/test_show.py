@@ -2,21 +2,23 @@
 
 import json
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from event_model import compose_run
 from rich.console import Console
 
-from battbeam.connection import FILE_NAME
+from battbeam.connection import FILE_NAME, Connection
 from battbeam.demo import show as showing
 from battbeam.demo.asked import Asked
 from battbeam.demo.checks import Check
 from battbeam.demo.show import Demo, prepare_directory, show
 from battbeam.errors import PreflightError
 from battbeam.sim.scenario import Scenario
+from battbeam.storage.spool import Spool
 
 RIGHT, WRONG = Check("sum", 2.0, 2.0, 0.0), Check("product", 3.0, 4.0, 0.5)
 
@@ -66,8 +68,10 @@ def bench(monkeypatch):
     @contextmanager
     def there(name, thing):
         made.happened.append(f"{name} starts")
-        yield thing
-        made.happened.append(f"{name} ends")
+        try:
+            yield thing
+        finally:
+            made.happened.append(f"{name} ends")
 
     def wait_published(timeout):
         made.happened.append("published")
@@ -120,6 +124,49 @@ def test_counts_of_numpy_are_numbers_in_the_result(bench, tmp_path):
     assert bench.show(bench.demo(out, Check("frames", np.int64(4), np.int64(4), 0.0)))
     (check,) = json.loads((out / "result.json").read_text())["checks"]
     assert check["recovered"] == 4
+
+
+def test_the_result_is_json_that_a_strict_parser_takes(bench, tmp_path):
+    """JSON knows neither NaN nor infinity."""
+
+    def refused(constant):
+        pytest.fail(f"{constant} is no JSON")
+
+    out = tmp_path / "out"
+    missing = Check("axis", np.float32("nan"), np.float64(2.0), float("inf"), sigma=np.float64(0.5))
+    assert not bench.show(bench.demo(out, RIGHT, missing))
+    result = json.loads((out / "result.json").read_text(), parse_constant=refused)
+    first, second = result["checks"]
+    assert (first["recovered"], first["sigma"]) == (2.0, None)
+    values = [second[name] for name in ("recovered", "truth", "tolerance", "sigma", "passed")]
+    assert values == [None, 2.0, None, 0.5, False]
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_a_demo_that_is_broken_off_says_what_is_stored(bench, tmp_path, has_begun):
+    out = tmp_path / "out"
+    whole, open_one = (compose_run(metadata={"reduction": {"method": "xrd"}}) for _ in range(2))
+
+    def measure(session):
+        if has_begun:
+            connection = Connection(directory=out, simulated=True, guards={})
+            connection.write()
+            with Spool(connection.spool) as spool:
+                for run in (whole, open_one):
+                    spool("start", run.start_doc)
+                spool("stop", whole.compose_stop())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.show(replace(bench.demo(out, RIGHT), measure=measure))
+    assert bench.happened[-2:] == ["services ends", "beamline ends"]
+    assert not (out / "result.json").exists()
+    said = bench.screen.getvalue()
+    if has_begun:
+        assert f"runs stored in {out / 'spool'}: 1, of them not reduced yet: 1" in said
+        assert f"battbeam serve {out}" in said
+    else:
+        assert "broken off; nothing was stored" in said
 
 
 def test_a_directory_that_holds_something_else_is_left_alone(bench, tmp_path):

@@ -103,6 +103,55 @@ def test_pulses_that_the_camera_missed_make_a_train_partial(fakes, fly):
     assert fakes.camera.cam.acquire.get() == 0
 
 
+def busy(fakes, monkeypatch, then=lambda: None):
+    """A camera that was told to take 19 frames and has shown 3; ``then`` once it is asked about them."""
+
+    def turn(position, **_):
+        fakes.camera.hdf.captured.sim_put(3)
+        fakes.rotation_stage.readback.sim_put(position)
+
+    def told():
+        then()
+        return 19
+
+    fakes.rotation_stage.setpoint.sim_set_putter(turn)
+    monkeypatch.setattr(fakes.pulses.fired, "value_now", told)
+
+
+def test_frames_that_a_busy_camera_owes_are_waited_for(fakes, fly, monkeypatch):
+    busy(fakes, monkeypatch, then=lambda: fakes.camera.hdf.captured.sim_put(19))
+    documents = flown(fly, Flight("projection", rotation(fly)))
+    assert documents[1][1]["indices"] == {"start": 0, "stop": 19}
+    assert fly.flown.fault == ""
+
+
+@pytest.mark.parametrize("is_at_rest", [False, True])
+def test_frames_that_never_come_are_not_waited_for_without_end(fakes, fly, monkeypatch, is_at_rest):
+    # A camera at rest owes nothing: it is not waited for as long.
+    monkeypatch.setattr(frame_flyer, "OWED_FOR", 1e9 if is_at_rest else 0.2)
+    acquire = fakes.camera.cam.acquire
+    busy(fakes, monkeypatch)
+    turn = fakes.rotation_stage.setpoint._put_func
+
+    def turned(position, **how):
+        turn(position, **how)
+        if is_at_rest:
+            acquire.sim_put(0)
+
+    fakes.rotation_stage.setpoint.sim_set_putter(turned)
+    flown(fly, Flight("projection", rotation(fly)))
+    assert fly.flown.fault == "19 frames asked, 3 written"
+
+
+def test_a_train_that_broke_off_says_what_the_writer_says(fakes, fly, monkeypatch):
+    busy(fakes, monkeypatch, then=lambda: fakes.camera.cam.acquire.sim_put(0))
+    fly.prepare(Flight("projection", rotation(fly))).wait(timeout=5)
+    fly.kickoff().wait(timeout=5)
+    fakes.camera.hdf.message.sim_put("frame lost: no space left")
+    fly.complete().wait(timeout=5)
+    assert fly.flown.fault == "19 frames asked, 3 written; frame lost: no space left"
+
+
 def test_a_stage_that_gets_stuck_makes_a_train_partial_and_travels_as_before(fakes, fly):
     fly.prepare(Flight("projection", rotation(fly))).wait(timeout=5)
     fly.kickoff().wait(timeout=5)

@@ -108,6 +108,26 @@ def test_the_full_example_is_a_passport_and_has_every_field():
     assert full.active_loading == pytest.approx(10.0)
 
 
+def test_layers_touch_where_no_depth_is_said_and_lie_where_it_is():
+    thick = {"Li": 0.2, "polyethylene": 0.025, "active": 0.03, "carbon": 0.004, "Al": 0.01}
+    bare = [{"material": name, "thickness": t} for name, t in thick.items()]
+    touching = passport(stack=bare)
+    # Middle to middle: half of either, and whatever lies between.
+    expected = [
+        -(0.1 + 0.025 + 0.015),
+        -(0.0125 + 0.015),
+        0.0,
+        0.015 + 0.002,
+        0.015 + 0.004 + 0.005,
+    ]
+    assert [layer.depth for layer in touching.stack] == pytest.approx(expected)
+    assert CellPassport.read(json.loads(touching.model_dump_json())) == touching
+    said = [dict(layer) for layer in bare]
+    said[-1]["depth"] = 0.03
+    assert [layer.depth for layer in passport(stack=said).stack] == [0, 0, 0, 0, 0.03]
+    assert passport(stack=bare[:2]).stack[0].depth == 0
+
+
 def test_the_published_schema_is_that_of_the_model():
     published = json.loads((DOCS / "reference" / "cell_passport.schema.json").read_text())
     assert published == CellPassport.model_json_schema()

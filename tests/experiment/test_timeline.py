@@ -164,6 +164,14 @@ def test_away_from_edges_everything_is_exact(log):
     assert found.middle.lithium_content < 0.98
 
 
+def test_the_mean_voltage_across_an_edge_counts_both_sides_for_their_time(log):
+    cell = Protocol()
+    found = CellTimeline(log).at(START + 1790.5, START + 1830.5)
+    inside = np.linspace(1790.5, 1830.5, 4001)[:-1] + 0.005
+    # A hundredth of a second of an edge of 29 mV, in 40 s: what the clock leaves open.
+    assert found.voltage == pytest.approx(np.mean([cell.voltage(t) for t in inside]), abs=1e-5)
+
+
 def test_idle_is_no_current_with_the_voltage_of_live_values(log):
     found = CellTimeline(log).at(START + 2600.0, START + 2700.0)
     assert found.current == 0.0
@@ -172,6 +180,23 @@ def test_idle_is_no_current_with_the_voltage_of_live_values(log):
     assert found.is_live
     before = CellTimeline(log).at(START + 100.0, START + 110.0)
     assert (before.middle.charge, before.step_count, before.is_live) == (0.0, -1, True)
+
+
+class Turned(Protocol):
+    """Stands still for 6 s between charge and discharge, which nobody reads."""
+
+    edges = (300.0, 900.0, 1800.0, 1806.0, 3600.0)
+    currents = (0.0, CURRENT, None, -0.5 * CURRENT)
+
+
+def test_an_unread_pause_between_two_currents_has_the_voltage_without_current(tmp_path):
+    cell = Turned()
+    lines = entries(cell, live=13.0)
+    found = CellTimeline(write(tmp_path / "log.jsonl", lines)).at(START + 1801.0, START + 1805.0)
+    assert not any(1800 <= time < 1806 for time in np.arange(0.0, 3700.0, 13.0))
+    assert found.current == 0.0
+    # Not that of the next live value, which was read under current: 15 mV less.
+    assert found.voltage == pytest.approx(cell.voltage(1803.0), abs=1e-6)
 
 
 def test_smear_counts_what_comes_and_goes_during_an_exposure(log):

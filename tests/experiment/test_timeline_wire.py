@@ -125,7 +125,8 @@ def compare(found, log: CellLog, history: History) -> None:
 
 
 def reading_interval(log: CellLog, start: float, end: float) -> float:
-    """The longest time between two live values around an exposure, s."""
+    """The longest time for which one live value stood around an exposure, s."""
     times = log.live["session_time"]
     first, last = np.searchsorted(times, (start, end))
-    return np.diff(times[max(first - 1, 0) : last + 1]).max()
+    around = times[max(first - 1, 0) : last + 1]
+    return np.diff(np.append(around, max(end, around[-1]))).max()

@@ -28,6 +28,8 @@ EXPOSURE, PERIOD = 0.4, 1.0
 N_BEFORE, N_AFTER = 25, 15
 #: mA, some 95 mA/cm2, and s after which it flows.
 CURRENT, REST = 12.0, 150.0
+#: C/cm2 after which the cell is short.
+SHORT = 6.0
 #: s over which a slope is taken.
 WINDOW = 10.0
 #: s from what happens to the buffer: half a wall s at 10 times, for a sample of the guard's, its
@@ -67,8 +69,8 @@ def watched(session, hidden, condition, before):
     return runs
 
 
-def lithium(seed, **cell):
-    return scenario("symmetric_lithium", seed=seed, rate=10.0, cell=cell)
+def lithium(seed, *, phantom=None, **cell):
+    return scenario("symmetric_lithium", seed=seed, rate=10.0, cell=cell, phantom=phantom)
 
 
 def judge_frames(raw, directory):
@@ -95,7 +97,10 @@ def judge_frames(raw, directory):
 
 
 def test_a_short_fires_the_buffer_and_what_led_to_it_is_kept(tmp_path):
-    hidden, before = lithium(1, short_charge=6.0, coulombic_efficiency=1.0), {}
+    # What grows reaches the other electrode when the voltage falls.
+    grown = {"areal_charges": (0.0, 1.0, 3.0, SHORT)}
+    hidden = lithium(1, phantom=grown, short_charge=SHORT, coulombic_efficiency=1.0)
+    before = {}
     falling = FastChange(quantity="voltage", direction="falling", rate=0.03, window=WINDOW)
     with beamline_of(hidden, tmp_path) as session:
         outer, raw = watched(session, hidden, falling, before)
@@ -120,10 +125,10 @@ def test_a_short_fires_the_buffer_and_what_led_to_it_is_kept(tmp_path):
 
 
 def when_shorted(hidden, directory):
-    """When the voltage falls to nothing while the current flows."""
+    """When so much charge has passed that both electrodes touch; the voltage falls within a second."""
     times, state = history(hidden, directory)
-    is_short = (np.abs(state.voltage) < 0.1) & (state.current > 0.5e-3 * CURRENT)
-    return float(times[np.argmax(is_short)])
+    areal = np.abs(state.charge) * imaging.COULOMB_PER_MAH / hidden.cells[0].electrode_area
+    return float(times[np.argmax(areal >= SHORT)])
 
 
 def history(hidden, directory):

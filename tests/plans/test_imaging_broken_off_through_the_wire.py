@@ -33,6 +33,8 @@ N_PULSES, N_FRAMES = 25, 4
 TWICE = 0.2
 #: Wall s for which the beam is away.
 AWAY = 1.0
+#: Faults of the ring, as the record counts them.
+NONE, DOWN = 0, 2
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +93,19 @@ def off_its_place(bench):
 
 
 def is_put_back(bench, before):
-    """Whether it is as it was, as soon as the records say so."""
-    b = bench[0].beamline
+    """Whether it is as it was, as soon as the records say so and the axis has braked.
+
+    What ``before`` does not name may be different.
+    """
+
+    def now():
+        found = imaging.at_rest(bench[0].beamline)
+        return {name: found[name] for name in before}
+
     try:
-        wait_for(lambda: imaging.at_rest(b) == before, timeout=2.0, what="rest")
+        wait_for(lambda: now() == before, timeout=2.0, what="rest")
     except ProcessError:
-        assert imaging.at_rest(b) == before
+        assert now() == before
 
 
 def under_way(beamline, name):
@@ -165,12 +174,13 @@ def test_a_turn_that_is_paused_leaves_the_sample_dark_and_still_and_is_taken_aga
         with Beside(b, "turn", ctrl_c), pytest.raises(RunEngineInterrupted):
             session.run(turn(bench))
         b.fly_camera.land()
-        paused = imaging.at_rest(b)
         still = ("shutter", "speed", "is_still", "armed", "writes", "acquires")
-        assert {name: paused[name] for name in still} == {name: before[name] for name in still}
+        is_put_back(bench, {name: before[name] for name in still})
         (uid,) = session.RE.resume()
     finally:
         session.is_interactive = False
+        if session.RE.state == "paused":
+            session.RE.abort()
     is_put_back(bench, before)
     judge_taken_again(recorded(session, uid), tmp_path)
 
@@ -200,10 +210,10 @@ class Ring:
         self.fault.wait_for_connection(timeout=10)
 
     def lose(self):
-        self.fault.write("Down", data_type="native", wait=True)
+        self.fault.write([DOWN], wait=True)
 
     def fill(self):
-        self.fault.write("None", data_type="native", wait=True)
+        self.fault.write([NONE], wait=True)
 
     def lose_and_fill(self):
         self.lose()

@@ -111,3 +111,22 @@ def test_a_turn_and_steps_see_the_same_sample_and_everything_is_put_back(connect
     # A turn of 3 degree in an exposure blurs the edges of the sample, and the mean of logarithms is
     # the logarithm of the mean nearly: they agree by some percent where the sample takes a tenth.
     np.testing.assert_allclose(one, other, rtol=0.03)
+
+
+def test_two_angles_are_seen_again_in_the_same_file(connection):
+    with Session(connection) as session:
+        fields = Fields(flat_offset=OUT, n_darks=4, n_flats=4, max_age=1e6)
+        (uid,) = session.run(taken(session.beamline, fields=fields, n_repeats=2))
+        counts = session.beamline.rotation_stage.table.counts_per_degree
+    run = Run(connection, uid)
+    trains = [doc["data"] for doc in run.of("event") if run.streams[doc["descriptor"]] == "trains"]
+    trains = [train for train in trains if train["role"] == "projection"]
+    assert [train["arc"] for train in trains] == [0, -1, -1]
+    assert [train["fault"] for train in trains] == ["", "", ""]
+    (path,) = {train["file"] for train in trains}
+    frames, beside = read(path, slice(13 + 4))
+    np.testing.assert_allclose(beside["Omega"][13:], [90, 90, 0, 0], atol=1.01 / counts)
+    seen = frames / beside["RingCurrent"][:, np.newaxis, np.newaxis]
+    # Of one angle there is one image, and no other; a turn of 3 degree blurs the first of them.
+    apart = [np.abs(seen[15] - seen[k]).mean() for k in (0, 6)]
+    assert apart[0] < 0.5 * apart[1]

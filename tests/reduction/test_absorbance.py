@@ -5,6 +5,7 @@ from spectrum_generator import Beamline, Edge, Foil, grid
 from battbeam.errors import ReductionError
 from battbeam.reduction.absorbance import (
     Absorbance,
+    Photons,
     absorbance_from_fluorescence,
     absorbance_from_transmission,
     find_glitches,
@@ -129,24 +130,91 @@ def test_a_large_dead_time_correction_is_doubted():
         assert live_fluorescence(counted, dead_time=dead_time)[1].tolist() == [False, True]
 
 
-@pytest.mark.parametrize("fine", [0.5, 1.0])
+def light(energy, rng, *, photons=1e6, glitches=(), depth=0.25):
+    """Photons/s before the sample: less of them in the glitches of a monochromator, eV."""
+    share = np.ones(len(energy))
+    for glitch in glitches:
+        share -= depth * np.exp(-(((energy - glitch) / 0.6) ** 2) / 2)
+    counted = rng.poisson(photons * share * (energy / 8333.0) ** -3).astype(float)
+    return Photons(counted, 1 / counted, counted)
+
+
+@pytest.mark.parametrize("fine", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("width", [1, 2, 3])
-def test_a_glitch_is_found_and_its_neighbours_are_kept(fine, width):
+def test_a_glitch_of_the_light_is_found_and_its_neighbours_are_kept(fine, width):
     energy = grid(8333.0, fine=fine)
     found = []
     for seed in range(20):
         rng = np.random.default_rng(seed)
         values = 0.5 + Edge(8343.5)(energy) + 1e-3 * rng.normal(size=len(energy))
-        at = int(rng.choice(np.flatnonzero((energy > 8360) & (energy < 8385))))
+        at = int(rng.choice(np.flatnonzero((energy > 8352) & (energy < 8358))))
         glitch = np.zeros(len(energy), dtype=bool)
         glitch[at : at + width] = True
-        values[glitch] += 0.05
+        values[glitch] += 0.1
+        incident = light(energy, rng)
+        incident.number[glitch] *= 0.9
         curve = Absorbance(values, np.full(len(energy), 1e-3))
-        found.append(np.array_equal(find_glitches(energy, curve), glitch))
+        found.append(np.array_equal(find_glitches(energy, curve, incident), glitch))
     assert np.mean(found) >= 0.95
 
 
-@pytest.mark.parametrize("fine", [0.3, 0.5, 1.0])
+def test_a_single_count_gone_wrong_is_found_where_no_feature_is_as_narrow():
+    energy, found = grid(8333.0, fine=0.5), []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        values = 0.5 + Edge(8343.5)(energy) + 1e-3 * rng.normal(size=len(energy))
+        at = int(rng.choice(np.flatnonzero((energy > 8352) & (energy < 8360))))
+        values[at] += 0.05
+        curve = Absorbance(values, np.full(len(energy), 1e-3))
+        glitches = find_glitches(energy, curve, light(energy, rng))
+        found.append(np.array_equal(np.flatnonzero(glitches), [at]))
+    assert np.mean(found) >= 0.95
+
+
+@pytest.mark.parametrize("fine", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("area", [0.05, 0.2, 0.4])
+@pytest.mark.parametrize("kind", ["transmission", "fluorescence"])
+def test_a_peak_before_the_edge_is_no_glitch_and_glitches_are(fine, area, kind):
+    energy, n, kept = grid(6539.0, fine=fine), 0, []
+    shape = Edge(6551.0, pre_edge=area, pre_edge_energy=6540.5, white_line=0.9)
+    glitch = energy[np.searchsorted(energy, 6539 + 24)]
+    # On the white line's far side, no smooth place.
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        incident = light(energy, rng, photons=1e8, glitches=[glitch])
+        dip = 0.1 * np.exp(-(((energy - glitch) / 0.6) ** 2) / 2)
+        if kind == "transmission":
+            share = np.exp(-0.5 - shape(energy)) * (1 - dip)
+            behind = rng.poisson(incident.number * share).astype(float)
+            curve = absorbance_from_transmission(incident, Photons(behind, 1 / behind, behind))
+        else:
+            share = 0.01 * (0.02 + shape(energy)) * (1 - dip)
+            emitted = rng.poisson(incident.number * share).astype(float)
+            curve = absorbance_from_fluorescence(incident, Photons(emitted, 1 / emitted, emitted))
+        found = find_glitches(energy, curve, incident)
+        n += found[np.argmin(np.abs(energy - glitch))]
+        kept.append(not found[np.abs(energy - glitch) > 2.5].any())
+    assert all(kept)
+    assert n == 10
+
+
+@pytest.mark.parametrize("refill", [0.0, 0.02])
+@pytest.mark.parametrize("scatter", [0.0, 0.01, 0.05])
+def test_light_that_flickers_or_comes_back_makes_no_glitches_of_a_peak(scatter, refill):
+    energy, n = grid(6539.0, fine=1.0), 0
+    shape = Edge(6551.0, pre_edge=0.3, pre_edge_energy=6540.5, white_line=0.9)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        incident = light(energy, rng, photons=1e8)
+        incident.number[:] *= 1 + scatter * rng.normal(size=len(energy))
+        # The ring decays and is filled again, somewhere on the peak or the edge.
+        incident.number[energy > rng.uniform(6537, 6555)] *= 1 + refill
+        values = 0.5 + shape(energy) + 1e-3 * rng.normal(size=len(energy))
+        n += find_glitches(energy, Absorbance(values, np.full(len(energy), 1e-3)), incident).sum()
+    assert n == 0
+
+
+@pytest.mark.parametrize("fine", [0.3, 0.5, 0.9, 1.0])
 @pytest.mark.parametrize("noise", [1e-4, 1e-3, 1e-2])
 def test_neither_noise_nor_jitter_nor_edges_are_glitches(fine, noise):
     energy, n = grid(8333.0, fine=fine), 0
@@ -155,7 +223,8 @@ def test_neither_noise_nor_jitter_nor_edges_are_glitches(fine, noise):
         true = energy + 0.02 * rng.normal(size=len(energy))
         for shape in (Edge(8343.5, white_line=0.9, width=1.8), Foil(8333.0)):
             values = shape(true) + noise * rng.normal(size=len(energy))
-            n += find_glitches(energy, Absorbance(values, np.full(len(energy), noise))).sum()
+            curve = Absorbance(values, np.full(len(energy), noise))
+            n += find_glitches(energy, curve, light(energy, rng)).sum()
     assert n == 0
 
 

@@ -29,6 +29,15 @@ def test_a_shift_is_found_whatever_the_scale_and_the_slope(shift, fine):
     assert fit.scale == pytest.approx(0.8, rel=1e-3)
 
 
+@pytest.mark.parametrize("slope", [-0.1, 0.1])
+def test_a_slope_many_times_the_edge_does_not_lead_the_search_astray(slope):
+    energy = grid(8333.0)
+    edge = curve(energy, 8347.6, noise=0.0)
+    steep = Absorbance(edge.values + 20 + slope * (energy - 8343), edge.errors)
+    fit = fit_shift(energy, steep, KNOWN, window=WINDOW)
+    assert fit.shift == pytest.approx(4.1, abs=2e-4)
+
+
 def pulls(n, **how):
     found = []
     energy = how.pop("energy", grid(8333.0))

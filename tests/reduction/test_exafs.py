@@ -164,6 +164,19 @@ def test_a_pair_without_a_change_shows_none():
     assert abs(found[1] - found[0]) < 0.003
 
 
+def test_the_model_of_a_fit_is_the_transform_of_its_shells():
+    k = np.arange(0.0, 14, 0.05)
+    shells = [Shell(NI_O, 6, 1.95, 0.006), Shell(NI_NI, 6, 2.87, 0.005, name="metal")]
+    values = shell_chi(np.maximum(k, 1e-3), shells, amplitude=0.85)
+    chi = Chi(k, values, np.full(len(k), 1e-3), k, k)
+    found = fit_shells(chi, begin(), r_range=(1.0, 3.1))
+    r, transformed = chi_of_r(chi)
+    inside = (r >= found.r[0] - 1e-9) & (r <= found.r[-1] + 1e-9)
+    np.testing.assert_allclose(found.r, r[inside], atol=1e-9)
+    largest = np.abs(transformed).max()
+    np.testing.assert_allclose(found.model, transformed[inside], atol=1e-3 * largest)
+
+
 def test_a_wrong_path_is_seen_in_the_misfit():
     energy = grid()
     seen = absorbance(energy, SHELLS)

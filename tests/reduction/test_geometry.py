@@ -5,7 +5,7 @@ import pytest
 from pattern_generator import Bench
 
 from battbeam.errors import ReductionError
-from battbeam.reduction.geometry import GeometryGuess, calibrate_geometry
+from battbeam.reduction.geometry import GeometryGuess, calibrate_geometry, geometry_of
 from battbeam.reduction.instrument import Instrument
 from battbeam.reduction.pixels import PixelGeometry
 
@@ -65,6 +65,16 @@ def test_rings_are_placed_far_better_than_a_line_is_wide(name, calibrated, tmp_p
     assert worst < 6 * calibration.two_theta_error.max()
     assert calibration.residual == pytest.approx(1.0, abs=0.08)
     assert calibration.centre == pytest.approx(bench.centre, abs=0.02)
+
+
+@pytest.mark.parametrize("rotation", [(0.0, 0.0), (0.07, 0.0), (0.0, -0.2), (-0.1, 0.15)])
+def test_pixels_are_turned_as_pyfai_turns_them(rotation):
+    bench = Bench(shape=(30, 40), pixel=(0.5, 0.4), rotation=np.degrees(rotation))
+    made = bench.integrator
+    parameters = np.array([made.dist * 1e3, made.poni1 * 1e3, made.poni2 * 1e3, *rotation])
+    found = geometry_of(parameters, bench.shape, bench.pixel, bench.energy)
+    true = made.center_array(bench.shape, unit="2th_deg").ravel()
+    np.testing.assert_allclose(found.two_theta, true, atol=1e-9)
 
 
 def test_without_noise_nothing_is_left(tmp_path):

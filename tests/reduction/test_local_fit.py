@@ -15,6 +15,14 @@ def test_a_parabola_passes_unchanged_and_so_do_its_derivatives(derivative):
     assert found == pytest.approx(exact, abs=1e-9)
 
 
+@pytest.mark.parametrize("derivative", [0, 1, 2])
+def test_a_fourth_power_passes_a_fit_of_the_fourth_degree(derivative):
+    curve = np.poly1d([2e-4, -0.01, 0.03, -0.4, 2.0])
+    found = smoothing_matrix(ENERGY, AT, width=1.5, derivative=derivative, degree=4)
+    exact = curve.deriv(derivative) if derivative else curve
+    assert found @ curve(ENERGY) == pytest.approx(exact(AT), abs=1e-7)
+
+
 def test_points_far_apart_widen_the_weights():
     energy = np.arange(0, 100, 10.0)
     found = smoothing_matrix(energy, np.array([45.0]), width=0.5) @ energy

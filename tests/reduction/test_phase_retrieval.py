@@ -73,7 +73,10 @@ def test_a_reducer_that_is_asked_for_it_retrieves_the_phase():
     scan = Scan((Disc(0, 0, 0.06, 0.5),), np.arange(90) * 2.0, energy=ENERGY, photons=1e4)
     options = {"propagation_distance": 5.0, "delta_over_beta": DELTA_OVER_BETA}
     plain, retrieved = (
-        TomographyReducer(TomographyOptions(**each), (8, 128)).reduce(scan.projections())
+        # The axis is given: so faint a sample does not tell it.
+        TomographyReducer(TomographyOptions(axis=scan.axis, **each), (8, 128)).reduce(
+            scan.projections()
+        )
         for each in ({}, options)
     )
     assert retrieved.valid, retrieved.reason

@@ -57,6 +57,15 @@ def test_the_error_of_the_axis_is_what_axes_scatter_by(covered, gain_spread):
     assert np.mean(np.square(pulls)) < 3.0
 
 
+@pytest.mark.parametrize("offset", [-5.5, 0.4, 3.7])
+def test_the_axis_of_a_casing_that_nearly_fills_the_field_is_found(offset):
+    casing = (Disc(0, 0, 0.083, 8.0), Disc(0, 0, 0.078, -7.0))
+    discs = (*casing, Disc(0.02, 0.01, 0.02, 1.0), Disc(-0.03, 0.02, 0.015, 1.5))
+    result = reduced(Scan(discs, np.linspace(0, 180, 141), offset=offset, flat_change=0.02))
+    assert result.valid, result.reason
+    assert result.axis == pytest.approx(63.5 + offset, abs=0.1)
+
+
 def test_an_axis_that_a_missing_wedge_hides_is_flagged():
     result = reduced(scan_of(np.arange(111.0)))
     assert result.axis_error > 0.125

@@ -257,7 +257,7 @@ def rolled(seed, *, thickness=11.7, crack=(300.0, 5.0, 0.8)):
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("arc", [150.0, 333.3, 700.0])
+@pytest.mark.parametrize("arc", [128.0, 150.0, 333.3, 700.0])
 def test_a_wound_sheet_is_laid_flat_and_its_crack_found_to_a_voxel(arc, seed):
     volume, length = rolled(seed, crack=(arc, 5.0, 0.8))
     sheet = unroll(volume, low=0.95, high=4.0, voxel_size=0.06, thickness=0.7)

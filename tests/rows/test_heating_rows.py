@@ -80,6 +80,20 @@ def judge(rows, heating):
     )
 
 
+def judge_errors(rows):
+    """What a spectrum's error says beyond what all share is what it is off the law."""
+    for edge in (NICKEL, COBALT):
+        part = rows.where(edge=edge)
+        parameters, _ = fitted(part)
+        shared = part.of("edge_position_shared_error")
+        own = np.sqrt(part.of("edge_position_error") ** 2 - shared**2)
+        off = part.of("edge_position") - law(part.of("temperature"), *parameters)
+        reduced = np.sum((off / own) ** 2) / (len(own) - len(parameters))
+        print(f"{edge}: each +- {np.median(own):.4f} eV of its own, chi squared {reduced:.2f}")
+        # Of five degrees of freedom: once in a hundred beyond either.
+        assert 0.11 < reduced < 3.0
+
+
 #: As in the file, and another law.
 LAWS = [
     (1, {}),
@@ -135,4 +149,6 @@ def test_a_charged_cathode_heated_in_steps(tmp_path):
         for temperature in TEMPERATURES:
             session.run(heat(float(temperature)))
             uids += session.run(multi_edge_xas(grids, station, gains=gains, reduction=reduction))
-        judge(measured(session, *uids), heated.cells[0].heating)
+        rows = measured(session, *uids)
+    judge(rows, heated.cells[0].heating)
+    judge_errors(rows)

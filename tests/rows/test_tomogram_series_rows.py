@@ -224,7 +224,8 @@ def plated(session, hidden):
             rest,
         ]
     measurements = {"tomogram": tomogram(b.fly_camera, **how), "note": OwnRun(nothing)}
-    with imaging.slow_near(b.potentiostat, hidden, LEVELS):
+    # A slope over 10 s wants readings in it before the short too; quickly there are 9 s between two.
+    with imaging.slow_near(b.potentiostat, hidden, (*LEVELS, SHORT)):
         return imaging.experiment(session, believed, schedule, measurements, steps, record=2.0)
 
 

@@ -21,10 +21,15 @@ Named = tuple[str, dict]
 
 
 def scan_documents(
-    n_events: int = 5, *, points: list[int] | None = None, n_frames: int = 1, **metadata: object
+    n_events: int = 5,
+    *,
+    points: list[int] | None = None,
+    n_frames: int = 1,
+    began: float = 1000.0,
+    **metadata: object,
 ) -> list[Named]:
     """The documents of a small measurement: numbers, a text, a pattern of 350 values a row."""
-    run = compose_run(uid=str(uuid.uuid4()), time=1000.0, metadata=metadata, validate=False)
+    run = compose_run(uid=str(uuid.uuid4()), time=began, metadata=metadata, validate=False)
     columns = {
         "point": ("integer", []),
         "frame": ("integer", []),

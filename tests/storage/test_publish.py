@@ -242,6 +242,18 @@ def test_results_lie_on_the_cells_own_clock(services, catalog, scan):
     assert [run.start["uid"] for run in catalog.reductions(raw)] == [reduced[0][1]["uid"]]
 
 
+def test_runs_are_given_in_the_order_in_which_they_began(services, catalog, scan):
+    """They come into the catalogue in another; as text 999.5 would stand behind 1000.25."""
+    came = [1000.25, 999.5, 1000.0, 20000.0, 1001.0]
+    for began in came:
+        uid = spool(services.connection.spool, scan(n_events=1, began=began, cell={"cell": "C5"}))
+        services.wait_published(timeout=20)
+        assert uid in catalog.raw
+    found = [run.start["time"] for run in catalog.runs(cell="C5")]
+    assert found == sorted(came)
+    assert catalog.last(cell="C5").start["time"] == max(came)
+
+
 def test_what_is_not_there_is_named(services, catalog, scan):
     uid = spool(services.connection.spool, scan(n_events=1))
     services.wait_published(timeout=20)
