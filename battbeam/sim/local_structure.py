@@ -26,6 +26,16 @@ _SLOPES: Mapping[str, tuple[float, float, float]] = {
 }
 #: Half steps of LiFePO4 and FePO4, eV: Deb et al., J. Synchrotron Rad. 11 (2004) 497; recalled.
 _IRON = (7120.5, 7124.5)
+#: Charge of metals of layered oxides that do not take part, or hardly (cobalt).
+_CHARGES: Mapping[str, float] = {
+    "Mn": 4.0,
+    "Co": 3.0,
+    "Al": 3.0,
+    "Ti": 4.0,
+    "Mg": 2.0,
+    "Nb": 5.0,
+    "Mo": 6.0,
+}
 #: Change of Co's valence per guest that leaves: nearly inert.
 _COBALT_DRIFT = 0.01
 #: Nodes of content between which a moving absorber's spectra are interpolated.
@@ -116,8 +126,10 @@ def _layered(
     """Ni that takes all charge, Co nearly inert, Mn inert, in layers with ``edge`` angstrom between
     metals; ``counts`` per formula unit.
     """
-    nickel, lithiated = counts["Ni"], (3 - 4 * counts.get("Mn", 0.0) - 3 * counts["Co"])
-    lithiated = (lithiated - 3 * counts.get("Al", 0.0)) / nickel
+    nickel, charge = counts["Ni"], 3.0
+    for element, valence in _CHARGES.items():
+        charge -= valence * counts.get(element, 0.0)
+    lithiated = charge / nickel
 
     def nickel_valence(content: FloatArray) -> FloatArray:
         return np.minimum(lithiated + (1 - np.asarray(content)) / nickel, 4.0)
@@ -134,15 +146,18 @@ def _layered(
             content_range=content_range,
             valence=nickel_valence,
             shells=lambda content, valence: (_nickel_oxygen(valence), metals(content)),
-        ),
-        _moving(
-            "Co",
-            content_range=content_range,
-            valence=cobalt_valence,
-            shells=lambda content, _: (Shell("O", 6, 1.92, 0.0045), metals(content)),
-            white_line=0.30,
-        ),
+        )
     ]
+    if "Co" in counts:
+        absorbers.append(
+            _moving(
+                "Co",
+                content_range=content_range,
+                valence=cobalt_valence,
+                shells=lambda content, _: (Shell("O", 6, 1.92, 0.0045), metals(content)),
+                white_line=0.30,
+            )
+        )
     if "Mn" in counts:
         absorbers.append(
             _moving(
@@ -155,8 +170,15 @@ def _layered(
     return tuple(absorbers)
 
 
-def _nmc811_edge(content: float) -> float:
-    return float(materials.lattice_edges("NMC811", np.array([content]))[0, 0])
+def _known(name: str) -> tuple[Absorber, ...]:
+    """A layered oxide of `battbeam.materials`: its own metals, as far apart as its edge a says."""
+
+    def edge(content: float) -> float:
+        return float(materials.lattice_edges(name, np.array([content]))[0, 0])
+
+    whole = materials.structure(name, 1.0).formula
+    metals = {element: count for element, count in whole.items() if element not in ("Li", "O")}
+    return _layered(materials.LITHIUM_RANGE[name], edge, **metals)
 
 
 def _spinel() -> tuple[Absorber, ...]:
@@ -289,7 +311,10 @@ def _lithium_rich() -> tuple[Absorber, ...]:
 
 _MAKERS: Mapping[Chemistry, Callable[[], tuple[Absorber, ...]]] = {
     "lfp": _olivine,
-    "nmc811": lambda: _layered((0.1, 1.0), _nmc811_edge, Ni=0.8, Mn=0.1, Co=0.1),
+    "nmc811": lambda: _known("NMC811"),
+    "nmc622": lambda: _known("NMC622"),
+    "nmc90": lambda: _known("NMC90"),
+    "hec": lambda: _known("HEC"),
     "nanmc442": lambda: _layered(
         (0.2, 1.0), lambda content: 2.84 + 0.12 * content, Ni=0.4, Mn=0.4, Co=0.2
     ),

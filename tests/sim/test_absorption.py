@@ -91,6 +91,7 @@ def test_far_from_every_edge_the_absorbance_is_the_tabulated_one(chemistry, part
     ("chemistry", "element", "contents"),
     [
         ("nmc811", "Ni", (0.12, 0.98)),
+        ("nmc90", "Ni", (0.12, 0.98)),
         ("lfp", "Fe", (0.02, 0.98)),
         ("lmo", "Mn", (0.02, 0.98)),
         ("lirich", "Ni", (0.05, 0.98)),
@@ -131,6 +132,25 @@ def test_nickel_of_nmc811_moves_with_its_valence_and_nothing_else_does(content):
     assert abs(truth(absorption, content, "Co")["edge_shift"]) < 0.03
     assert truth(absorption, content, "Mn")["edge_shift"] == pytest.approx(0.0, abs=1e-6)
     assert truth(absorption, content, "Mn")["valence"] == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize(
+    ("chemistry", "charges"),
+    [
+        ("nmc622", 0.2 * 4 + 0.2 * 3),
+        ("nmc90", 0.05 * 4 + 0.05 * 3),
+        ("hec", 0.13 * 4 + 0.02 * (4 + 2 + 6) + 0.01 * 5),
+    ],
+)
+def test_nickel_of_other_layered_oxides_balances_charges_that_add_up(chemistry, charges):
+    absorption = sample(chemistry)
+    share = absorption._active.host["Ni"]
+    for content in (0.95, 0.6):
+        nickel = truth(absorption, content, "Ni")
+        assert nickel["valence"] == pytest.approx((4 - content - charges) / share, abs=1e-9)
+        metal = next(shell for shell in nickel["shells"] if shell["neighbour"] == "Ni")
+        edge = materials.lattice_edges(absorption._active.name, np.array([content]))[0, 0]
+        assert metal["distance"] == pytest.approx(edge, abs=1e-4)
 
 
 def test_a_moving_edge_moves_as_a_whole():
