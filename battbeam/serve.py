@@ -24,6 +24,7 @@ from battbeam.storage.tail import POLL_INTERVAL
 
 if TYPE_CHECKING:
     from battbeam.callbacks.live_run import LiveRun
+    from battbeam.storage.tail import SpoolLine
 
 #: In the order of starting; they end in the opposite one, so that what is on disk is published.
 ROLES = ("tiled", "publisher", "reducer")
@@ -183,7 +184,7 @@ class Reduction:
     def __init__(self, connection: Connection) -> None:
         from battbeam.callbacks.damage_watch import DamageWatch
         from battbeam.callbacks.methods import LiveRuns
-        from battbeam.storage.progress import closed_reductions
+        from battbeam.storage.progress import closed_methods, closed_reductions
         from battbeam.storage.spool import Spool
         from battbeam.storage.tail import SpoolReader
 
@@ -198,7 +199,8 @@ class Reduction:
             watch(name, doc)
 
         self._publish, self._methods = publish, LiveRuns(connection.volumes)
-        self._runs: dict[str, LiveRun[Any]] = {}
+        self._closed = closed_methods(connection)
+        self._runs: dict[str, list[LiveRun[Any]]] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Reduce until ``stop`` is set; what waits then is reduced next time."""
@@ -211,27 +213,35 @@ class Reduction:
         """Take what is new and reduce what can be; whether there was anything."""
         lines = self._reader.poll()
         for line in lines:
-            if line.name == "start" and self._methods.method_of(line.doc) is not None:
-                self._runs[line.uid] = self._methods.begin(line.doc, self._publish)
-            elif line.name == "start":
-                self._reader.forget(line.uid)
+            if line.name == "start":
+                self._begin(line)
             self._guarded(line.uid, lambda run, line=line: run(line.name, line.doc))  # type: ignore[misc]
         n_done = sum(self._guarded(uid, lambda run: run.poll()) for uid in list(self._runs))
-        for uid in [uid for uid, run in self._runs.items() if run.is_finished]:
-            del self._runs[uid]
+        for uid, runs in list(self._runs.items()):
+            if all(run.is_finished for run in runs):
+                del self._runs[uid]
         return bool(lines) or n_done > 0
 
+    def _begin(self, line: "SpoolLine") -> None:
+        """Begin the reductions that a run asks for; those that are closed stay as they are."""
+        asked = self._methods.methods_of(line.doc)
+        closed = self._closed.get(line.uid, set())
+        wanted = [method for method in asked if method.method not in closed]
+        if wanted:
+            self._runs[line.uid] = [self._methods.begin(each, self._publish) for each in wanted]
+        else:
+            self._reader.forget(line.uid)
+
     def _guarded(self, uid: str, act: Callable[["LiveRun[Any]"], int | None]) -> int:
-        """Let one run act; one that fails as a whole is dropped, the others go on."""
-        run = self._runs.get(uid)
-        if run is None:
-            return 0
-        try:
-            return act(run) or 0
-        except (BattbeamError, OSError, LookupError, ValueError, TypeError):
-            _log.exception("run %s: reduction given up", uid)
-            del self._runs[uid]
-            return 0
+        """Let a run's reductions act; one that fails as a whole is dropped, the others go on."""
+        n_done = 0
+        for run in list(self._runs.get(uid, ())):
+            try:
+                n_done += act(run) or 0
+            except (BattbeamError, OSError, LookupError, ValueError, TypeError):
+                _log.exception("run %s: reduction by %s given up", uid, run.method)
+                self._runs[uid].remove(run)
+        return n_done
 
 
 def _serve_tiled(connection: Connection) -> None:

@@ -9,9 +9,11 @@ import pytest
 
 from battbeam.connection import Connection
 from battbeam.errors import ProcessError
+from battbeam.experiment.reductions import method_of_reduced
 from battbeam.processes import wait_for
 from battbeam.serve import Reduction, Services
 from battbeam.storage.catalog import Catalog
+from battbeam.storage.progress import closed_reductions, unreduced
 from battbeam.storage.spool import Spool
 from battbeam.storage.tail import documents
 
@@ -51,6 +53,32 @@ def test_a_run_that_cannot_be_reduced_says_so_and_the_others_go_on(connection):
     assert {lines[0].doc["analysis_of"] for lines in found} == {"a", "b"}
     assert [lines[-1].doc["exit_status"] for lines in found] == ["fail", "fail"]
     assert "asks for no reduction of diffraction" in found[0][-1].doc["reason"]
+
+
+def test_every_reduction_that_a_run_asks_for_is_made_and_one_that_is_closed_is_left_alone(
+    connection,
+):
+    spool_measurement(connection, "a", reductions={"xanes": {}})
+    reduction = Reduction(connection)
+    while reduction.step():
+        pass
+    found = {method_of_reduced(lines[0].doc): lines for lines in reduced(connection)}
+    assert set(found) == {"xrd", "xanes"}
+    assert {lines[-1].doc["run_start"] for lines in found.values()} == {
+        lines[0].doc["uid"] for lines in found.values()
+    }
+    assert closed_reductions(connection) == {"a"}
+    lost = connection.reduced_spool / f"{found['xanes'][0].doc['uid']}.jsonl"
+    lost.unlink()
+    assert (closed_reductions(connection), unreduced(connection)) == (set(), {"a"})
+    kept = connection.reduced_spool / f"{found['xrd'][0].doc['uid']}.jsonl"
+    before = kept.stat().st_mtime_ns
+    again = Reduction(connection)
+    while again.step():
+        pass
+    assert closed_reductions(connection) == {"a"}
+    assert kept.stat().st_mtime_ns == before
+    assert lost.exists()
 
 
 def test_a_reducer_that_starts_again_continues_what_it_had_begun(connection):

@@ -19,6 +19,7 @@ from battbeam.callbacks.reduced_run import Publish, ReducedRun
 from battbeam.callbacks.reducers import CellLogs
 from battbeam.errors import ReductionError
 from battbeam.experiment.cell_log import CellLog
+from battbeam.experiment.reductions import reductions_of
 
 #: Wall s that an item waits for the cell's log, and for its own pixels.
 LOG_PATIENCE, FRAME_DEADLINE = 40.0, 30.0
@@ -70,8 +71,7 @@ class LiveRun(ABC, Generic[Item]):
     @classmethod
     def wants(cls, start: Document) -> bool:
         """Whether a run asks to be reduced by this method."""
-        asked = dict(start.get("reduction") or {})
-        return bool(asked) and asked.get("method", "xrd") == cls.method
+        return cls.method in reductions_of(start)
 
     # What a technique is.
 
@@ -153,11 +153,13 @@ class LiveRun(ABC, Generic[Item]):
 
     def _start(self, doc: Document) -> None:
         self._raw_uid, self._raw_time = str(doc["uid"]), float(doc["time"])
+        # Of several reductions each sees its own, as if the run had asked for no other.
+        doc = {**doc, "reduction": reductions_of(doc).get(self.method, doc.get("reduction") or {})}
         try:
             parameters = self._open(doc)
         except ReductionError as fault:
             self._fail(fault)
-            parameters = {"refused": self._fault}
+            parameters = {"refused": self._fault, "method": self.method}
         self._run = ReducedRun(doc, parameters, self._publish)
         self.uid = self._run.uid
         self._cell = CellLookup(doc, self._cell_logs)

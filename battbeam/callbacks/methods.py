@@ -12,6 +12,7 @@ from battbeam.callbacks.live_xrd import LiveXrd
 from battbeam.callbacks.reduced_run import Publish
 from battbeam.callbacks.reducers import CellLogs, Reducers
 from battbeam.errors import ReductionError
+from battbeam.experiment.reductions import reductions_of
 
 #: What reduces, by technique.
 METHODS: tuple[type[LiveRun[Any]], ...] = (LiveXrd, LiveXanes, LiveTomography, LiveRadiography)
@@ -34,23 +35,15 @@ class LiveRuns:
         self._cell_logs = lambda path: logs(guard_log or path)
 
     @staticmethod
-    def method_of(start: Document) -> type[LiveRun[Any]] | None:
-        """What reduces a run; None where it asks for nothing, or for what is not known."""
-        return next((method for method in METHODS if method.wants(start)), None)
-
-    def begin(self, start: Document, publish: Publish) -> LiveRun[Any]:
-        """The reduction of a run, not yet given its start document.
-
-        Raises:
-            ReductionError: If it asks for none that is known.
+    def methods_of(start: Document) -> tuple[type[LiveRun[Any]], ...]:
+        """What reduces a run, that of its ``reduction`` first; none where it asks for nothing, or
+        for what is not known.
         """
-        method = self.method_of(start)
-        if method is None:
-            known = ", ".join(each.method for each in METHODS)
-            raise ReductionError(
-                f"run {start['uid']} asks for no reduction that is known ({known}), but for "
-                f"{start.get('reduction')!r}"
-            )
+        known = {method.method: method for method in METHODS}
+        return tuple(known[name] for name in reductions_of(start) if name in known)
+
+    def begin(self, method: type[LiveRun[Any]], publish: Publish) -> LiveRun[Any]:
+        """The reduction of a run by one method, not yet given its start document."""
         return method(publish, cell_logs=self._cell_logs, **self._shared.get(method, {}))
 
 
@@ -59,9 +52,10 @@ def reduced_again(
     volumes: Path,
     guard_log: Path | None = None,
     *,
+    method: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> list[tuple[str, dict[str, Any]]]:
-    """Reduce a recorded run by the method that it asks for; what it gave live, to the bit.
+    """Reduce a recorded run by a method that it asks for; what it gave live, to the bit.
 
     With other options it gives what they would have given live.
 
@@ -69,6 +63,7 @@ def reduced_again(
         documents: Of the raw run, in the order in which it wrote them.
         volumes: Directory for results that are too large for a row.
         guard_log: In place of the one that its start document names.
+        method: Of several; by default that of its ``reduction``.
         options: Of the method, in place of those that it asks for; those not named stay.
 
     Returns:
@@ -79,7 +74,14 @@ def reduced_again(
     """
     found = list(documents)
     start, runs = dict(found[0][1]), LiveRuns(volumes, guard_log)
-    if options:
-        start["reduction"] = {**(start.get("reduction") or {}), **options}
-        found[0] = ("start", start)
-    return reduced(lambda publish: runs.begin(start, publish), found)
+    known = [each for each in runs.methods_of(start) if method in (None, each.method)]
+    if not known:
+        names = ", ".join(each.method for each in METHODS)
+        wanted = start.get("reduction") if method is None else method
+        raise ReductionError(
+            f"run {start['uid']} asks for no reduction that is known ({names}), but for {wanted!r}"
+        )
+    chosen = known[0]
+    start["reduction"] = {**reductions_of(start)[chosen.method], **(options or {})}
+    found[0] = ("start", start)
+    return reduced(lambda publish: runs.begin(chosen, publish), found)

@@ -19,6 +19,7 @@ import xarray as xr
 from battbeam.connection import Connection
 from battbeam.errors import StorageError
 from battbeam.experiment.control_spot import ControlSpot
+from battbeam.experiment.reductions import method_of_reduced, reductions_of
 from battbeam.experiment.sentinel import Damage
 from battbeam.storage.beam_damage import damage_of_cell
 from battbeam.storage.server import RAW, REDUCED, catalog_key
@@ -128,22 +129,24 @@ class Catalog:
                 raise StorageError(f"uid {uid!r}: {error}") from error
         raise StorageError(f"no run with the uid {uid!r} in the catalogue")
 
-    def reductions(self, run: Any) -> list[Any]:
+    def reductions(self, run: Any, method: str | None = None) -> list[Any]:
         """Every reduction of a raw run, oldest first.
 
         Args:
             run: The raw run, or its uid.
+            method: Those by one method, as ``saxs``; None is all.
         """
         from tiled.queries import Eq
 
         found = self.reduced_runs.search(Eq("start.analysis_of", _uid(run)))
-        return list(found.values())
+        return [each for each in found.values() if method in (None, method_of_reduced(each.start))]
 
-    def reduced(self, run: Any) -> xr.Dataset:
+    def reduced(self, run: Any, method: str | None = None) -> xr.Dataset:
         """The latest reduction of a run, along the cell's own clock.
 
         Args:
             run: A raw run or its reduction, or the uid of either.
+            method: Of a run that asks for several; by default that of its ``reduction``.
 
         Returns:
             One row a frame along ``time``, with times, voltages, state of charge, smear, validity
@@ -155,9 +158,11 @@ class Catalog:
         """
         reduction = self.run(run) if isinstance(run, str) else run
         if "analysis_of" not in reduction.start:
-            found = self.reductions(reduction)
+            wanted = method or next(iter(reductions_of(reduction.start)), None)
+            found = self.reductions(reduction, wanted)
             if not found:
-                raise StorageError(f"run {_uid(reduction)} has no reduction in the catalogue")
+                by = f" by {method}" if method else ""
+                raise StorageError(f"run {_uid(reduction)} has no reduction{by} in the catalogue")
             reduction = found[-1]
         return reduced_dataset(reduction)
 

@@ -7,6 +7,7 @@ import httpx
 
 from battbeam.connection import Connection
 from battbeam.errors import StorageError
+from battbeam.experiment.reductions import method_of_reduced, reductions_of
 from battbeam.storage.catalog import Catalog
 from battbeam.storage.cell_run import CellRunTail, Mounts
 from battbeam.storage.recover import ends_with_stop
@@ -24,22 +25,33 @@ def first_document(path: Path) -> SpoolLine | None:
     return lines[0] if lines else None
 
 
-def closed_reductions(connection: Connection) -> set[str]:
-    """Uids of the raw runs that have a reduction which is closed."""
-    found = set()
+def closed_methods(connection: Connection) -> dict[str, set[str]]:
+    """By uid of a raw run, the methods whose reductions of it are closed."""
+    found: dict[str, set[str]] = {}
     for uid in closed_runs(connection.reduced_spool):
         start = first_document(connection.reduced_spool / f"{uid}.jsonl")
         if start is not None:
-            found.add(str(start.doc.get("analysis_of")))
+            methods = found.setdefault(str(start.doc.get("analysis_of")), set())
+            methods.add(method_of_reduced(start.doc))
+    return found
+
+
+def closed_reductions(connection: Connection) -> set[str]:
+    """Uids of the raw runs of which every reduction that they ask for is closed."""
+    found = set()
+    for uid, closed in closed_methods(connection).items():
+        start = first_document(connection.spool / f"{uid}.jsonl")
+        if start is None or closed >= set(reductions_of(start.doc)):
+            found.add(uid)
     return found
 
 
 def unreduced(connection: Connection) -> set[str]:
-    """Uids of closed raw runs that ask for a reduction and have none that is closed."""
+    """Uids of closed raw runs that ask for reductions of which not every one is closed."""
     wanted = set()
     for uid in closed_runs(connection.spool):
         start = first_document(connection.spool / f"{uid}.jsonl")
-        if start is not None and start.doc.get("reduction"):
+        if start is not None and reductions_of(start.doc):
             wanted.add(uid)
     return wanted - closed_reductions(connection)
 

@@ -189,7 +189,7 @@ def test_a_radiograph_with_full_pixels_or_without_flats_is_said_to_be_of_no_use(
 
 def test_it_is_begun_by_the_method_that_a_start_document_names(tmp_path):
     start = Recorded(tmp_path).documents[0][1]
-    assert isinstance(LiveRuns(tmp_path).begin(start, print), LiveRadiography)
+    assert LiveRuns.methods_of(start) == (LiveRadiography,)
     odd = dict(start, reduction={"method": "radiography", "speed": 3})
     (_, stop) = reduced(
         LiveRadiography, [("start", odd), ("stop", Recorded(tmp_path).documents[-1][1])]
