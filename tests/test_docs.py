@@ -77,7 +77,8 @@ def generic(column):
         column = re.sub(rf"_{phase}(?=_|$)", "_<phase>", column)
     column = re.sub(r"^lattice_<phase>_[abc]\b", "lattice_<phase>_<edge>", column)
     column = re.sub(r"^lattice_<phase>_[abc]_", "lattice_<phase>_<edge>_", column)
-    return re.sub(r"^two_theta_<phase>_\d+", "two_theta_<phase>_<hkl>", column)
+    column = re.sub(r"^(end_member_\w+)_charged", r"\1_<name>", column)
+    return re.sub(r"^(two_theta|intensity)_<phase>_\d+", r"\1_<phase>_<hkl>", column)
 
 
 def test_every_column_of_a_reduced_row_is_listed_with_its_unit():
@@ -86,6 +87,8 @@ def test_every_column_of_a_reduced_row_is_listed_with_its_unit():
         reflections=XrdOptions().reflections,
         n_bins=3,
         positions={"sample_stage_x": "mm", "sample_stage_y": "mm"},
+        free={"Al": ("111",)},
+        end_members=("charged",),
     )
     wanted = {generic(name): key["units"] for name, key in schema.data_keys().items()}
     assert rows("reference/results.md") == wanted

@@ -20,6 +20,8 @@ from battbeam.units import AnyArray, q_from_two_theta
 #: Share of saturated pixels from which on a frame is not used: hot pixels are fewer, a saturated
 #: line is more. Chosen here.
 SATURATED = 1e-4
+# Errors from which on references contradict what is known of them.
+_SURE = 4.0
 
 
 class LiveXrd(LiveRun[RawFrame]):
@@ -95,6 +97,8 @@ class LiveXrd(LiveRun[RawFrame]):
             result,
             transmission=self._transmission(context),
             state_at_start=self._request.choices.state_of_charge_at == "start",
+            dark_age=self._dark_age(context),
+            flags=self._flags(context, result),
         )
         self._run.add(self._raw.event_time(item, context), row)
 
@@ -111,6 +115,9 @@ class LiveXrd(LiveRun[RawFrame]):
             reflections=self._request.options.reflections,
             n_bins=len(two_theta),
             positions=self._raw.position_units,
+            free=self._reducer.free_reflections,
+            end_members=tuple(self._request.options.references),
+            full_areal_capacity=self._request.full_areal_capacity,
         )
         axes: dict[str, tuple[Any, str]] = {"two_theta": (two_theta.tolist(), "degree")}
         energy = self._request.energy
@@ -132,6 +139,27 @@ class LiveXrd(LiveRun[RawFrame]):
             exposure=context.exposure,
             dark=self._dark,
         )
+
+    def _dark_age(self, context: FrameContext) -> float:
+        return math.nan if self._dark is None else context.time - self._dark.time
+
+    def _flags(self, context: FrameContext, result: XrdResult | None) -> Sequence[str]:
+        """What to know of a frame that may be used all the same."""
+        flags, age = [], abs(self._dark_age(context))
+        if age > self._request.options.dark_max_age:
+            flags.append(f"dark is {age / 3600:.1f} h away")
+        if result is not None:
+            strain, error = result.reference_strain, result.reference_strain_error
+            if abs(strain) > _SURE * math.hypot(error, self._request.options.reference_error):
+                flags.append(
+                    f"references off by {100 * strain:+.3f} %: wavelength or geometry is not as said"
+                )
+            flags += [
+                f"{name}: fatigued grains not resolved"
+                for name, phase in result.phases.items()
+                if phase.fatigued is not None and math.isnan(phase.fatigued.fraction)
+            ]
+        return flags
 
     def _transmission(self, context: FrameContext) -> float:
         reference = self._request.transmission_reference

@@ -1,7 +1,7 @@
 """This file is where what reductions of several runs share is kept: reducers, and guards' logs."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +20,11 @@ class Reducer(Protocol):
     @property
     def two_theta(self) -> FloatArray:
         """Of the bins, degree, shape (n_bins,)."""
+        ...
+
+    @property
+    def free_reflections(self) -> Mapping[str, tuple[str, ...]]:
+        """Of every phase with intensities of its own the reflections that have one, as "hkl"."""
         ...
 
     def reduce(

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -10,10 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from battbeam import materials
+from battbeam.callbacks.xrd_phases import COUNTER, scattering_phases
 from battbeam.errors import PreflightError, ReductionError
-from battbeam.experiment.cell import CellPassport, PassportLayer
-from battbeam.experiment.cell_parts import ACTIVE
+from battbeam.experiment.cell import CellPassport
 from battbeam.reduction.xrd import Dark, ScatteringPhase, XrdOptions
 from battbeam.units import HC, AnyArray
 
@@ -47,10 +47,13 @@ class XrdRequest:
         instrument: Widths of lines and so on, as the calibration left it.
         phases: In the beam.
         options: Of the reducer.
-        dark: Frames without beam (.npz: ``counts``, their sum, and ``exposure``, its s), or none.
+        dark: Frames without beam (.npz: ``counts``, their sum, ``exposure``, its s, and ``time``, when,
+            s since the epoch), or none.
         mask: Pixels to leave out (.npy, not 0 is left out), or none.
         transmission_reference: Counts behind over before without a cell; None: no correction.
         minimum_i0: Fewer counts than this in a frame are no beam.
+        full_areal_capacity: Of the working electrode, that moves its x by 1, of a cell with graphite
+            in its stack, mAh/cm2; None of others.
         choices: Departures.
     """
 
@@ -63,6 +66,7 @@ class XrdRequest:
     transmission_reference: float | None = None
     minimum_i0: float = 0.0
     energy: float | None = None
+    full_areal_capacity: float | None = None
     choices: Choices = field(default_factory=Choices)
 
     @classmethod
@@ -74,7 +78,9 @@ class XrdRequest:
         """
         chosen = choices or Choices()
         asked = _merged(start.get("reduction") or {}, chosen.overrides)
-        missing = [name for name in ("geometry", "instrument", "phases") if not asked.get(name)]
+        needed = ["geometry", "instrument"]
+        needed += [] if asked["options"].get("references") else ["phases"]
+        missing = [name for name in needed if not asked.get(name)]
         if asked.get("method", "xrd") != "xrd" or missing:
             raise ReductionError(
                 f"run {start['uid']}: its start document asks for no reduction of diffraction"
@@ -87,13 +93,14 @@ class XrdRequest:
             return cls(
                 geometry=geometry,
                 instrument=Path(asked["instrument"]),
-                phases=scattering_phases(asked["phases"], passport, energy),
+                phases=scattering_phases(asked.get("phases") or (), passport, energy),
                 options=_options(asked.get("options") or {}, passport),
                 dark=_path(asked.get("dark")),
                 mask=_path(asked.get("mask")),
                 transmission_reference=asked.get("transmission_reference"),
                 minimum_i0=float(asked.get("minimum_i0") or 0.0),
                 energy=energy,
+                full_areal_capacity=_full_areal_capacity(passport),
                 choices=chosen,
             )
         except (KeyError, TypeError, ValueError) as fault:
@@ -105,14 +112,21 @@ class XrdRequest:
     def parameters(self) -> dict[str, Any]:
         """What decides on the result, JSON-ready; files by the hash of what they hold."""
         options = asdict(self.options)
-        del options["cache_directory"]
+        for name in ("cache_directory", "references", "blank"):
+            del options[name]
         paths = ("geometry", "instrument", "dark", "mask")
+        files = {name: _sha256(getattr(self, name)) for name in paths}
+        if self.options.blank is not None:
+            files["blank"] = _sha256(self.options.blank)
+        for name, path in self.options.references.items():
+            files[f"reference {name}"] = _sha256(path)
         given = {
-            "files": {name: _sha256(getattr(self, name)) for name in paths},
+            "files": files,
             "phases": [asdict(phase) for phase in self.phases],
             "options": options,
             "transmission_reference": self.transmission_reference,
             "minimum_i0": self.minimum_i0,
+            "full_areal_capacity": self.full_areal_capacity,
             "state_of_charge_at": self.choices.state_of_charge_at,
             "normalise": self.choices.normalise,
         }
@@ -130,7 +144,8 @@ class XrdRequest:
         try:
             with np.load(self.dark) as stored:
                 counts = np.asarray(stored["counts"], dtype=float)
-                return Dark(counts=counts, exposure=float(stored["exposure"]))
+                time = float(stored["time"]) if "time" in stored else math.nan
+                return Dark(counts=counts, exposure=float(stored["exposure"]), time=time)
         except (OSError, KeyError, ValueError) as fault:
             raise ReductionError(f"dark {self.dark} cannot be read: {fault}") from fault
 
@@ -170,12 +185,19 @@ def _options(asked: Mapping[str, Any], passport: CellPassport | None) -> XrdOpti
     given: dict[str, Any] = {
         name: tuple(v) if isinstance(v, list) else v for name, v in asked.items()
     }
-    if given.get("cache_directory"):
-        given["cache_directory"] = Path(given["cache_directory"])
+    for name in ("cache_directory", "blank"):
+        given[name] = _path(given.get(name))
+    given["references"] = {n: Path(p) for n, p in (given.get("references") or {}).items()}
     if passport is not None and "initial_lithium_content" not in given:
         content = (passport.initial_lithium_content, INITIAL_CONTENT_ERROR)
         given["initial_lithium_content"] = content
     return XrdOptions(**given)
+
+
+def _full_areal_capacity(passport: CellPassport | None) -> float | None:
+    if passport is None or not any(layer.material == COUNTER for layer in passport.stack):
+        return None
+    return passport.theoretical_capacity / passport.electrode_area
 
 
 def energy_of_geometry(path: Path) -> float | None:
@@ -198,69 +220,3 @@ def _sha256(path: Path | None) -> str:
     if path is None:
         return ""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
-
-
-def scattering_phases(
-    asked: Sequence[Mapping[str, Any]], passport: CellPassport | None, energy: float | None
-) -> tuple[ScatteringPhase, ...]:
-    """Phases with their place in the beam's way through the cell.
-
-    Args:
-        asked: Each with ``phase``; ``depth`` and ``downstream``, or the ``layer`` of the passport
-            (``electrode``, or the layer's material) from which they follow.
-        passport: Of the cell.
-        energy: eV; without one absorption counts as half before, half behind.
-
-    Raises:
-        ValueError: If a phase or its layer is not known.
-    """
-    return tuple(_scattering_phase(entry, passport, energy) for entry in asked)
-
-
-def _scattering_phase(
-    entry: Mapping[str, Any], passport: CellPassport | None, energy: float | None
-) -> ScatteringPhase:
-    name = str(entry["phase"])
-    if "depth" in entry or passport is None:
-        depth, downstream = float(entry.get("depth", 0.0)), float(entry.get("downstream", 0.5))
-        return ScatteringPhase(name, depth, downstream)
-    default = ACTIVE if name in materials.LITHIUM_RANGE else name
-    wanted = str(entry.get("layer", default))
-    wanted = ACTIVE if wanted == "electrode" else wanted
-    found = [k for k, layer in enumerate(passport.stack) if layer.material == wanted]
-    if not found:
-        layers = ", ".join(layer.material for layer in passport.stack)
-        raise ValueError(f"phase {name}: the passport has no layer {wanted!r}; it has {layers}")
-    downstream = 0.5 if energy is None else share_behind(found[0], passport, float(energy))
-    return ScatteringPhase(name, passport.stack[found[0]].depth, downstream)
-
-
-def share_behind(position: int, passport: CellPassport, energy: float) -> float:
-    """Share of the cell's absorption that lies behind the middle of one of its layers, 0 to 1."""
-    depths = [optical_depth(layer, passport, energy) for layer in passport.stack]
-    total = sum(depths)
-    behind = sum(depths[position + 1 :]) + 0.5 * depths[position]
-    return behind / total if total > 0 else 0.5
-
-
-def optical_depth(layer: PassportLayer, passport: CellPassport, energy: float) -> float:
-    """Absorbance -ln(I/I0) of one layer at an energy in eV.
-
-    Raises:
-        ValueError: If its material is not known.
-    """
-    if layer.material == ACTIVE:
-        if not passport.known_phases:
-            return 0.0
-        formula = materials.structure(passport.known_phases[0]).formula
-        areal_mass = passport.active_mass * 1e-3 / passport.electrode_area
-    elif layer.material in materials.AMORPHOUS:
-        formula, density = materials.AMORPHOUS[layer.material]
-        areal_mass = density * layer.thickness / 10
-    else:
-        crystal = materials.structure(layer.material)
-        formula = crystal.formula
-        cell_mass = crystal.formula_units * crystal.molar_mass / materials.AVOGADRO
-        areal_mass = cell_mass / (crystal.lattice.volume * 1e-24) * layer.thickness / 10
-    per_mol = materials.molar_attenuation(formula, energy)
-    return areal_mass * per_mol / materials.molar_mass(formula)

@@ -5,10 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import gemmi
 import numpy as np
 
-from battbeam import materials
 from battbeam.callbacks.cell_columns import (
     CELL_COLUMNS,
     INTEGER,
@@ -18,8 +16,9 @@ from battbeam.callbacks.cell_columns import (
     cell_values,
     scalar_keys,
 )
+from battbeam.callbacks.xrd_columns import PhaseColumns, with_errors
 from battbeam.experiment.timeline import CellDuring
-from battbeam.reduction.xrd import PhaseResult, ScatteringPhase, XrdResult
+from battbeam.reduction.xrd import ScatteringPhase, XrdResult
 
 #: name: (type, unit).
 _FRAME_COLUMNS = {
@@ -42,11 +41,19 @@ _FRAME_COLUMNS = {
     "valid": (INTEGER, ""),
     "invalid_reason": (STRING, ""),
 }
+#: Of the whole pattern, each with its error: name in a row, name of an `XrdResult`, unit.
+_MEASURED = (
+    ("lithium_content_xray", "lithium_content", "1"),
+    ("active_amount", "active_amount", "mol/cm2"),
+    ("lithium_content_counter", "lithium_content_counter", "1"),
+    ("counter_amount", "counter_amount", "mol/cm2"),
+    ("displacement", "displacement", "mm"),
+    ("reference_strain", "reference_strain", "1"),
+    ("broadening", "broadening", "degree"),
+)
 _RESULT_COLUMNS = {
-    "lithium_content_xray": (NUMBER, "1"),
-    "lithium_content_xray_error": (NUMBER, "1"),
-    "active_amount": (NUMBER, "mol/cm2"),
-    "active_amount_error": (NUMBER, "mol/cm2"),
+    "dark_age": (NUMBER, "s"),
+    "flags": (STRING, ""),
     "residual": (NUMBER, "1"),
     "residual_deviation": (NUMBER, "1"),
     "unexplained": (NUMBER, "1"),
@@ -116,6 +123,10 @@ class RowSchema:
         reflections: Followed ones, as "hkl".
         n_bins: Of a pattern.
         positions: Names and units of the motors whose positions are kept.
+        free: Of each phase the reflections that have an intensity of their own, as "hkl".
+        end_members: Names of measured ones.
+        full_areal_capacity: Of the working electrode, that moves its x by 1, mAh/cm2: by it lithium
+            metal is counted; None where lithium does not plate.
     """
 
     def __init__(
@@ -125,13 +136,18 @@ class RowSchema:
         reflections: Sequence[str],
         n_bins: int,
         positions: Mapping[str, str],
+        free: Mapping[str, Sequence[str]] | None = None,
+        end_members: Sequence[str] = (),
+        full_areal_capacity: float | None = None,
     ) -> None:
         self._positions, self._n_bins = dict(positions), n_bins
-        self._phases = {phase.phase: phase for phase in phases}
-        self._followed = {
-            name: followed_reflections(name, reflections) if phase.is_active else ()
-            for name, phase in self._phases.items()
-        }
+        self._phases = PhaseColumns(
+            phases,
+            reflections=reflections,
+            free=free or {},
+            end_members=end_members,
+            full_areal_capacity=full_areal_capacity,
+        )
 
     def data_keys(self) -> dict[str, dict[str, Any]]:
         """For the descriptor."""
@@ -140,23 +156,11 @@ class RowSchema:
             **{name: (NUMBER, unit) for name, unit in self._positions.items()},
             **CELL_COLUMNS,
             **_RESULT_COLUMNS,
-            **self._phase_columns(),
+            **with_errors({name: unit for name, _, unit in _MEASURED}),
+            **self._phases.columns,
         }
         pattern = array_key([self._n_bins], "count", ["two_theta"])
         return scalar_keys(scalars) | {name: dict(pattern) for name in PATTERNS}
-
-    def _phase_columns(self) -> dict[str, tuple[str, str]]:
-        columns: dict[str, tuple[str, str]] = {}
-        for name, phase in self._phases.items():
-            edges = materials.structure(name).free_edges
-            single = {f"amount_{name}": "mol/cm2"}
-            single |= {f"lattice_{name}_{edge}": "angstrom" for edge in edges}
-            if phase.is_active:
-                single |= {f"phase_fraction_{name}": "1", f"lithium_content_{name}": "1"}
-            single |= {f"two_theta_{name}_{hkl}": "degree" for hkl in self._followed[name]}
-            for column, unit in single.items():
-                columns[column] = columns[f"{column}_error"] = (NUMBER, unit)
-        return columns
 
     def row(
         self,
@@ -166,6 +170,8 @@ class RowSchema:
         *,
         transmission: float,
         state_at_start: bool,
+        dark_age: float = math.nan,
+        flags: Sequence[str] = (),
     ) -> dict[str, Any]:
         """The values of one row, in the order of `data_keys`.
 
@@ -175,6 +181,8 @@ class RowSchema:
             result: What the frame says; None if it was not reduced.
             transmission: Of the cell, NaN if not measured.
             state_at_start: Whether the start of the exposure passes for its middle.
+            dark_age: From the dark to the frame, s; NaN if it is not known.
+            flags: What to know of the frame.
         """
         faults = [fault for fault in (*context.faults, cell.fault) if fault]
         if result is not None and not result.valid:
@@ -201,67 +209,26 @@ class RowSchema:
             **{name: context.positions.get(name, math.nan) for name in self._positions},
             **cell_values(cell, cell.start if state_at_start else cell.middle),
             **_result_values(result),
-            **self._phase_values(result),
+            **self._phases.values(result),
+            "dark_age": dark_age,
+            "flags": "; ".join(flags),
         }
         for name in PATTERNS:
             pattern = np.full(self._n_bins, np.nan) if result is None else getattr(result, name)
             values[name] = np.asarray(pattern, dtype=float).tolist()
         return values
 
-    def _phase_values(self, result: XrdResult | None) -> dict[str, float]:
-        found = {} if result is None else result.phases
-        values: dict[str, float] = {}
-        for name in self._phases:
-            if name in found:
-                values |= _phase_row(name, found[name])
-        return {column: values.get(column, math.nan) for column in self._phase_columns()}
-
 
 def _result_values(result: XrdResult | None) -> dict[str, Any]:
-    if result is None:
-        return {
-            name: -1 if dtype == INTEGER else math.nan
-            for name, (dtype, _) in _RESULT_COLUMNS.items()
-        }
-    return {
-        "lithium_content_xray": float(result.lithium_content),
-        "lithium_content_xray_error": float(result.lithium_content_error),
-        "active_amount": float(result.active_amount),
-        "active_amount_error": float(result.active_amount_error),
-        "residual": float(result.residual),
-        "residual_deviation": float(result.residual_deviation),
-        "unexplained": float(result.unexplained),
-        "unexplained_two_theta": float(result.unexplained_two_theta),
-        "counts": float(result.counts),
-        "n_saturated": int(result.n_saturated),
+    names = [column for column in _RESULT_COLUMNS if column not in ("dark_age", "flags")]
+    values: dict[str, Any] = {
+        name: (-1 if _RESULT_COLUMNS[name][0] == INTEGER else math.nan)
+        if result is None
+        else (int if _RESULT_COLUMNS[name][0] == INTEGER else float)(getattr(result, name))
+        for name in names
     }
-
-
-def _phase_row(name: str, phase: PhaseResult) -> dict[str, float]:
-    values = {
-        f"amount_{name}": phase.amount,
-        f"amount_{name}_error": phase.amount_error,
-        f"phase_fraction_{name}": phase.fraction,
-        f"phase_fraction_{name}_error": phase.fraction_error,
-        f"lithium_content_{name}": phase.lithium_content,
-        f"lithium_content_{name}_error": phase.lithium_content_error,
-    }
-    for edge in phase.lattice:
-        values[f"lattice_{name}_{edge}"] = phase.lattice[edge]
-        values[f"lattice_{name}_{edge}_error"] = phase.lattice_error[edge]
-    for hkl in phase.two_theta:
-        values[f"two_theta_{name}_{hkl}"] = phase.two_theta[hkl]
-        values[f"two_theta_{name}_{hkl}_error"] = phase.two_theta_error[hkl]
-    return {column: float(value) for column, value in values.items()}
-
-
-def followed_reflections(phase: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Those of the reflections, as "hkl", that the phase's space group does not forbid.
-
-    >>> followed_reflections("NMC811", ("311", "101", "003"))
-    ('101', '003')
-    """
-    group = gemmi.SpaceGroup(materials.structure(phase).space_group).operations()
-    return tuple(
-        name for name in names if not group.is_systematically_absent([int(digit) for digit in name])
-    )
+    for name, field_name, _ in _MEASURED:
+        for end in ("", "_error"):
+            found = math.nan if result is None else getattr(result, field_name + end)
+            values[name + end] = float(found)
+    return values

@@ -34,6 +34,7 @@ def operando_patterns(
     phases: Sequence[str],
     exposure: float,
     policies: Mapping[str, str] = POLICIES,
+    options: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Run the protocol and take a ``pattern`` of ``exposure`` s in the cell's middle when one is due.
 
@@ -53,6 +54,8 @@ def operando_patterns(
         Of a pattern, s.
     policies : dict, optional
         What the guard does on ``plan_end``, ``failure`` and ``client_loss``.
+    options : dict, optional
+        Of the reduction, see `xrd_reduction`.
 
     Returns
     -------
@@ -67,7 +70,7 @@ def operando_patterns(
             FrameTrain(exposure),
             (beamline.potentiostat, stage),
         ),
-        reduction=xrd_reduction(beamline.calibration, phases),
+        reduction=xrd_reduction(beamline.calibration, phases, options=options),
         positions=((stage.x, 0.0), (stage.y, 0.0)),
         md={"energy": beamline.monochromator.position},
     )

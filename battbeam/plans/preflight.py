@@ -88,8 +88,10 @@ def reduction_faults(reduction: Mapping[str, Any] | None) -> list[str]:
             faults.append(f"phase {phase!r} is not known; known are {known}")
     if not reduction.get("instrument"):
         faults.append("reduction names no instrument; calibrate_geometry writes one (.json)")
-    for role in ("dark", "mask", "instrument"):
-        path = reduction.get(role)
+    options = reduction.get("options") or {}
+    files = {role: reduction.get(role) for role in ("dark", "mask", "instrument")}
+    files |= {"blank": options.get("blank"), **(options.get("references") or {})}
+    for role, path in files.items():
         if path and not Path(path).exists():
             faults.append(f"{role} {path}: the file is missing")
     return faults

@@ -58,7 +58,11 @@ def xrd_metadata(
 
 
 def xrd_reduction(
-    calibration: Path, phases: Sequence[str], *, transmission_reference: float | None = None
+    calibration: Path,
+    phases: Sequence[str],
+    *,
+    transmission_reference: float | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """How patterns are made of frames, with what `calibrate_geometry` and `measure_dark` left.
 
@@ -70,6 +74,9 @@ def xrd_reduction(
         Everything crystalline in the beam; each lies where the cell's passport has it.
     transmission_reference : float, optional
         Counts behind over before, without a cell.
+    options : dict, optional
+        Of the reduction, such as ``fatigued_lithium_content``, ``free_intensities``, ``references``
+        or ``blank``; files by their paths.
     """
     dark = calibration / "dark.npz"
     return {
@@ -80,6 +87,7 @@ def xrd_reduction(
         "mask": None,
         "phases": [{"phase": phase} for phase in phases],
         "transmission_reference": transmission_reference,
+        **({"options": dict(options)} if options else {}),
     }
 
 

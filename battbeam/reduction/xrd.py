@@ -285,7 +285,8 @@ class XrdReducer:
         n_saturated: int,
         **derived: Any,
     ) -> XrdResult:
-        norm = np.where(self._model.norm > 0, self._model.norm, np.nan)
+        fitted = np.logical_and(counts.used, self._model.norm > 0)
+        norm = np.where(fitted, self._model.norm, np.nan)
         nothing = np.full(len(norm), np.nan)
         raw = np.sqrt(np.maximum(counts.signal + counts.dark, 1.0) + counts.dark_variance)
         found: dict[str, Any] = {}

@@ -82,6 +82,8 @@ class XrdOptions:
             and how well that is known; None where there are none.
         references: Measured end members by name, see `battbeam.reduction.xrd_references`.
         blank: Measured pattern of the cell without its electrodes, taken off before the fit.
+        dark_max_age: s from which on a dark is said to be old; dark currents of panels drift within
+            hours.
         saturation: Counts from which on a pixel is left out; None for no limit.
         cache_directory: Where the response of a geometry is kept; None computes it each time.
     """
@@ -100,6 +102,7 @@ class XrdOptions:
     fatigued_lithium_content: tuple[float, float] | None = None
     references: Mapping[str, Path] = field(default_factory=dict, hash=False)
     blank: Path | None = None
+    dark_max_age: float = 3600.0
     saturation: float | None = None
     cache_directory: Path | None = None
 
@@ -111,10 +114,12 @@ class Dark:
     Attributes:
         counts: Sum of the frames, shape (n_rows, n_columns).
         exposure: Sum of the exposures, s.
+        time: When they were taken, s since the Unix epoch; NaN if that is not known.
     """
 
     counts: FloatArray
     exposure: float
+    time: float = np.nan
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 import json
 import logging
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import h5py
 import numpy as np
@@ -30,6 +30,10 @@ class SumReducer:
     @property
     def two_theta(self):
         return np.linspace(5.0, 25.0, N_BINS)
+
+    @property
+    def free_reflections(self):
+        return {}
 
     def reduce(self, frame, *, monitor, transmission, exposure=None, dark=None):
         self.asked.append({"monitor": monitor, "transmission": transmission, "dark": dark})
@@ -562,3 +566,35 @@ def test_a_dark_and_a_mask_are_read(beamline, tmp_path):
         request.read_dark()
     with pytest.raises(ReductionError, match=r"mask nowhere\.npy cannot be read"):
         request.read_mask()
+
+
+def test_a_row_says_how_old_its_dark_is_and_flags_an_old_one(beamline, tmp_path):
+    beamline.write_log(200.0)
+    beamline.write_frame()
+    beamline.event(105.5)
+    dark = {"counts": np.ones(SHAPE), "exposure": 30.0, "time": START - 5300.0}
+    np.savez(tmp_path / "dark.npz", **dark)
+    asked = {"dark": str(tmp_path / "dark.npz")}
+    (row,) = rows(replay(beamline, choices=Choices(overrides=asked)))
+    assert row["dark_age"] == pytest.approx(5400.0)
+    assert row["flags"] == "dark is 1.5 h away"
+    patient = Choices(overrides={**asked, "options": {"dark_max_age": 6000.0}})
+    (row,) = rows(replay(beamline, choices=patient))
+    assert (row["flags"], row["valid"]) == ("", 1)
+    (row,) = rows(replay(beamline))
+    assert math.isnan(row["dark_age"])
+
+
+def test_references_that_contradict_what_is_known_are_flagged(beamline):
+    class Stretched(SumReducer):
+        def reduce(self, frame, **how):
+            found = super().reduce(frame, **how)
+            return replace(found, reference_strain=4e-4, reference_strain_error=2e-5)
+
+    beamline.write_log(200.0)
+    beamline.write_frame()
+    beamline.event(105.5)
+    (row,) = rows(replay(beamline, reducer=Stretched()))
+    assert row["flags"] == "references off by +0.040 %: wavelength or geometry is not as said"
+    assert (row["reference_strain"], row["reference_strain_error"]) == (4e-4, 2e-5)
+    assert math.isnan(row["displacement"])

@@ -233,6 +233,7 @@ def test_a_few_saturated_pixels_do_no_harm_and_many_make_it_invalid(files, half_
         result = reduced(limited, np.minimum(frame, limit))
         assert result.valid == valid
         assert result.n_saturated > 0
+        assert np.isnan(result.intensity).any()
         if valid:
             found = result.phases["FePO4"]
             assert found.fraction == pytest.approx(0.4, abs=4 * found.fraction_error)
