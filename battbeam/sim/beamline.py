@@ -19,6 +19,7 @@ import numpy as np
 from caproto import ChannelType
 from caproto.server import PVGroup, pvproperty
 
+from battbeam.sim.analyser import Analyser
 from battbeam.sim.beam import BeamLog
 from battbeam.sim.changer import stage_limits
 from battbeam.sim.clock import ClockClient
@@ -29,6 +30,7 @@ from battbeam.sim.imaging_shots import ImagingCamera
 from battbeam.sim.imaging_station import ImagingStation
 from battbeam.sim.marker import MarkerWriter, marker_path
 from battbeam.sim.marker_line import MarkerLine
+from battbeam.sim.mca import EnergyDispersiveStation
 from battbeam.sim.monochromator import D_SPACING, Monochromator, angle_at, energy_at
 from battbeam.sim.motor import Motor
 from battbeam.sim.records import shown
@@ -145,6 +147,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
         imaging_camera: ImagingCamera,
         beam_log: BeamLog,
         spectrometer: Spectrometer,
+        analyser: Analyser,
         markers: MarkerWriter,
     ) -> None:
         super().__init__(prefix)
@@ -215,6 +218,14 @@ class Beamline(PVGroup):  # type: ignore[misc]
             executor=self.executor,
             stage=lambda: (self.x.position, self.y.position),
         )
+        self.white = analyser.white
+        self.energy_dispersive = EnergyDispersiveStation(
+            prefix,
+            analyser=analyser,
+            clock=clock,
+            executor=self.executor,
+            stage=lambda: (self.x.position, self.y.position),
+        )
         self.marker = MarkerLine(f"{prefix}MARKER", clock=clock, markers=markers)
         self._rng = np.random.default_rng([scenario.seed, _LIVE_STREAM])
 
@@ -224,7 +235,8 @@ class Beamline(PVGroup):  # type: ignore[misc]
         axes = (self.x, self.y, self.rotation, self.bragg)
         groups = (self, *axes, self.writer, self.detector, self.statistics, self.marker)
         own = {name: record for group in groups for name, record in group.pvdb.items()}
-        return own | dict(self.spectroscopy.records) | dict(self.imaging.records)
+        stations = (self.spectroscopy, self.imaging, self.energy_dispersive)
+        return own | {name: record for station in stations for name, record in station.records}
 
     @property
     def energy(self) -> float:
@@ -256,6 +268,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
         await self.detector.prepare()
         await self.spectroscopy.prepare()
         await self.imaging.prepare()
+        await self.energy_dispersive.prepare()
         await self._show_live()
 
     async def run(self) -> None:
@@ -283,7 +296,8 @@ class Beamline(PVGroup):  # type: ignore[misc]
 
     async def set_fault(self, name: str) -> None:
         """A fault of the ring, or none."""
-        self.beam_log.change(self.clock.now(), is_down=name == "Down")
+        for log in (self.beam_log, self.white):
+            log.change(self.clock.now(), is_down=name == "Down")
         await self._show_ring(self.clock.now(), is_readable=name != "NaN")
 
     async def set_filter(self, index: int) -> None:
@@ -348,6 +362,8 @@ def main(directory: Path) -> None:
         truth=truth,
         heated_to=spectrometer.furnace.highest_until,
     )
+    white = BeamLog(scenario.beam, start=scenario.start)
+    analyser = Analyser(scenario, clock=clock, histories=histories, white=white, truth=truth)
     (directory / "frames").mkdir(parents=True, exist_ok=True)
     beamline = Beamline(
         scenario.beamline_prefix,
@@ -357,6 +373,7 @@ def main(directory: Path) -> None:
         imaging_camera=imaging_camera,
         beam_log=beam_log,
         spectrometer=spectrometer,
+        analyser=analyser,
         markers=MarkerWriter(marker_path(directory)),
     )
     serve(beamline.database, prepare=beamline.prepare, background=beamline.run)

@@ -37,6 +37,7 @@ from battbeam.sim.scenario_degradation import (
     Reduction,
     Transition,
 )
+from battbeam.sim.scenario_energy_dispersive import EnergyDispersive
 from battbeam.sim.scenario_imaging import Imaging
 from battbeam.sim.scenario_spectroscopy import Furnace, Glitch, Spectroscopy
 
@@ -49,6 +50,7 @@ __all__ = [
     "Cycler",
     "DeadSpot",
     "Detector",
+    "EnergyDispersive",
     "Fatigue",
     "Furnace",
     "Glitch",
@@ -207,6 +209,7 @@ class Scenario(Part):
         imaging: The imaging camera, the wide beam for it, and the rotation stage.
         spectroscopy: Monochromator, counters and foils for spectra.
         furnace: About whatever is in the beam.
+        energy_dispersive: The white beam, and the detector for it.
         standard: Calibrant mounted beside the cells, in the beam when the stage is at
             ``standard_position``.
         standard_position: (x, y) of the sample stage, mm.
@@ -227,6 +230,7 @@ class Scenario(Part):
     imaging: Imaging = Imaging()
     spectroscopy: Spectroscopy = Spectroscopy()
     furnace: Furnace = Furnace()
+    energy_dispersive: EnergyDispersive = EnergyDispersive()
     standard: Literal["LaB6", "CeO2"] = "LaB6"
     standard_position: Position = (12.0, 0.0)
 
