@@ -41,6 +41,7 @@ __all__ = [
     "COUNTER_PHASES",
     "COUNTER_RANGE",
     "FARADAY",
+    "HEATED_PHASES",
     "HOSTS",
     "LAYERED_PHASES",
     "LITHIUM_RANGE",
@@ -53,6 +54,7 @@ __all__ = [
     "free_atom_scattering",
     "lattice_edges",
     "mass_attenuation",
+    "metal_per_formula_unit",
     "molar_attenuation",
     "molar_mass",
     "photoelectric_absorption",
@@ -70,6 +72,8 @@ FARADAY = 96485.33212
 LAYERED_PHASES = tuple(each.name for each in LAYERED)
 #: Graphite of the counter electrode and its compounds with lithium, poor to rich.
 COUNTER_PHASES = tuple(each.name for each in CARBONS)
+#: What heat makes of a layered oxide, with metal in another ratio to the formula unit.
+HEATED_PHASES = ("spinel", "rock_salt")
 #: Names that `structure` knows.
 PHASES = ("LiFePO4", "FePO4", "LixFePO4", *LAYERED_PHASES, *COUNTER_PHASES, *FIXED)
 #: Those a geometry can be calibrated with.
@@ -175,6 +179,18 @@ def structure(phase: str, lithium_content: float | None = None) -> Structure:
     )
     return replace(
         base, name=phase, formula={**base.formula, "Li": content}, lattice=lattice, sites=sites
+    )
+
+
+def metal_per_formula_unit(phase: str) -> float:
+    """Atoms of a formula unit that are neither lithium nor sodium nor anions.
+
+    >>> metal_per_formula_unit("rock_salt")
+    0.75
+    """
+    others = ("Li", "Na", "O", "P", "F")
+    return sum(
+        count for element, count in structure(phase).formula.items() if element not in others
     )
 
 

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from battbeam.materials import COUNTER_RANGE, HOSTS, structure
+from battbeam.materials import (
+    COUNTER_RANGE,
+    HEATED_PHASES,
+    HOSTS,
+    metal_per_formula_unit,
+    structure,
+)
 from battbeam.reduction.component import Component
 from battbeam.reduction.pattern_fit import PatternFit
 from battbeam.reduction.xrd_model import XrdModel
@@ -47,6 +53,7 @@ class Quantities:
         self.n_components = len(model.pattern.components)
         self.active = [p for p, members in self.phases.items() if members[0].kind == "grains"]
         self.counter = [p for p in self.phases if HOSTS.get(p) == "counter"]
+        self.heated = [p for p in self.phases if p in HEATED_PHASES and self.active]
         self.fatigued = {
             phase: model.is_resolved(phase, fit.parameters)
             for phase, members in self.phases.items()
@@ -135,6 +142,8 @@ class Quantities:
         hosts = []
         for members, host in ((self.active, "working"), (self.counter, "counter")):
             shares = np.array([fractions[p] for p in members])
+            if members is self.active and self.heated:
+                shares = shares / shares.sum()
             contents = np.array([rows[p][-1] for p in members])
             hosts.append([sum(rows[p][0] for p in members), float(shares @ contents)])
             if not members:
@@ -145,10 +154,13 @@ class Quantities:
 
     def _fractions(self, rows: Mapping[str, FloatArray]) -> dict[str, float]:
         found: dict[str, float] = {}
-        for members in (self.active, self.counter):
+        working = [*self.active, *self.heated]
+        for members in (working, self.counter):
             amounts = np.array([rows[p][0] for p in members])
-            if self.options.fraction_by == "weight" and members is self.active:
+            if self.options.fraction_by == "weight" and members is working:
                 amounts = amounts * np.array([structure(p).molar_mass for p in members])
+            elif self.heated and members is working:
+                amounts = amounts * np.array([metal_per_formula_unit(p) for p in members])
             found |= dict(zip(members, amounts / amounts.sum(), strict=True))
         return found
 
