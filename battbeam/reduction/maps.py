@@ -20,6 +20,19 @@ _LEAST_PIXELS = 5
 
 
 @dataclass(frozen=True)
+class Amount:
+    """Of something in a whole cell.
+
+    Attributes:
+        value: Its unit is that of what was summed.
+        error: One standard deviation.
+    """
+
+    value: float
+    error: float
+
+
+@dataclass(frozen=True)
 class Map:
     """One column over a regular grid; NaN where it is not known.
 
@@ -109,6 +122,29 @@ class Map:
     def total_error(self) -> float:
         """Of it, by the errors of the pixels."""
         return self.mean_error * self.pixel_area * self.values.size
+
+    def over(self, area: float) -> "Amount":
+        """Of a column that is per cm2: over a larger area than the map's.
+
+        What lies outside of the map is taken to be as the pixels at its rim are in the mean.
+
+        Args:
+            area: cm2.
+
+        Raises:
+            ReductionError: If the map is larger, or nothing is known of its rim.
+        """
+        mapped = self.pixel_area * self.values.size
+        rim = self.known.copy()
+        rim[1:-1, 1:-1] = False
+        if area < mapped or not rim.any():
+            raise ReductionError(
+                f"a map of {mapped:.3g} cm2 with {np.count_nonzero(rim)} pixels at its rim says "
+                f"nothing about {area:.3g} cm2"
+            )
+        weight = mapped / self.known.sum() + rim * (area - mapped) / rim.sum()
+        each = (weight * self.values)[self.known], (weight * self.errors)[self.known]
+        return Amount(float(each[0].sum()), float(np.sqrt((each[1] ** 2).sum())))
 
     @property
     def excess(self) -> "Map":
