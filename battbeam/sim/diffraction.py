@@ -6,12 +6,12 @@ is put on each pixel by `battbeam.sim.frame`). A cross section per mol of formul
 sr), times an areal amount in mol/cm2 is the share of the incident photons that goes into one
 steradian.
 
-Not imitated: texture, graininess, extinction, strain and size broadening of their own, multiple
-scattering.
+Not imitated: extinction, strain and size broadening of their own, multiple scattering. Texture is in
+`battbeam.sim.texture`, graininess in `battbeam.sim.grains`.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import gemmi
@@ -130,7 +130,7 @@ def _families(space_group: str, limits: tuple[int, int, int]) -> tuple[FloatArra
     return box[chosen], sizes.astype(float)
 
 
-def _metric(crystal: Structure) -> FloatArray:
+def reciprocal_metric(crystal: Structure) -> FloatArray:
     """Reciprocal metric tensor, 1/angstrom^2, shape (3, 3)."""
     lattice = crystal.lattice
     ca, cb, cg = np.cos(np.radians([lattice.alpha, lattice.beta, lattice.gamma]))
@@ -145,10 +145,19 @@ def _metric(crystal: Structure) -> FloatArray:
     return np.asarray(np.linalg.inv(direct))
 
 
+def family_members(
+    crystal: Structure, hkl: "np.typing.NDArray[np.int64]"
+) -> "np.typing.NDArray[np.int64]":
+    """All hkl of a reflection's family, Friedel mates included, shape (n, 3)."""
+    rotations, _ = _operations(crystal.space_group)
+    images = np.rint(np.asarray(hkl) @ rotations).astype(np.int64)
+    return np.unique(np.concatenate([images, -images]), axis=0)
+
+
 def structure_factors(crystal: Structure, *, hkl: FloatArray, energy: float) -> FloatArray:
     """|F| at each hkl, electrons per unit cell, shape (n,); Friedel mates averaged in |F|^2."""
     hkl = np.atleast_2d(np.asarray(hkl, dtype=float))
-    sine = np.sqrt(np.einsum("ni,ij,nj->n", hkl, _metric(crystal), hkl)) / 2
+    sine = np.sqrt(np.einsum("ni,ij,nj->n", hkl, reciprocal_metric(crystal), hkl)) / 2
     mates = np.zeros((2, len(hkl)), dtype=complex)
     for site in crystal.sites:
         phase = np.exp(2j * np.pi * (hkl @ _orbit(crystal.space_group, site.position).T))
@@ -165,7 +174,7 @@ def reflections(crystal: Structure, *, energy: float, two_theta_max: float) -> R
     lattice = crystal.lattice
     limits = tuple(int(np.ceil(edge / d_min)) + 1 for edge in (lattice.a, lattice.b, lattice.c))
     hkl, multiplicity = _families(crystal.space_group, (limits[0], limits[1], limits[2]))
-    d_spacing = 1 / np.sqrt(np.einsum("ni,ij,nj->n", hkl, _metric(crystal), hkl))
+    d_spacing = 1 / np.sqrt(np.einsum("ni,ij,nj->n", hkl, reciprocal_metric(crystal), hkl))
     near = d_spacing >= d_min
     hkl, multiplicity, d_spacing = hkl[near], multiplicity[near], d_spacing[near]
     magnitude = structure_factors(crystal, hkl=hkl, energy=energy)
@@ -177,7 +186,7 @@ def reflections(crystal: Structure, *, energy: float, two_theta_max: float) -> R
 def bragg_angle(crystal: Structure, *, hkl: tuple[int, int, int], energy: float) -> float:
     """2 theta of one reflection, degree, by Bragg's law."""
     index = np.array(hkl, dtype=float)
-    inverse_d = float(np.sqrt(index @ _metric(crystal) @ index))
+    inverse_d = float(np.sqrt(index @ reciprocal_metric(crystal) @ index))
     return float(np.degrees(2 * np.arcsin(wavelength_from_energy(energy) * inverse_d / 2)))
 
 
@@ -199,16 +208,24 @@ def ring_cross_sections(crystal: Structure, lines: Reflections, *, energy: float
 
 
 def bragg_pattern(
-    crystal: Structure, *, two_theta: FloatArray, energy: float, shape: LineShape
+    crystal: Structure,
+    *,
+    two_theta: FloatArray,
+    energy: float,
+    shape: LineShape,
+    share: Callable[[Reflections], FloatArray] | None = None,
 ) -> FloatArray:
     """Bragg scattering per mol, cm2/(mol sr), at each angle, degree, shape (n,).
 
     Each ring's photons are spread by the line shape over 2 theta and over 2 pi sin(2 theta) of
     azimuth, so that their sum over the detector does not depend on the width. Tails are not cut.
+    ``share`` is each line's strength over that of a powder, shape (n_lines,).
     """
     top = min(float(two_theta.max()) + TAIL_REACH, 170.0)
     lines = reflections(crystal, energy=energy, two_theta_max=top)
     rings = ring_cross_sections(crystal, lines, energy=energy)
+    if share is not None:
+        rings = rings * share(lines)
     centres = np.degrees(2 * np.arcsin(wavelength_from_energy(energy) / (2 * lines.d_spacing)))
     per_radian = np.degrees(rings @ shape.density(two_theta=two_theta, centres=centres))
     return np.asarray(per_radian / (2 * np.pi * _azimuth_sine(two_theta)))

@@ -9,8 +9,8 @@ A slab that stands elsewhere along the beam than the electrode did when it was b
 the radial grid (`geometry.as_seen_from`); what of a phase lies at which depth within its own slab
 decides about absorption alone.
 
-Not imitated: panel lag, dead time, pile-up, gain noise, bad pixels, and the shift of lines over the
-beam's footprint (it is part of the line's width).
+What the detector does wrong is in `battbeam.sim.artefacts`. Not imitated: gain noise, and the shift of
+lines over the beam's footprint (it is part of the line's width).
 """
 
 from collections import OrderedDict
@@ -24,10 +24,10 @@ from battbeam.sim.beam import Instants
 from battbeam.sim.changer import InBeam, Place, place_of
 from battbeam.sim.damage import Damage
 from battbeam.sim.electrode import Illuminated, illuminated
-from battbeam.sim.geometry import as_seen_from
+from battbeam.sim.grains import spots
 from battbeam.sim.heated_phases import COLD
 from battbeam.sim.history import HiddenState
-from battbeam.sim.hosts import Host, areal_moles
+from battbeam.sim.host_patterns import host_pattern
 from battbeam.sim.scenario import Detector, Layer, Scenario
 from battbeam.sim.scene import REFERENCE_LITHIUM, Optics, Scene
 from battbeam.sim.stack import HALF_FULL, Absorption, Opposite, cell_slabs, standard_slabs
@@ -223,7 +223,7 @@ class FrameModel:
         met = photons * seen.fraction
         radial = np.zeros_like(scene.optics.grid)
         for index in scene.hosts:
-            radial += self._host_pattern(scene, index, seen, through, met=met, moved=moved)
+            radial += host_pattern(scene, index, seen, through, met=met, moved=moved)
         image = scene.optics.electrode_map.image(radial) * scene.optics.acceptance
         # Lithium gained or lost by the hosts changes a little what passes them.
         excess = through.slabs - scene.absorption(REFERENCE_LITHIUM).slabs
@@ -232,54 +232,11 @@ class FrameModel:
             n = inert.hosts_before
             before, behind = excess[[*scene.hosts[:n]]].sum(), excess[[*scene.hosts[n:]]].sum()
             image += inert.image * (met * np.exp(-before - behind * obliquity))
+        if (uneven := spots(scene, seen, through, place, met=met, moved=moved)) is not None:
+            image = np.maximum(image + uneven, 0.0)
         transmission = seen.fraction * through.transmission + 1 - seen.fraction
         image += scene.air * (photons * transmission)
         return ExpectedFrame(image, "cell", place, seen, lithium, transmission, moved)
-
-    def _host_pattern(
-        self,
-        scene: Scene,
-        index: int,
-        seen: Illuminated,
-        through: Absorption,
-        *,
-        met: float,
-        moved: float,
-    ) -> FloatArray:
-        """Radial pattern of a slab with hosts, its inert layers too, as if the rays came from where the
-        electrode's middle is when the cell has not moved.
-        """
-        grid, slab = scene.optics.grid, scene.slabs[index]
-        around = through.around(index, two_theta=grid)
-        total = met * scene.inert_pattern(slab, through, index)
-        for host in slab.hosts:
-            moles = areal_moles(host, scene.cell)
-            for number, fraction in enumerate(seen.depths):
-                at_depth = _pattern_at(scene, seen, host, number)
-                within = through.within(index, two_theta=grid, fraction=float(fraction))
-                total += moles * at_depth * within * around
-        return as_seen_from(
-            total,
-            grid=grid,
-            distance=scene.optics.flat.distance,
-            depth=slab.depth_of(moved),
-            origin=scene.slabs[scene.electrode].depth,
-        )
-
-
-def _pattern_at(scene: Scene, seen: Illuminated, host: Host, depth: int) -> FloatArray:
-    """Sum of a host's patterns at one of its depth points, times photons, per mol."""
-    total = np.zeros_like(scene.optics.grid)
-    for share in seen.of(host):
-        here = share.depth == depth
-        pattern = scene.mixed_pattern(
-            share.phase,
-            lithium_content=share.lithium_content[here],
-            weight=share.weight[here],
-            c_strain=share.c_strain,
-        )
-        total += share.formula_units * pattern
-    return total
 
 
 def _displacement(

@@ -22,6 +22,7 @@ from battbeam.sim.scenario_cell import (
     Position,
     ReferenceElectrode,
     TemperatureLaw,
+    Texture,
     Thermostat,
     coin_cell_stack,
     pouch_stack,
@@ -37,8 +38,10 @@ from battbeam.sim.scenario_degradation import (
     Reduction,
     Transition,
 )
+from battbeam.sim.scenario_detector import Detector, DetectorFaults
 from battbeam.sim.scenario_energy_dispersive import EnergyDispersive
 from battbeam.sim.scenario_imaging import Imaging
+from battbeam.sim.scenario_layer import tilt_faults
 from battbeam.sim.scenario_spectroscopy import Furnace, Glitch, Spectroscopy
 
 __all__ = [
@@ -51,6 +54,7 @@ __all__ = [
     "DeadSpot",
     "Detector",
     "EnergyDispersive",
+    "DetectorFaults",
     "Fatigue",
     "Furnace",
     "Glitch",
@@ -66,6 +70,7 @@ __all__ = [
     "Scenario",
     "Spectroscopy",
     "TemperatureLaw",
+    "Texture",
     "Thermostat",
     "Transition",
     "changer_place",
@@ -124,50 +129,6 @@ class Beam(Part):
                 f"{self.top_up_interval} s"
             )
         return self
-
-
-class Detector(Part):
-    """A flat area detector.
-
-    Attributes:
-        n_rows: Pixels along the slow axis (up).
-        n_columns: Pixels along the fast axis (right).
-        pixel_size: mm.
-        distance: From the electrode's middle to the point where the beam meets the detector plane, mm.
-        centre_row: Where the beam meets the plane, in pixels from the corner of pixel (0, 0).
-        centre_column: The same along the fast axis.
-        tilt: Angle between the detector's normal and the beam, degree.
-        tilt_direction: Azimuth about the beam towards which the normal leans, degree from x to y.
-        gain: Counts per detected photon.
-        saturation: Highest count a pixel holds.
-        dark_rate: Counts per pixel and s.
-        readout_delay: From the end of an exposure to its stamp, s of wall time.
-        peak_width: Full width at half maximum of a line at 2 theta = 0, degree: beam, divergence and grains.
-        peak_width_slope: Growth of the width with tan(theta), degree.
-        peak_lorentzian: Lorentzian share of a line (pseudo-Voigt), 0 to 1.
-        clock_offset: The clock of the detector's computer minus the session's at the start, s.
-        clock_drift: Relative rate of that clock, 1 (1e-6 is one part per million).
-        compute_freezes_clock: Whether the simulated clock stands while a frame is computed.
-    """
-
-    n_rows: int = Field(default=512, ge=16)
-    n_columns: int = Field(default=512, ge=16)
-    pixel_size: float = Field(default=0.172, gt=0)
-    distance: float = Field(default=130.0, gt=0)
-    centre_row: float = 251.3
-    centre_column: float = 262.7
-    tilt: float = 0.6
-    tilt_direction: float = 35.0
-    gain: float = Field(default=1.0, gt=0)
-    saturation: int = Field(default=1_000_000, gt=0)
-    dark_rate: float = Field(default=0.002, ge=0)
-    readout_delay: float = Field(default=0.002, ge=0)
-    peak_width: float = Field(default=0.085, gt=0)
-    peak_width_slope: float = Field(default=0.05, ge=0)
-    peak_lorentzian: float = Field(default=0.3, ge=0, le=1)
-    clock_offset: float = 0.0
-    clock_drift: float = 0.0
-    compute_freezes_clock: bool = True
 
 
 class Cycler(Part):
@@ -250,15 +211,19 @@ class Scenario(Part):
             name: sum(layer.material == "active" for layer in stack)
             for name, stack in stacks.items()
         }
-        return [
-            f"{name} must hold exactly one layer of material 'active', got {n}"
-            for name, n in n_active.items()
-            if n != 1
-        ] + [
-            f"cell {number}: {fault}"
-            for number, cell in enumerate(self.cells, start=1)
-            for fault in (cell.stack_faults(self.stack) if cell.stack is None else ())
-        ]
+        return (
+            [
+                f"{name} must hold exactly one layer of material 'active', got {n}"
+                for name, n in n_active.items()
+                if n != 1
+            ]
+            + [
+                f"cell {number}: {fault}"
+                for number, cell in enumerate(self.cells, start=1)
+                for fault in (cell.stack_faults(self.stack) if cell.stack is None else ())
+            ]
+            + [f"{name}: {fault}" for name, stack in stacks.items() for fault in tilt_faults(stack)]
+        )
 
     def _overlaps(self) -> list[str]:
         edge = math.hypot(self.beam.size_x, self.beam.size_y) / 2

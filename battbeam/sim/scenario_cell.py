@@ -12,6 +12,11 @@ from pydantic import Field, model_validator
 
 from battbeam.sim.chemistry import ACTIVE_MATERIALS, ActiveMaterial, Chemistry
 from battbeam.sim.scenario_degradation import Ageing, Fatigue, Heating, Motion, Plating
+from battbeam.sim.scenario_layer import Layer as Layer
+from battbeam.sim.scenario_layer import Texture as Texture
+from battbeam.sim.scenario_layer import coin_cell_stack as coin_cell_stack
+from battbeam.sim.scenario_layer import pouch_stack as pouch_stack
+from battbeam.sim.scenario_layer import spectroscopy_stack as spectroscopy_stack
 from battbeam.sim.scenario_part import Part as Part
 from battbeam.sim.scenario_phantom import Phantom
 
@@ -33,80 +38,6 @@ class DeadSpot(Part):
     x: float = 0.8
     y: float = -0.6
     radius: float = Field(default=0.35, gt=0)
-
-
-class Layer(Part):
-    """One layer of the stack, in the beam's order; its amount is areal, so it is conserved when it swells.
-
-    Attributes:
-        material: ``active`` (the electrode's active material, its amount from the cell), ``counter``
-            (graphite opposite, its amount from the cell), ``plated`` (lithium metal on it, as much as the
-            cell has), a crystalline phase of `battbeam.materials`, or an amorphous material named there.
-        thickness: mm, as built.
-        depth: z of its middle, mm, from the electrode's middle.
-        moves: Whether it goes along where the cell moves.
-    """
-
-    material: str
-    thickness: float = Field(gt=0)
-    depth: float
-    moves: bool = True
-
-
-def coin_cell_stack() -> tuple[Layer, ...]:
-    """A coin cell with Kapton windows: a thin steel casing, lithium, separator, electrode on aluminium."""
-    return (
-        Layer(material="Kapton", thickness=0.05, depth=-1.5, moves=False),
-        Layer(material="Li", thickness=0.4, depth=-0.27),
-        Layer(material="polyethylene", thickness=0.025, depth=-0.05),
-        Layer(material="active", thickness=0.06, depth=0.0),
-        Layer(material="carbon", thickness=0.008, depth=0.0),
-        Layer(material="Al", thickness=0.015, depth=0.04),
-        Layer(material="steel", thickness=0.004, depth=1.45, moves=False),
-        Layer(material="Kapton", thickness=0.05, depth=1.5, moves=False),
-    )
-
-
-def pouch_stack() -> tuple[Layer, ...]:
-    """A pouch with graphite: film, copper, graphite and what is plated on it, separator, electrode, aluminium.
-
-    The film is Kapton, for the aluminium of a laminate would add lines to those of the collector. Each
-    layer but the plated one, whose place is graphite's face, begins where the one before it ends.
-    """
-    thicknesses = (
-        ("Kapton", 0.1),
-        ("Cu", 0.010),
-        ("counter", 0.114),
-        ("polyethylene", 0.025),
-        ("active", 0.111),
-        ("Al", 0.020),
-        ("Kapton", 0.1),
-    )
-    names = [name for name, _ in thicknesses]
-    before = sum(thickness for _, thickness in thicknesses[: names.index("active")])
-    edge, layers = -before - 0.111 / 2, []
-    for name, thickness in thicknesses:
-        layers.append(Layer(material=name, thickness=thickness, depth=edge + thickness / 2))
-        edge += thickness
-        if name == "counter":
-            layers.append(Layer(material="plated", thickness=0.002, depth=edge))
-    return tuple(layers)
-
-
-def spectroscopy_stack() -> tuple[Layer, ...]:
-    """A cell for spectra from the Mn to the Cu edge: Kapton on either side, nothing that has an edge there.
-
-    Without steel and copper; an electrode of 8 mg/cm2 of NMC811 has a jump of 1.1 at the Ni edge.
-    """
-    return (
-        Layer(material="Kapton", thickness=0.025, depth=-0.4),
-        Layer(material="Li", thickness=0.2, depth=-0.2),
-        Layer(material="polyethylene", thickness=0.025, depth=-0.05),
-        Layer(material="active", thickness=0.03, depth=0.0),
-        Layer(material="carbon", thickness=0.004, depth=0.0),
-        Layer(material="Al", thickness=0.01, depth=0.03),
-        Layer(material="Kapton", thickness=0.025, depth=0.1),
-    )
 
 
 class CounterElectrode(Part):

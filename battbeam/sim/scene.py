@@ -13,17 +13,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from battbeam import materials
-from battbeam.sim import diffraction
-from battbeam.sim.diffraction import LineShape
+from battbeam.sim import diffraction, texture
+from battbeam.sim.diffraction import LineShape, Reflections
 from battbeam.sim.geometry import (
     FlatDetector,
     PixelMap,
+    azimuth_of,
     fine_grid,
     pixel_means,
     polarization_factor,
     samples_per_edge,
 )
-from battbeam.sim.scenario import Scenario
+from battbeam.sim.scenario import Scenario, Texture
 from battbeam.sim.stack import (
     AIR,
     AIR_DENSITY,
@@ -51,6 +52,10 @@ REFERENCE_LITHIUM = 0.5
 AIR_PATH, AIR_RISE = 4.0, 4.0
 #: Points per pixel edge for what has no lines.
 _SMOOTH_POINTS = 2
+
+
+#: Phase, node of lithium content, node of strain, and how its crystals lie.
+NodeKey = tuple[str, int, int, Texture | None]
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ class Scene:
         energy: float,
         *,
         number: int = 1,
-        nodes: dict[tuple[str, int, int], FloatArray] | None = None,
+        nodes: dict[NodeKey, FloatArray] | None = None,
     ) -> None:
         """A scene of cell ``number``; ``nodes`` may be shared by scenes of one energy and optics."""
         self.scenario, self.optics, self.energy = scenario, optics, energy
@@ -234,7 +239,32 @@ class Scene:
         slab = slabs[index]
         pattern = self.inert_pattern(slab, absorption, index)
         has_lines = any(layer.crystalline for layer in slab.layers)
-        return self._image(pattern, depth=slab.depth_of(displacement), has_lines=has_lines)
+        depth = slab.depth_of(displacement)
+        image = self._image(pattern, depth=depth, has_lines=has_lines)
+        for layer in slab.layers:
+            if layer.texture is not None and layer.texture.tilt != 0:
+                passed = layer.areal_moles * self.through(absorption, index)
+                image += self._uneven_rings(layer.material, layer.texture, passed, depth)
+        return image
+
+    def _uneven_rings(
+        self, phase: str, lies: Texture, passed: FloatArray, depth: float
+    ) -> FloatArray:
+        """What is left of a phase's image with a tilted axis, above its mean around the beam.
+
+        Args:
+            phase: Name.
+            lies: How its crystals lie.
+            passed: mol per cm2 times what is let through, on the grid.
+            depth: Of the rays, mm.
+        """
+        azimuth = azimuth_of(self.optics.flat.pixel_rays(depth)) - lies.tilt_direction
+        image = np.zeros(self.optics.flat.shape)
+        for order in range(1, texture.N_ORDERS + 1):
+            pattern = passed * self.lines_pattern(materials.structure(phase), lies, order)
+            rings = self._image(pattern, depth=depth, has_lines=True)
+            image += rings * np.cos(np.radians(order * azimuth))
+        return image
 
     def inert_pattern(self, slab: Slab, absorption: Absorption, index: int) -> FloatArray:
         """Radial pattern of a slab's layers but its hosts, per photon and sr, absorption
@@ -245,33 +275,59 @@ class Scene:
         for layer in slab.layers:
             if not layer.is_host:
                 total += layer.areal_moles * self._layer_pattern(layer)
-        through = absorption.around(index, two_theta=grid) * absorption.within_mean(
+        return np.asarray(total * self.through(absorption, index))
+
+    def through(self, absorption: Absorption, index: int) -> FloatArray:
+        """What the stack lets through of a slab's rays, mean over its depth, on the grid."""
+        grid = self.optics.grid
+        return absorption.around(index, two_theta=grid) * absorption.within_mean(
             index, two_theta=grid
         )
-        return np.asarray(total * through)
 
     def _layer_pattern(self, layer: AmountLayer) -> FloatArray:
         if layer.crystalline:
-            return self._crystal_pattern(materials.structure(layer.material))
+            return self._crystal_pattern(materials.structure(layer.material), layer.texture)
         formula: Mapping[str, float] = materials.AMORPHOUS[layer.material][0]
         return diffraction.glass_pattern(
             layer.material, formula, two_theta=self.optics.grid, energy=self.energy
         )
 
-    def _crystal_pattern(self, crystal: materials.Structure) -> FloatArray:
-        grid = self.optics.grid
-        bragg = diffraction.bragg_pattern(
-            crystal, two_theta=grid, energy=self.energy, shape=self.optics.shape
-        )
-        return bragg + diffraction.crystal_diffuse_pattern(
-            crystal, two_theta=grid, energy=self.energy
+    def _crystal_pattern(
+        self, crystal: materials.Structure, lies: Texture | None = None
+    ) -> FloatArray:
+        return self.lines_pattern(crystal, lies) + diffraction.crystal_diffuse_pattern(
+            crystal, two_theta=self.optics.grid, energy=self.energy
         )
 
-    def node_pattern(self, phase: str, node: int, strain: int = 0) -> FloatArray:
-        """Radial pattern of a host's phase per mol, cm2/(mol sr), at a node of lithium content and one
-        of strain along c.
+    def lines_pattern(
+        self, crystal: materials.Structure, lies: Texture | None = None, order: int = 0
+    ) -> FloatArray:
+        """Radial pattern of a crystal's lines per mol, cm2/(mol sr), mean around the beam or another
+        order of the azimuth (`battbeam.sim.texture`).
         """
-        key = (phase, node, strain)
+
+        share = None
+        if lies is not None:
+            each = functools.partial(texture.line_shares, lies, crystal, energy=self.energy)
+
+            def share(lines: Reflections) -> FloatArray:
+                return each(lines)[:, order]
+
+        return diffraction.bragg_pattern(
+            crystal,
+            two_theta=self.optics.grid,
+            energy=self.energy,
+            shape=self.optics.shape,
+            share=share,
+        )
+
+    def node_pattern(
+        self, phase: str, node: int, strain: int = 0, lies: Texture | None = None
+    ) -> FloatArray:
+        """Radial pattern of a host's phase per mol, cm2/(mol sr), at a node of lithium content and one
+        of strain along c, with its crystals lying somehow.
+        """
+        key = (phase, node, strain, lies)
         if key not in self.nodes:
             low, high = content_range(phase)
             crystal = materials.structure(phase, min(low + node * NODE_STEP, high))
@@ -280,7 +336,7 @@ class Scene:
                     crystal.lattice, c=crystal.lattice.c * (1 + strain * STRAIN_STEP)
                 )
                 crystal = replace(crystal, lattice=stretched)
-            self.nodes[key] = self._crystal_pattern(crystal)
+            self.nodes[key] = self._crystal_pattern(crystal, lies)
         return self.nodes[key]
 
     def mixed_pattern(
@@ -290,9 +346,10 @@ class Scene:
         lithium_content: FloatArray,
         weight: FloatArray,
         c_strain: float = 0.0,
+        lies: Texture | None = None,
     ) -> FloatArray:
         """Sum of a phase's patterns at the given lithium contents with the given weights, c longer by
-        a share ``c_strain``; 0 for one without lines.
+        a share ``c_strain``, its crystals lying somehow; 0 for one without lines.
         """
         total = np.zeros_like(self.optics.grid)
         if phase not in materials.PHASES:
@@ -300,7 +357,7 @@ class Scene:
         shares = node_shares(phase, lithium_content=lithium_content, weight=weight)
         for strain, share in _strain_shares(c_strain).items():
             for node in np.flatnonzero(shares):
-                total += shares[node] * share * self.node_pattern(phase, int(node), strain)
+                total += shares[node] * share * self.node_pattern(phase, int(node), strain, lies)
         return total
 
 

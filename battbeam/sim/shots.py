@@ -16,9 +16,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from battbeam.sim.artefacts import Panel, moved, moved_at
 from battbeam.sim.beam import BeamLog
 from battbeam.sim.fluence import FluenceLedger
-from battbeam.sim.frame import ExpectedFrame, Exposure, FrameModel, counts
+from battbeam.sim.frame import ExpectedFrame, Exposure, FrameModel
 from battbeam.sim.heated_phases import COLD
 from battbeam.sim.history import History
 from battbeam.sim.scenario import Scenario
@@ -238,16 +239,25 @@ class DiffractionCamera(Camera):
             truth=truth,
             freezes=scenario.detector.compute_freezes_clock,
         )
-        self.model = FrameModel(scenario)
+        self.model, self.panel = FrameModel(scenario), Panel(scenario)
+        self._moved: FrameModel | None = None
         self.ledger, self.heated_to = ledger, heated_to
+
+    def model_at(self, time: float) -> FrameModel:
+        """The frame model of the detector where it is at a time of the session clock, s."""
+        if not moved_at(self.scenario, time):
+            return self.model
+        if self._moved is None:
+            self._moved = FrameModel(moved(self.scenario))
+        return self._moved
 
     def prepare(self, x: float, y: float, energy: float) -> None:
         """Work out what frames at a place and an energy share; seconds, once, in its own thread."""
-        self.model.prepare(x, y, energy)
+        self.model_at(self.clock.now()).prepare(x, y, energy)
 
     def ready(self, x: float, y: float, energy: float, preparer: Executor) -> None:
         """Have that worked out, if it is not yet, while the clock stands: no detector takes so long."""
-        if self.model.is_prepared(x, y, energy):
+        if self.model_at(self.clock.now()).is_prepared(x, y, energy):
             return
         with self.clock.frozen(self.name) if self.freezes else contextlib.nullcontext():
             preparer.submit(self.prepare, x, y, energy).result()
@@ -257,7 +267,9 @@ class DiffractionCamera(Camera):
         return self.model.place(request.x, request.y).cell
 
     def expose(self, request: Request) -> Shot:
-        """The frame of an exposure; the same request gives the same counts."""
+        """The frame of an exposure; the same request gives the same counts, but for lag of the one
+        before.
+        """
         exposure = Exposure(
             request.start,
             request.end,
@@ -268,7 +280,7 @@ class DiffractionCamera(Camera):
         )
         place = self.model.place(request.x, request.y)
         self.ledger.advance(request.start, request.x, request.y)
-        expected = self.model.expected(
+        expected = self.model_at(request.start).expected(
             exposure,
             lambda times: self.histories[place.cell - 1].at(times).lithium_content,
             damage=self.ledger.damage(place),
@@ -278,7 +290,13 @@ class DiffractionCamera(Camera):
         self.ledger.advance(request.end, request.x, request.y)
         rng = np.random.default_rng([self.scenario.seed, request.number])
         detector = self.scenario.detector
-        frame = counts(expected.photons, duration=exposure.duration, detector=detector, rng=rng)
+        frame = self.panel.counts(
+            expected.photons,
+            start=exposure.start,
+            end=exposure.end,
+            number=request.number,
+            rng=rng,
+        )
         i0, transmitted = self.counters(
             request, exposure.instants.total, expected.transmission, rng
         )
@@ -286,6 +304,7 @@ class DiffractionCamera(Camera):
             "counts": int(frame.sum(dtype=np.int64)),
             "saturated": int(np.count_nonzero(frame >= detector.saturation)),
         }
+        truth |= self.panel.truth(exposure.start)
         ring, state = self.beam_log.ring_current(request.end), self.beam_log.state_at(request.end)
         return Shot(request, frame, i0, transmitted, ring, state.is_open, truth)
 

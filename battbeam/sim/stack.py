@@ -19,11 +19,10 @@ from battbeam.materials import AVOGADRO
 from battbeam.sim import hosts
 from battbeam.sim.hosts import HOSTS, Host
 from battbeam.sim.lithium import active_material
-from battbeam.sim.scenario import Cell, Layer, Scenario
+from battbeam.sim.scenario import Cell, Layer, Scenario, Texture
+from battbeam.sim.scenario_layer import SAME_DEPTH
 from battbeam.units import FloatArray
 
-#: Depths that differ by less are one slab, mm.
-SAME_DEPTH = 0.001
 #: The mounted powder standard: thickness, mm, and share of it that is solid.
 STANDARD_THICKNESS, STANDARD_PACKING = 0.1, 0.5
 #: Air as the beam sees it between window and beam stop, by volume, and mol/cm3 at 22 degC.
@@ -41,6 +40,8 @@ class AmountLayer:
         depth: z of its middle, mm.
         crystalline: Whether it has Bragg lines.
         moves: Whether it goes along where the cell moves.
+        texture: How its crystals lie, or at random.
+        graininess: Grains that reflect into a steradian; 0: no end of them.
     """
 
     material: str
@@ -48,6 +49,8 @@ class AmountLayer:
     depth: float
     crystalline: bool
     moves: bool = True
+    texture: Texture | None = None
+    graininess: float = 0.0
 
     @property
     def is_host(self) -> bool:
@@ -131,6 +134,8 @@ def cell_slabs(scenario: Scenario, number: int = 1) -> tuple[Slab, ...]:
             layer.depth,
             layer.material not in materials.AMORPHOUS,
             layer.moves,
+            layer.texture,
+            layer.graininess,
         )
         for layer in scenario.stack_of(number)
     ]
