@@ -12,6 +12,7 @@ from battbeam.devices.detector import AreaDetector
 from battbeam.devices.dose_meter import DoseMeter
 from battbeam.devices.energy_sweep import EnergySweep
 from battbeam.devices.fly_camera import FlyCamera
+from battbeam.devices.fly_detector import FlyDetector
 from battbeam.devices.foil import Foil
 from battbeam.devices.furnace import Furnace
 from battbeam.devices.monochromator import Monochromator
@@ -79,6 +80,16 @@ def declare(connection: Connection) -> Beamline:
         )
     )
     rotation_stage = RotationStage(f"{prefix}ROT", name="rotation_stage", labels=("motors",))
+    detector = AreaDetector(
+        f"{prefix}DET1:",
+        name="detector",
+        directory=connection.frames,
+        boot_id_pv=f"{prefix}BOOT_ID",
+        readout_delay=site.readout_delay,
+        clock_watch=ClockWatch(f"{prefix}DET1:HEARTBEAT", name="detector_clock", clock=clock),
+        labels=("detectors",),
+    )
+    map_pulses = Pulses(f"{prefix}PSO2:", name="map_pulses", units="mm")
     return Beamline(
         potentiostat=potentiostats["cell1"],
         potentiostats=potentiostats,
@@ -91,14 +102,14 @@ def declare(connection: Connection) -> Beamline:
         statistics=Statistics(
             f"{prefix}DET1:STATS1:", name="statistics", saturation=site.saturation
         ),
-        detector=AreaDetector(
-            f"{prefix}DET1:",
-            name="detector",
-            directory=connection.frames,
-            boot_id_pv=f"{prefix}BOOT_ID",
-            readout_delay=site.readout_delay,
-            clock_watch=ClockWatch(f"{prefix}DET1:HEARTBEAT", name="detector_clock", clock=clock),
-            labels=("detectors",),
+        detector=detector,
+        map_pulses=map_pulses,
+        fly_detector=FlyDetector(
+            name="fly_detector",
+            camera=detector,
+            stage=sample_stage,
+            pulses=map_pulses,
+            clock=clock,
         ),
         clock=clock,
         calibration=connection.calibration,

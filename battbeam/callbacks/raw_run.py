@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from battbeam.callbacks.flown_rows import FlownRow, FlownRows
 from battbeam.callbacks.frames import EPICS_EPOCH, FrameFile
 from battbeam.callbacks.xrd_row import FrameContext
 from battbeam.experiment.clock_relation import (
@@ -34,6 +36,7 @@ class RawFrame:
         n_frames: Of the event.
         stream: That it was taken in.
         clock: Of the detector, as known when the event was written.
+        row: Of a map on the fly, whose event it is then.
     """
 
     file: FrameFile | None
@@ -43,6 +46,12 @@ class RawFrame:
     n_frames: int
     clock: ClockRelation = IDENTITY
     stream: str = "primary"
+    row: FlownRow | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """Of its file."""
+        return None if self.file is None else self.file.path
 
 
 class RawRun:
@@ -52,16 +61,22 @@ class RawRun:
         start: The start document. ``clocks.detector`` may hold comparisons of the detector's clock
             with the session's, each (device_time, session_time, uncertainty) in s; every event may
             bring one more (``<detector>_clock_device_time`` and so on). Without any the two are one.
+        detector: Whose frames are meant, of several in one event; by default those of the first one
+            among the start document's ``detectors``.
     """
 
-    def __init__(self, start: Mapping[str, Any]) -> None:
+    def __init__(self, start: Mapping[str, Any], *, detector: str = "") -> None:
         self.start = start
-        self.detector = ""
+        self._meant = [detector] if detector else [str(e) for e in start.get("detectors", ())]
+        self._is_one = bool(detector)
+        self.detector = detector
         self.shape = (0, 0)
         self.position_units: dict[str, str] = {}
         self._configuration: dict[str, Any] = {}
         self._streams: dict[str, str] = {}
         self._flown: set[str] = set()
+        self._trains: set[str] = set()
+        self._rows: FlownRows[RawFrame] = FlownRows()
         self._resources: dict[str, FrameFile] = {}
         self._file: FrameFile | None = None
         self._comparisons = [
@@ -69,8 +84,11 @@ class RawRun:
         ]
 
     def descriptor(self, doc: Mapping[str, Any]) -> None:
-        """Take note of a stream that holds frames; others are passed over."""
-        images = [key for key, column in doc["data_keys"].items() if _is_image(key, column)]
+        """Take note of a stream that holds frames, or tells of those that were flown."""
+        if doc.get("name") == "trains":
+            self._trains.add(doc["uid"])
+            self._configure(doc)
+        images = self._images(doc["data_keys"])
         if not images:
             return
         self._streams[doc["uid"]] = str(doc.get("name", "primary"))
@@ -80,12 +98,21 @@ class RawRun:
         self.detector = images[0].removesuffix("_image")
         shape = doc["data_keys"][images[0]]["shape"]
         self.shape = (int(shape[-2]), int(shape[-1]))
-        for configured in doc["configuration"].values():
-            self._configuration.update(configured["data"])
+        self._configure(doc)
         motors = [*self.start.get("motors", ()), *self.start.get("axes", ())]
         for name in (*_STAGE, *map(str, motors)):
             column = doc["data_keys"].get(name, {})
             self.position_units[name] = str(column.get("units") or "mm")
+
+    def _configure(self, doc: Mapping[str, Any]) -> None:
+        for configured in doc["configuration"].values():
+            self._configuration.update(configured["data"])
+
+    def _images(self, data_keys: Mapping[str, Any]) -> list[str]:
+        """Keys of frames, those of the detector that is meant first; none where it has none."""
+        found = [key for key, column in data_keys.items() if _is_image(key, column)]
+        meant = [f"{name}_image" for name in self._meant if f"{name}_image" in found]
+        return meant if meant or self._is_one else found
 
     def stream_resource(self, doc: Mapping[str, Any]) -> None:
         """Take note of a file of frames."""
@@ -100,13 +127,18 @@ class RawRun:
             return []
         stream, clock = self._streams[doc["descriptor"]], _detector_clock(self._comparisons)
         first, number = doc["indices"]["start"], doc["seq_nums"]["start"]
-        return [
+        frames = [
             RawFrame(file, first + k, _flown_event(number + k), 0, 1, clock, stream)
             for k in range(doc["indices"]["stop"] - first)
         ]
+        if "map" in self.start:
+            self._rows.add(frames)
+        return frames
 
     def frames(self, doc: Mapping[str, Any]) -> list[RawFrame]:
-        """The frames of one event, none if it is of another stream."""
+        """The frames of one event, none if it is of another stream; of a row of a map all of it."""
+        if doc["descriptor"] in self._trains and doc["data"]["role"] == "map":
+            return self._row(doc)
         if doc["descriptor"] not in self._streams:
             return []
         file, self._file = self._file, None
@@ -120,6 +152,14 @@ class RawRun:
                 file if first >= 0 else None, first + k, doc, k, max(n_frames, 1), clock, stream
             )
             for k in range(max(n_frames, 1))
+        ]
+
+    def _row(self, doc: Mapping[str, Any]) -> list[RawFrame]:
+        row = FlownRow.of_event(doc["data"], self.start["map"]["axes"][-1])
+        clock = self._clock_with(doc["data"])
+        return [
+            replace(frame, event={**doc, "seq_num": frame.event["seq_num"]}, clock=clock, row=row)
+            for frame in self._rows.of_train(doc["data"])
         ]
 
     def _clock_with(self, data: Mapping[str, Any]) -> ClockRelation:
@@ -137,10 +177,13 @@ class RawRun:
 
     def context(self, raw: RawFrame, *, minimum_i0: float) -> FrameContext:
         """What is known of a frame, from its event and from what stands beside it in its file."""
-        data = raw.event["data"]
+        data, beside = raw.event["data"], _beside(raw)
+        places = {name: _number(data.get(name)) for name in self.position_units}
+        if raw.row is not None:
+            data = raw.row.told(data, raw.index, beside[_STAGE[raw.row.axis]])
+            places |= {name: _known(beside[of], data.get(name)) for name, of in _STAGE.items()}
         exposure = self._exposure(data)
         middle = self._middle(raw, exposure)
-        beside = _beside(raw)
         i0 = _known(beside["I0"], data.get("i0"))
         ring = _known(beside["RingCurrent"], data.get("ring_current"))
         shutter = _known(beside["Shutter"], data.get("shutter"))
@@ -167,7 +210,7 @@ class RawRun:
             spot_x=_number(data.get("spot_x")),
             spot_y=_number(data.get("spot_y")),
             fluence=_number(data.get("fluence")),
-            positions={name: _number(data.get(name)) for name in self.position_units},
+            positions=places,
             faults=tuple(faults),
         )
 
@@ -186,7 +229,9 @@ class RawRun:
 
     def _exposure(self, data: Mapping[str, Any]) -> float:
         configured = self._configuration.get(f"{self.detector}_cam_exposure")
-        return _known(data.get("exposure"), configured, self.start.get("exposure"))
+        # Of a point of a spectrum it is called a dwell.
+        asked = (data.get("exposure"), data.get("dwell"))
+        return _known(*asked, configured, self.start.get("exposure"))
 
     def _middle(self, raw: RawFrame, exposure: float) -> float:
         stamp = _number(raw.event["data"].get(f"{self.detector}_stamp"))
@@ -258,8 +303,14 @@ def _detector_clock(comparisons: Sequence[tuple[float, ...]]) -> ClockRelation:
 
 
 def _beside(raw: RawFrame) -> dict[str, float]:
+    """What stands beside a frame; the stage in the middle of the exposure."""
     names = ("I0", "IT", "RingCurrent", "Shutter", *_STAGE.values())
-    return {name: _attribute(raw, name) for name in names}
+    found = {name: _attribute(raw, name) for name in names}
+    for name in _STAGE.values():
+        end = _attribute(raw, f"{name}End")
+        if math.isfinite(end):
+            found[name] = (found[name] + end) / 2
+    return found
 
 
 def _attribute(raw: RawFrame, name: str) -> float:

@@ -18,6 +18,7 @@ from battbeam.devices.detector import AreaDetector
 from battbeam.devices.dose_meter import DoseMeter
 from battbeam.devices.energy_sweep import EnergySweep
 from battbeam.devices.fly_camera import FlyCamera
+from battbeam.devices.fly_detector import FlyDetector
 from battbeam.devices.foil import Foil
 from battbeam.devices.furnace import Furnace
 from battbeam.devices.monochromator import Monochromator
@@ -75,6 +76,8 @@ class Beamline:
         pulses: Of the rotation's encoder, that trigger the camera.
         fly_camera: The camera timed by them, or by itself.
         burst_camera: The camera with a ring buffer, which keeps what came before an event.
+        map_pulses: Of the sample stage's encoder, that trigger the detector.
+        fly_detector: The detector timed by them: maps on the fly.
     """
 
     potentiostat: Potentiostat
@@ -100,6 +103,8 @@ class Beamline:
     pulses: Pulses | None = None
     fly_camera: FlyCamera | None = None
     burst_camera: BurstCamera | None = None
+    map_pulses: Pulses | None = None
+    fly_detector: FlyDetector | None = None
 
     def __post_init__(self) -> None:
         if not self.potentiostats:

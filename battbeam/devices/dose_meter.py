@@ -67,11 +67,14 @@ class Opening:
         duration: s of session clock that it is meant to be open.
         purpose: In the ledger.
         budget: Whose limit it must not pass.
+        ahead: How far the stage goes meanwhile from where it stands, mm along x and y: the light is
+            spread over that way.
     """
 
     duration: float = UNPLANNED
     purpose: str = "by hand"
     budget: DoseBudget | None = None
+    ahead: tuple[float, float] = (0.0, 0.0)
 
 
 class DoseMeter(Device):  # type: ignore[misc]
@@ -145,11 +148,19 @@ class DoseMeter(Device):  # type: ignore[misc]
         """Sample in the beam, and the middle of the footprint in its frame, mm."""
         return self.places.here()
 
-    def most(self, duration: float) -> Light:
-        """The most that an opening meant for ``duration`` s can bring, here and now."""
+    def most(self, duration: float, *, ahead: tuple[float, float] = (0.0, 0.0)) -> Light:
+        """The most that an opening meant for ``duration`` s can bring, from here and now on.
+
+        Args:
+            duration: s of session clock.
+            ahead: See `Opening`.
+        """
         _, x, y = self.here()
         photons = self._brightness.most() * self._longest(duration)
-        return Light(x, y, self.flux.beam_size, photons, self._brightness.energy)
+        width, height = self.flux.beam_size
+        size = (width + abs(ahead[0]), height + abs(ahead[1]))
+        middle = (x + ahead[0] / 2, y + ahead[1] / 2)
+        return Light(*middle, size, photons, self._brightness.energy)
 
     def _longest(self, duration: float) -> float:
         return duration + self.overhead * self._pace()
@@ -159,9 +170,11 @@ class DoseMeter(Device):  # type: ignore[misc]
         self._latest_pace = float(self.clock.rate) or self._latest_pace
         return self._latest_pace
 
-    def decide(self, budget: DoseBudget, duration: float) -> Decision:
-        """What becomes of an exposure of ``duration`` s, here and now."""
-        light = self.most(duration)
+    def decide(
+        self, budget: DoseBudget, duration: float, *, ahead: tuple[float, float] = (0.0, 0.0)
+    ) -> Decision:
+        """What becomes of an exposure of ``duration`` s, from here and now on; see `most`."""
+        light = self.most(duration, ahead=ahead)
         return budget.decide(
             self.ledger,
             self.here()[0],
@@ -181,10 +194,15 @@ class DoseMeter(Device):  # type: ignore[misc]
             self._keeper.start()
 
     def expect(
-        self, duration: float, *, purpose: str = "exposure", budget: DoseBudget | None = None
+        self,
+        duration: float,
+        *,
+        purpose: str = "exposure",
+        budget: DoseBudget | None = None,
+        ahead: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         """Say how long the next opening is meant to be; that holds until something else is said."""
-        self._expected = Opening(duration, purpose, budget)
+        self._expected = Opening(duration, purpose, budget, ahead)
 
     def opening(self) -> None:
         """Reserve what the opening can bring; the shutter calls it.
@@ -194,10 +212,15 @@ class DoseMeter(Device):  # type: ignore[misc]
             BattbeamError: If nobody would close the shutter in time.
         """
         self.settle()
-        expected, light = self._expected, self.most(self._expected.duration)
+        expected = self._expected
+        light = self.most(expected.duration, ahead=expected.ahead)
         uid, _, _ = self.here()
         for budget in (self.budget, expected.budget):
-            decision = None if budget is None else self.decide(budget, expected.duration)
+            decision = (
+                None
+                if budget is None
+                else self.decide(budget, expected.duration, ahead=expected.ahead)
+            )
             if decision is not None and decision.action != "expose":
                 raise DoseError(f"{self._beam.shutter.name} stays closed: {decision.reason}")
         if self._keeper is not None:

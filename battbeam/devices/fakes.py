@@ -15,7 +15,9 @@ from battbeam.devices.beam import Beam
 from battbeam.devices.beamline import Beamline
 from battbeam.devices.camera import CONTINUOUS
 from battbeam.devices.detector import AreaDetector
+from battbeam.devices.encoded_motor import EncodedMotor
 from battbeam.devices.fly_camera import FlyCamera
+from battbeam.devices.fly_detector import FlyDetector
 from battbeam.devices.monochromator import Monochromator
 from battbeam.devices.motor import Motor
 from battbeam.devices.potentiostat import Potentiostat
@@ -76,18 +78,32 @@ def ready_motor(motor: Motor, *, limits: tuple[float, float] = (-20.0, 20.0)) ->
     return motor
 
 
+def ready_encoded(
+    axis: EncodedMotor, *, limits: tuple[float, float], speed: float, count: float
+) -> None:
+    """Let a fake axis be known to its last count, and arrive at once."""
+    ready_motor(axis, limits=limits)
+    axis.velocity.sim_put(speed)
+    axis.acceleration.sim_put(0.1)
+    axis.encoder_step.sim_put(count)
+
+
 def ready_rotation(stage: RotationStage, *, speed: float = 90.0) -> RotationStage:
     """Let a fake rotation stage be known to its last count, and arrive at once."""
-    ready_motor(stage, limits=(-360.0, 360.0))
-    stage.velocity.sim_put(speed)
-    stage.acceleration.sim_put(0.1)
-    stage.encoder_step.sim_put(1e-3)
+    ready_encoded(stage, limits=(-360.0, 360.0), speed=speed, count=1e-3)
     return stage
 
 
-def ready_fly_camera(camera: AreaDetector, rotation: RotationStage, clock: Clock) -> FlyCamera:
-    """Let a fake camera take a frame for each pulse, all at once when the stage has passed them."""
-    pulses = fake(Pulses, name="pulses")
+def ready_stage(stage: SampleStage) -> SampleStage:
+    """Let the axes of a fake sample stage be known to their last count, and arrive at once."""
+    for axis in (stage.x, stage.y):
+        ready_encoded(axis, limits=(-20.0, 20.0), speed=1.0, count=1e-4)
+    return stage
+
+
+def ready_pulses(camera: AreaDetector, axis: EncodedMotor, *, name: str, units: str) -> Pulses:
+    """Let a fake camera take a frame for each pulse, all at once when the axis has passed them."""
+    pulses: Pulses = fake(Pulses, name=name, units=units)
     for signal in (pulses.start, pulses.step, pulses.width):
         signal.sim_put(0.0)
     for signal in (pulses.n_pulses, pulses.arm, pulses.fired, pulses.missed):
@@ -102,8 +118,8 @@ def ready_fly_camera(camera: AreaDetector, rotation: RotationStage, clock: Clock
             value = 0
         takes_at_once(value)
 
-    def turn(position: float, **_: Any) -> None:
-        begin, first = rotation.position, pulses.start.get()
+    def go(position: float, **_: Any) -> None:
+        begin, first = axis.position, pulses.start.get()
         if pulses.arm.get() and cam.acquire.get() and (begin - first) * (position - first) < 0:
             n = pulses.n_pulses.get()
             pulses.fired.sim_put(n)
@@ -112,13 +128,25 @@ def ready_fly_camera(camera: AreaDetector, rotation: RotationStage, clock: Clock
             hdf.captured.sim_put(hdf.captured.get() + came)
             if came == n:
                 takes_at_once(0)
-        rotation.readback.sim_put(position)
+        axis.readback.sim_put(position)
 
     cam.acquire.sim_set_putter(acquire)
-    rotation.setpoint.sim_set_putter(turn)
+    axis.setpoint.sim_set_putter(go)
+    return pulses
+
+
+def ready_fly_camera(camera: AreaDetector, rotation: RotationStage, clock: Clock) -> FlyCamera:
+    """Let a fake camera take a frame for each pulse of the rotation."""
+    pulses = ready_pulses(camera, rotation, name="pulses", units="degree")
     return FlyCamera(
         name="fly_camera", camera=camera, rotation=rotation, clock=clock, pulses=pulses
     )
+
+
+def ready_fly_detector(camera: AreaDetector, stage: SampleStage, clock: Clock) -> FlyDetector:
+    """Let a fake detector take a frame for each pulse of the sample stage."""
+    pulses = ready_pulses(camera, stage.x, name="map_pulses", units="mm")
+    return FlyDetector(name="fly_detector", camera=camera, stage=stage, clock=clock, pulses=pulses)
 
 
 def ready_burst_camera(camera: AreaDetector, clock: Clock, *, n_kept: int = 100) -> BurstCamera:
@@ -239,9 +267,7 @@ def _answering(potentiostat: Potentiostat, attribute: str, state: GuardState | N
 
 def fake_beamline(directory: Path, *, passport: Any = None) -> Beamline:
     """A whole beamline that obeys at once."""
-    stage = fake(SampleStage, name="sample_stage")
-    for axis in (stage.x, stage.y):
-        ready_motor(axis)
+    stage = ready_stage(fake(SampleStage, name="sample_stage"))
     monochromator = fake(Monochromator, name="monochromator", **_CRYSTAL)
     ready_motor(monochromator.bragg, limits=(1.0, 60.0)).readback.sim_put(5.0)
     detector, camera = (
@@ -250,6 +276,7 @@ def fake_beamline(directory: Path, *, passport: Any = None) -> Beamline:
     )
     rotation, clock = ready_rotation(fake(RotationStage, name="rotation_stage")), ManualClock()
     fly_camera = ready_fly_camera(camera, rotation, clock)
+    fly_detector = ready_fly_detector(detector, stage, clock)
     return Beamline(
         potentiostat=ready_potentiostat(fake(Potentiostat, name="potentiostat"), passport),
         sample_stage=stage,
@@ -260,6 +287,8 @@ def fake_beamline(directory: Path, *, passport: Any = None) -> Beamline:
         camera=camera,
         pulses=fly_camera.pulses,
         fly_camera=fly_camera,
+        map_pulses=fly_detector.pulses,
+        fly_detector=fly_detector,
         burst_camera=ready_burst_camera(camera, clock),
         clock=clock,
         calibration=directory / "calibration",

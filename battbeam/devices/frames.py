@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from battbeam.experiment.rotation import Rotation
+from battbeam.experiment.passage import Passage
 
 #: What frames are of.
-Role = Literal["dark", "flat", "projection", "burst"]
+Role = Literal["dark", "flat", "projection", "burst", "map"]
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class Flight:
     """Frames that hardware times, and what they are of: those of one role lie in one file.
 
     Attributes:
-        role: `dark`, `flat`, `projection` or `burst`.
-        train: Exposures that the camera times itself, or a rotation whose pulses do.
+        role: `dark`, `flat`, `projection`, `burst` or `map`.
+        train: Exposures that the camera times itself, or a passage of an axis whose pulses do.
         is_again: Whether the frames before were no good: these get another file.
     """
 
     role: Role
-    train: FrameTrain | Rotation
+    train: FrameTrain | Passage
     is_again: bool = False
 
 

@@ -6,7 +6,7 @@ x to the right and y up as seen from the source, in mm: the point of the sample 
 from ophyd import Component as Cpt
 from ophyd import Device
 
-from battbeam.devices.motor import Motor
+from battbeam.devices.encoded_motor import EncodedMotor
 
 
 class SampleStage(Device):  # type: ignore[misc]
@@ -15,5 +15,11 @@ class SampleStage(Device):  # type: ignore[misc]
     >>> RE(bps.mv(sample_stage.x, 0.5, sample_stage.y, -0.5))  # doctest: +SKIP
     """
 
-    x = Cpt(Motor, "X", units="mm", labels=("motors",), doc="mm, to the right seen from the source")
-    y = Cpt(Motor, "Y", units="mm", labels=("motors",), doc="mm, up")
+    x = Cpt(
+        EncodedMotor,
+        "X",
+        units="mm",
+        labels=("motors",),
+        doc="mm, to the right seen from the source",
+    )
+    y = Cpt(EncodedMotor, "Y", units="mm", labels=("motors",), doc="mm, up")

@@ -22,6 +22,7 @@ class SteadyLight:
 
     Attributes:
         duration: s of session clock that are reserved whenever it opens.
+        ahead: How far the stage goes meanwhile, mm along x and y.
     """
 
     name, parent = "steady_light", None
@@ -33,6 +34,7 @@ class SteadyLight:
         self._budget, self._purpose = budget, purpose
         self._until = -math.inf
         self.duration = 0.0
+        self.ahead = (0.0, 0.0)
 
     def is_used_up(self, needed: float) -> bool:
         """Whether it is open, and not reserved for ``needed`` s more: it must be closed first."""
@@ -49,7 +51,7 @@ class SteadyLight:
             return already_done()
         duration, meter = max(self.duration, needed), self._beam.dose_meter
         if meter is not None:
-            meter.expect(duration, purpose=self._purpose, budget=self._budget)
+            meter.expect(duration, purpose=self._purpose, budget=self._budget, ahead=self.ahead)
         self._until = self._clock.now() + duration
         opening: TimedStatus = shutter.set(OPEN)
         return opening

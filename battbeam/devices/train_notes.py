@@ -6,10 +6,10 @@ from battbeam.devices.notes import Notes, PlainNotes, integer_note, number_note,
 
 
 class TrainNotes(PlainNotes):
-    """One dark, flat, rotation or burst; its keys stand in events without a prefix."""
+    """One dark, flat, rotation, burst or row of a map; its keys stand in events without a prefix."""
 
     train = integer_note("counts the trains of the run from 0")
-    role = text_note("dark, flat, projection or burst")
+    role = text_note("dark, flat, projection, burst or map")
     arc = integer_note("counts the rotations of the run from 0; -1: none, the sample stood")
     file = text_note("with its frames")
     first = integer_note("index of its first frame in the file")
@@ -22,6 +22,9 @@ class TrainNotes(PlainNotes):
     omega_last = number_note(
         "degree", "nominal middle of the last exposure; NaN: at no angle of its own"
     )
+    row = integer_note("of a map, counted from 0; -1: it is none")
+    position_first = number_note("mm", "nominal middle of a row's first exposure")
+    position_last = number_note("mm", "nominal middle of a row's last exposure")
     exposure = number_note("s", "of one frame")
     period = number_note("s", "from one exposure's start to the next")
     start = number_note("s", "before the first frame, session clock")

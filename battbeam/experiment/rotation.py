@@ -1,27 +1,20 @@
-"""This file is where the turning of a sample is counted out: pulses, speed, taxi, order of angles.
+"""This file is where the turning of a sample is counted out: arcs and the order of their angles.
 
-A stage that turns at constant speed triggers the camera every whole number of its encoder's counts,
-so that angles are exact however uneven the speed is. Each pulse comes half an exposure's turn early:
-the *middle* of an exposure is at its angle. Angles are in degree and grow with the encoder.
+How an arc is flown is said in `battbeam.experiment.passage`. Angles are in degree and grow with the
+encoder.
 """
 
 import math
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 
+from battbeam.experiment.passage import Drive, Passage, whole_step
 from battbeam.units import FloatArray
 
 #: 1 / golden ratio: the part of a turn (of a step, of an arc) that fills gaps most evenly.
 GOLDEN = (math.sqrt(5.0) - 1) / 2
-#: Part of a step for which the stage turns at constant speed before the first pulse: the record
-#: settles, and the camera is ready. Chosen here.
-SETTLE = 0.5
-#: Relative unevenness of a stage's speed: pulses may come closer together by that. Chosen here; it
-#: also covers that times since 1970 are known to some tenths of a microsecond only.
-RIPPLE = 0.01
 #: How far the field's edge may move in one exposure before it is told, pixels. Chosen here.
 BLUR = 1.0
 
@@ -46,24 +39,15 @@ class Turntable:
 
 
 @dataclass(frozen=True)
-class Rotation:
-    """One arc at constant speed, with a pulse every whole number of counts.
+class Rotation(Passage):
+    """One arc at constant speed, with a pulse every whole number of counts; degree.
 
     Attributes:
-        first: Encoder count in the middle of the first exposure.
-        step: Counts from one exposure to the next; negative turns back.
-        n_frames: At least 2.
-        exposure: s.
-        period: From one pulse to the next, s.
         table: What turns.
     """
 
-    first: int
-    step: int
-    n_frames: int
-    exposure: float
-    period: float
     table: Turntable
+    unit: ClassVar[str] = "degree"
 
     @classmethod
     def over(
@@ -86,105 +70,29 @@ class Rotation:
                 more than a step.
         """
         counts = table.counts_per_degree
-        if not counts > 0:
-            raise ValueError("the encoder's counts per degree are not known")
-        exact = (stop - start) * counts / (n_frames - 1)
-        step = round(exact)
-        if step == 0 or abs(step - exact) * (n_frames - 1) > abs(exact):
-            raise ValueError(
-                f"a step of {abs(exact) / counts:.3g} degree is {abs(exact):.3g} counts of the "
-                "encoder, too few for steps of whole counts; take fewer projections"
-            )
+        step = whole_step(start, stop, n_frames, counts=counts, unit=cls.unit, noun="projections")
         return cls(round(start * counts), step, n_frames, exposure, period, table)
+
+    @property
+    def drive(self) -> Drive:
+        """What turns."""
+        table = self.table
+        return Drive(table.counts_per_degree, table.acceleration, table.speed_limit)
 
     @property
     def degrees(self) -> float:
         """A step, degree."""
-        return self.step / self.table.counts_per_degree
-
-    @property
-    def speed(self) -> float:
-        """Of the stage while it measures, degree/s."""
-        return abs(self.degrees) / self.period
+        return self.spacing
 
     @property
     def turn(self) -> float:
         """How far it turns in one exposure, degree."""
-        return self.speed * self.exposure
+        return self.way
 
-    @cached_property
+    @property
     def omegas(self) -> FloatArray:
         """Middles of the exposures, degree, shape (n_frames,)."""
-        counts = self.first + self.step * np.arange(self.n_frames)
-        return np.asarray(counts / self.table.counts_per_degree)
-
-    @property
-    def first_pulse(self) -> float:
-        """Where the first exposure begins, a whole count, degree."""
-        counts = self.table.counts_per_degree
-        early = round(math.copysign(self.turn / 2, self.step) * counts)
-        return (self.first - early) / counts
-
-    @property
-    def taxi(self) -> float:
-        """From rest to constant speed, and some way at it, degree."""
-        return self.speed * self.table.acceleration / 2 + SETTLE * abs(self.degrees)
-
-    @property
-    def begin(self) -> float:
-        """Where the stage sets out, degree."""
-        return self.first_pulse - math.copysign(self.taxi, self.step)
-
-    @property
-    def end(self) -> float:
-        """Where it comes to rest, degree."""
-        last = self.first_pulse + self.degrees * (self.n_frames - 1)
-        return last + math.copysign(self.turn + self.taxi, self.step)
-
-    @property
-    def duration(self) -> float:
-        """From the first exposure's start to the last one's end, s."""
-        return (self.n_frames - 1) * self.period + self.exposure
-
-    @property
-    def travel_time(self) -> float:
-        """From rest to rest, s."""
-        return abs(self.end - self.begin) / self.speed + self.table.acceleration
-
-    def reversed(self) -> "Rotation":
-        """The same angles in the other direction."""
-        return replace(self, first=self.first + self.step * (self.n_frames - 1), step=-self.step)
-
-    def shifted(self, counts: int) -> "Rotation":
-        """The same, further by some counts."""
-        return replace(self, first=self.first + counts)
-
-    def faults(self, *, readout_time: float = 0.0) -> list[str]:
-        """Why the stage or the camera cannot do it, one sentence each.
-
-        Args:
-            readout_time: s that the camera needs between two exposures.
-        """
-        faults = []
-        shortest = shortest_period(self.exposure, readout_time)
-        if self.period < shortest * (1 - 1e-9):
-            faults.append(
-                f"{self.speed:.4g} degree/s is too fast: a pulse comes every {self.period:g} s, the "
-                f"camera needs {self.exposure:g} s and {readout_time:g} s to read out, and the "
-                f"stage is uneven by {RIPPLE:.0%}; at most {abs(self.degrees) / shortest:.4g} "
-                "degree/s"
-            )
-        if self.speed > self.table.speed_limit:
-            faults.append(
-                f"{self.speed:.4g} degree/s is faster than the stage turns "
-                f"({self.table.speed_limit:g} degree/s); allow {self.duration_at_limit:.3g} s"
-            )
-        return faults
-
-    @property
-    def duration_at_limit(self) -> float:
-        """The shortest time in which the stage can turn so far, s."""
-        return (self.n_frames - 1) * abs(self.degrees) / self.table.speed_limit
+        return self.places
 
     def warnings(self, *, n_columns: int) -> list[str]:
         """What is allowed but should be known, one sentence each."""
@@ -195,15 +103,6 @@ class Rotation:
             f"the field's edge moves by {blur:.1f} pixels in one exposure; "
             f"expose {self.exposure * BLUR / blur:.3g} s or turn more slowly"
         ]
-
-
-def shortest_period(exposure: float, readout_time: float) -> float:
-    """From one pulse to the next, s, so that the camera can follow an uneven stage.
-
-    >>> round(shortest_period(0.1, 0.0), 6)
-    0.101
-    """
-    return (exposure + readout_time) * (1 + RIPPLE)
 
 
 def fewest_projections(n_columns: int) -> int:

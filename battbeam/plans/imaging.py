@@ -23,6 +23,7 @@ from battbeam.devices.train_notes import TrainNotes
 from battbeam.errors import DeviceError
 from battbeam.experiment.clock import Clock
 from battbeam.experiment.dose import DoseBudget
+from battbeam.experiment.passage import Line, Passage
 from battbeam.experiment.rotation import Rotation
 from battbeam.plans.fields import FieldRole, FieldsOfRun, Place
 from battbeam.plans.preprocessors import positions_put_back, run, shutter_closed_after
@@ -88,6 +89,7 @@ class Trains:
         until: Callable[[Callable[[], Plan]], Plan] | None = None,
         light_time: float | None = None,
         omega: float | None = None,
+        row: int = -1,
     ) -> Plan:
         """Take one train and write its event.
 
@@ -99,6 +101,7 @@ class Trains:
                 after a pause. Where it answers False nothing goes and no event is written.
             light_time: How long the shutter is open, s; as long as the train by default.
             omega: At which the sample stands, degree, where that matters.
+            row: Of a map, from 0; -1: it is none.
 
         Returns:
             What came of it, `Flown`, with what makes it partial in ``fault``; and why the beam was
@@ -107,6 +110,7 @@ class Trains:
         flyer, beam = self.imager.flyer, self.imager.beam
         yield from self.declared(flight, stream)
         light = _light_time(flight) if light_time is None else light_time
+        self._light.ahead = _ahead(flight)
         if with_beam:
             yield from clear_of_top_up(beam, light)
         yield from bps.checkpoint()
@@ -126,7 +130,7 @@ class Trains:
             return flown, lost
         if fault:
             flown = Flown(**{**vars(flown), "n_frames": flyer.n_frames, "fault": fault})
-        yield from self.write(flight, flown, shutter=shutter, lost=lost, omega=omega)
+        yield from self.write(flight, flown, shutter=shutter, lost=lost, omega=omega, row=row)
         return flown, lost
 
     def declared(self, flight: Flight, stream: str) -> Plan:
@@ -186,17 +190,24 @@ class Trains:
         shutter: int,
         lost: str,
         omega: float | None = None,
+        row: int = -1,
     ) -> Plan:
         """The event of a train; ``omega`` is at which the sample stood, degree."""
         train, is_arc = flight.train, isinstance(flight.train, Rotation)
-        turned: dict[str, Any] = {}
+        where: dict[str, Any] = {}
         if omega is not None:
-            turned = {"omega_first": omega, "omega_last": omega}
+            where = {"omega_first": omega, "omega_last": omega}
         if isinstance(train, Rotation):
-            turned = {
+            where = {
                 "arc": self.n_arcs,
                 "omega_first": float(train.omegas[0]),
                 "omega_last": float(train.omegas[-1]),
+            }
+        if isinstance(train, Line):
+            where = {
+                "row": row,
+                "position_first": float(train.places[0]),
+                "position_last": float(train.places[-1]),
             }
         self._notes.write(
             train=self._n_trains,
@@ -213,7 +224,7 @@ class Trains:
             shutter=int(shutter),
             beam_lost=lost,
             fault=flown.fault,
-            **turned,
+            **where,
         )
         self._n_trains += 1
         self.n_arcs += is_arc
@@ -267,7 +278,13 @@ class Trains:
 def _light_time(flight: Flight) -> float:
     """How long the shutter is open for it, s."""
     train = flight.train
-    return train.travel_time if isinstance(train, Rotation) else train.duration
+    return train.travel_time if isinstance(train, Passage) else train.duration
+
+
+def _ahead(flight: Flight) -> tuple[float, float]:
+    """How far the sample stage goes meanwhile, mm along x and y."""
+    train = flight.train
+    return (train.end - train.begin, 0.0) if isinstance(train, Line) else (0.0, 0.0)
 
 
 def landed_after(plan: Plan, flyer: FrameFlyer) -> Plan:

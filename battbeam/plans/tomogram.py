@@ -11,6 +11,7 @@ import numpy as np
 from battbeam.experiment.camera_facts import CameraFacts
 from battbeam.experiment.cost import Cost, Spot
 from battbeam.experiment.description import SiteFacts
+from battbeam.experiment.passage import shortest_period
 from battbeam.experiment.rotation import (
     Order,
     Rotation,
@@ -18,7 +19,6 @@ from battbeam.experiment.rotation import (
     angle_warnings,
     golden_angle,
     golden_arc,
-    shortest_period,
     whole_counts,
 )
 from battbeam.plans.fields import ROLES, Fields

@@ -16,7 +16,7 @@ from battbeam.devices.sample_stage import SampleStage
 from battbeam.experiment.clock import Clock
 from battbeam.experiment.cost import Cost
 from battbeam.experiment.dose import DoseBudget
-from battbeam.experiment.rotation import shortest_period
+from battbeam.experiment.passage import shortest_period
 from battbeam.plans.fields import ROLES, Fields, Light
 from battbeam.plans.imaging import Imager, Trains, labelled
 from battbeam.plans.measurements import OwnRun

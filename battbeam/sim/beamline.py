@@ -33,6 +33,7 @@ from battbeam.sim.marker_line import MarkerLine
 from battbeam.sim.mca import EnergyDispersiveStation
 from battbeam.sim.monochromator import D_SPACING, Monochromator, angle_at, energy_at
 from battbeam.sim.motor import Motor
+from battbeam.sim.pso import Pulses
 from battbeam.sim.records import shown
 from battbeam.sim.scenario import Scenario
 from battbeam.sim.server import serve
@@ -45,6 +46,8 @@ from battbeam.sim.writer import Writer
 
 #: What the attenuator can put in.
 FILTERS = (1.0, 0.3, 0.1, 0.03, 0.01)
+#: Counts per mm of the sample stage.
+STAGE_ENCODER = 1e4
 #: Wall seconds between two live values.
 _LIVE_INTERVAL = 0.2
 #: A frame number that no frame has, for the random numbers of the live counters.
@@ -160,6 +163,9 @@ class Beamline(PVGroup):  # type: ignore[misc]
                 units="mm",
                 limits=stage_limits(scenario, axis),
                 velocity=50,
+                acceleration_time=0.02,
+                encoder=STAGE_ENCODER,
+                clock=clock,
                 on_change=self._count_photons,
             )
             for axis, name in enumerate("XY")
@@ -184,6 +190,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
             encoder=scenario.spectroscopy.encoder,
             clock=clock,
         )
+        self.map_pulses = Pulses(f"{prefix}PSO2:", axis=self.x, clock=clock)
         self.monochromator = Monochromator(scenario)
         rows, columns = scenario.detector.n_rows, scenario.detector.n_columns
         self.writer = Writer(f"{prefix}DET1:HDF1:", executor=self.executor, shape=(rows, columns))
@@ -201,6 +208,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
             pose=self._pose,
             rotation=self.rotation,
             show_counters=self._show_counters,
+            pulses=self.map_pulses,
         )
         self.imaging = ImagingStation(
             prefix,
@@ -233,7 +241,15 @@ class Beamline(PVGroup):  # type: ignore[misc]
     def database(self) -> dict[str, Any]:
         """Every record, by name."""
         axes = (self.x, self.y, self.rotation, self.bragg)
-        groups = (self, *axes, self.writer, self.detector, self.statistics, self.marker)
+        groups = (
+            self,
+            *axes,
+            self.map_pulses,
+            self.writer,
+            self.detector,
+            self.statistics,
+            self.marker,
+        )
         own = {name: record for group in groups for name, record in group.pvdb.items()}
         stations = (self.spectroscopy, self.imaging, self.energy_dispersive)
         return own | {name: record for station in stations for name, record in station.records}
@@ -248,8 +264,9 @@ class Beamline(PVGroup):  # type: ignore[misc]
         """eV."""
         return float(self.monochromator.energy(self.bragg.position))
 
-    def _pose(self) -> Pose:
-        return Pose(self.x.position, self.y.position, self.true_energy, self.energy)
+    def _pose(self, time: float) -> Pose:
+        x, y, angle = (float(axis.position_at(time)) for axis in (self.x, self.y, self.bragg))
+        return Pose(x, y, float(self.monochromator.energy(angle)), float(energy_at(angle)))
 
     def _count_photons(self) -> None:
         """Bring the ledger of fluence to now; while exposures run the detector does, and whoever
@@ -265,6 +282,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
             await self.TopUpLength.write(self.scenario.beam.top_up_length)
         for axis in (self.x, self.y, self.rotation, self.bragg):
             await axis.prepare()
+        await self.map_pulses.prepare()
         await self.detector.prepare()
         await self.spectroscopy.prepare()
         await self.imaging.prepare()

@@ -25,25 +25,29 @@ class Place:
         cell: Number of the cell, 1 the first; 0 without one.
         x: Of the beam's middle in the frame of the cell (without one: of the stage), mm.
         y: mm.
+        way: How far the stage goes along x and y while it is looked at, mm; (x, y) is its middle.
     """
 
     in_beam: InBeam
     cell: int
     x: float
     y: float
+    way: tuple[float, float] = (0.0, 0.0)
 
 
-def place_of(scenario: Scenario, x: float, y: float) -> Place:
-    """What the beam meets with the stage at (x, y), mm."""
+def place_of(
+    scenario: Scenario, x: float, y: float, way: tuple[float, float] = (0.0, 0.0)
+) -> Place:
+    """What the beam meets with the stage at (x, y), mm, the middle of its ``way`` along x and y."""
     if math.dist((x, y), scenario.standard_position) <= STANDARD_RADIUS:
-        return Place("standard", 0, x, y)
-    half_diagonal = math.hypot(scenario.beam.size_x, scenario.beam.size_y) / 2
+        return Place("standard", 0, x, y, way)
+    half_diagonal = (math.hypot(scenario.beam.size_x, scenario.beam.size_y) + math.hypot(*way)) / 2
     for number, (cell, (cell_x, cell_y)) in enumerate(
         zip(scenario.cells, scenario.positions, strict=True), start=1
     ):
         if math.hypot(x - cell_x, y - cell_y) < cell.electrode_radius + half_diagonal:
-            return Place("cell", number, x - cell_x, y - cell_y)
-    return Place("nothing", 0, x, y)
+            return Place("cell", number, x - cell_x, y - cell_y, way)
+    return Place("nothing", 0, x, y, way)
 
 
 def stage_limits(scenario: Scenario, axis: int) -> tuple[float, float]:

@@ -61,7 +61,7 @@ class Detector(PVGroup):  # type: ignore[misc]
         writer: Its HDF5 plugin.
         executor: In which frames are taken, one at a time.
         preparer: In which it is worked out what frames share.
-        pose: How everything that moves stands now.
+        pose: How everything that moves stands at a time of the session clock, s.
         rotation: Turns the sample, in session time.
         show_counters: Publishes what was counted beside a frame.
         keep: Writes a shot; by default to the writer, at once.
@@ -131,7 +131,7 @@ class Detector(PVGroup):  # type: ignore[misc]
         writer: Writer,
         executor: Executor,
         preparer: Executor,
-        pose: Callable[[], Pose],
+        pose: Callable[[float], Pose],
         rotation: Motor,
         show_counters: ShowCounters,
         keep: KeepShot | None = None,
@@ -230,7 +230,7 @@ class Detector(PVGroup):  # type: ignore[misc]
         """Take the next frame, and what others are over by then; how many they were."""
         begin = await times.next()
         await self._until(begin)
-        pose = self._pose()
+        pose = self._pose(begin)
         await self._in_worker(
             lambda: self._camera.ready(pose.x, pose.y, pose.energy, self._preparer)
         )
@@ -239,7 +239,7 @@ class Detector(PVGroup):  # type: ignore[misc]
         while len(begins) < n_most and (another := await times.next_over(now)) is not None:
             begins.append(another)
         requests = [
-            self._request(each, each + exposure, pose, self._n_taken + number)
+            self._request(each, each + exposure, self._n_taken + number)
             for number, each in enumerate(begins, start=1)
         ]
         self._n_taken += len(requests)
@@ -269,12 +269,24 @@ class Detector(PVGroup):  # type: ignore[misc]
         """Of its readout, by the camera's own clock, s since the Unix epoch."""
         return self.device_clock.at(request.end + self._settings.readout_delay * self._rate)
 
-    def _request(self, start: float, end: float, pose: Pose, number: int) -> Request:
+    def _request(self, start: float, end: float, number: int) -> Request:
         """Of an exposure that is over."""
+        pose, last_pose = self._pose(start), self._pose(end)
         first, last = self._rotation.position_at(np.array([start, end]))
         reading = float(self._rotation.reading_at((start + end) / 2))
         turn = Turn(float(first), float(last), reading)
-        return Request(start, end, pose.x, pose.y, pose.energy, number, pose.nominal_energy, turn)
+        return Request(
+            start,
+            end,
+            pose.x,
+            pose.y,
+            pose.energy,
+            number,
+            pose.nominal_energy,
+            turn,
+            last_pose.x,
+            last_pose.y,
+        )
 
     async def _publish(self, shot: Shot, n: int) -> None:
         """Show the last of n frames."""

@@ -84,22 +84,30 @@ def depth_points() -> tuple[FloatArray, FloatArray]:
 
 
 def footprint(
-    x: float, y: float, *, beam: Beam, cell: Cell
+    x: float, y: float, *, beam: Beam, cell: Cell, way: tuple[float, float] = (0.0, 0.0)
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Points of the cell under a uniform beam centred at (x, y), mm, and the share of photons on
-    each.
+    each; with the beam on its ``way`` evenly along x and y, mm, (x, y) is the middle of that.
     """
-    if _meets_edge(x, y, beam=beam, cell=cell):
+    if _meets_edge(x, y, beam=beam, cell=cell, way=way):
         nodes = (np.arange(_EDGE_POINTS) + 0.5) / _EDGE_POINTS * 2 - 1
         weights = np.full(_EDGE_POINTS, 1 / _EDGE_POINTS)
     else:
         nodes, weights = _SMOOTH_NODES, _SMOOTH_WEIGHTS / 2
     grid_x, grid_y = np.meshgrid(x + nodes * beam.size_x / 2, y + nodes * beam.size_y / 2)
-    return grid_x.ravel(), grid_y.ravel(), np.outer(weights, weights).ravel()
+    share = np.outer(weights, weights).ravel()
+    if way == (0.0, 0.0):
+        return grid_x.ravel(), grid_y.ravel(), share
+    # Every point of the beam goes the same way.
+    along_x, along_y = (
+        np.add.outer(nodes * step / 2, grid.ravel()).ravel()
+        for step, grid in zip(way, (grid_x, grid_y), strict=True)
+    )
+    return along_x, along_y, np.outer(weights, share).ravel()
 
 
-def _meets_edge(x: float, y: float, *, beam: Beam, cell: Cell) -> bool:
-    half_diagonal = np.hypot(beam.size_x, beam.size_y) / 2
+def _meets_edge(x: float, y: float, *, beam: Beam, cell: Cell, way: tuple[float, float]) -> bool:
+    half_diagonal = (np.hypot(beam.size_x, beam.size_y) + np.hypot(*way)) / 2
     discs = [(0.0, 0.0, cell.electrode_radius)]
     if cell.dead_spot is not None:
         discs.append((cell.dead_spot.x, cell.dead_spot.y, cell.dead_spot.radius))
@@ -138,16 +146,21 @@ def illuminated(
     damage: Damage | None = None,
     hidden: Callable[[FloatArray], HiddenState] | None = None,
     heated_to: float = heated_phases.COLD,
+    way: tuple[float, float] = (0.0, 0.0),
 ) -> Illuminated:
     """What the beam at (x, y) met during an exposure.
+
+    Of a beam on its way each place is taken to be lit all the time: an exposure is short beside what
+    the cell does.
 
     Args:
         mean_lithium_content: Of the connected material at each time, from the cell's history.
         damage: What of the material under each point of `footprint` had ceased to take part before.
         hidden: The whole cell at each time; None: a fresh one, and nothing of its counter electrode.
         heated_to: Highest temperature of the furnace so far, degC.
+        way: Of the beam over the cell meanwhile, mm along x and y; (x, y) is its middle.
     """
-    point_x, point_y, share = footprint(x, y, beam=beam, cell=cell)
+    point_x, point_y, share = footprint(x, y, beam=beam, cell=cell, way=way)
     share = share * is_on_electrode(point_x, point_y, cell)
     places, depth_shares = depth_points()
     total = instants.total

@@ -75,7 +75,8 @@ class FluenceLedger:
         if not place.cell:
             return None
         cell = self._scenario.cells[place.cell - 1]
-        x, y, _ = footprint(place.x, place.y, beam=self._scenario.beam, cell=cell)
+        beam = self._scenario.beam
+        x, y, _ = footprint(place.x, place.y, beam=beam, cell=cell, way=place.way)
         with self._lock:
             return self._maps[place.cell - 1].damage(x, y)
 

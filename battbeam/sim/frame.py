@@ -54,6 +54,8 @@ class Exposure:
         y: mm.
         energy: True photon energy, eV.
         instants: Photons over the exposure.
+        x_end: Stage position at its end, mm; None: it stands.
+        y_end: mm.
     """
 
     start: float
@@ -62,11 +64,20 @@ class Exposure:
     y: float
     energy: float
     instants: Instants
+    x_end: float | None = None
+    y_end: float | None = None
 
     @property
     def duration(self) -> float:
         """s."""
         return self.end - self.start
+
+    @property
+    def way(self) -> tuple[float, float]:
+        """How far the stage goes along x and y, mm."""
+        ends = ((self.x, self.x_end), (self.y, self.y_end))
+        along_x, along_y = (0.0 if end is None else end - start for start, end in ends)
+        return along_x, along_y
 
 
 @dataclass(frozen=True)
@@ -148,6 +159,11 @@ class FrameModel:
         """What the beam meets with the stage at (x, y), mm."""
         return place_of(self.scenario, x, y)
 
+    def place_during(self, exposure: Exposure) -> Place:
+        """What the beam meets in an exposure."""
+        way = exposure.way
+        return place_of(self.scenario, exposure.x + way[0] / 2, exposure.y + way[1] / 2, way)
+
     def transmission(self, x: float, y: float, energy: float) -> float:
         """Of the direct beam with the stage at (x, y), mm, the electrode half full; quick."""
         place = self.place(x, y)
@@ -186,7 +202,7 @@ class FrameModel:
                 meets nothing of graphite and lithium metal in it.
             heated_to: Highest temperature of the furnace so far, degC.
         """
-        place = self.place(exposure.x, exposure.y)
+        place = self.place_during(exposure)
         photons = exposure.instants.total
         if photons <= 0:
             dark = np.zeros(self.optics.flat.shape)
@@ -206,6 +222,7 @@ class FrameModel:
                 damage=damage,
                 hidden=hidden,
                 heated_to=heated_to,
+                way=place.way,
             )
             if place.in_beam == "cell"
             else None

@@ -17,7 +17,8 @@ import numpy.typing as npt
 DATASET = "/entry/data/data"
 ATTRIBUTES = "/entry/instrument/NDAttributes"
 #: Kept for each frame: its time (s since 1990-01-01 UTC, at readout), its number, and the
-#: beamline's values: Omega is the encoder's in the middle of the exposure, Energy the monochromator's.
+#: beamline's values: Omega is the encoder's in the middle of the exposure, Energy the monochromator's;
+#: the stage at the start of the exposure and, as ..End, at its end.
 FLOAT_ATTRIBUTES = (
     "NDArrayTimeStamp",
     "I0",
@@ -25,6 +26,8 @@ FLOAT_ATTRIBUTES = (
     "RingCurrent",
     "SampleX",
     "SampleY",
+    "SampleXEnd",
+    "SampleYEnd",
     "Shutter",
     "Omega",
     "Energy",

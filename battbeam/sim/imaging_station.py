@@ -44,11 +44,11 @@ class ImagingStation:
         rotation: Motor,
         clock: Clock,
         executor: Executor,
-        pose: Callable[[], Pose],
+        pose: Callable[[float], Pose],
     ) -> None:
         scenario, imaging = camera.scenario, camera.scenario.imaging
         self._clock = clock
-        self.pulses = Pulses(f"{prefix}PSO1:", rotation=rotation, clock=clock)
+        self.pulses = Pulses(f"{prefix}PSO1:", axis=rotation, clock=clock)
         self.writer = Writer(
             f"{prefix}DET2:HDF1:", executor=executor, shape=(imaging.n_rows, imaging.n_columns)
         )
@@ -88,6 +88,7 @@ class ImagingStation:
 
     async def prepare(self) -> None:
         """Fill in what clients may read at once."""
+        await self.pulses.prepare()
         await self.detector.prepare()
 
     async def show(self) -> None:

@@ -1,4 +1,4 @@
-"""This file is where pulses are made at positions of the rotation stage: the ``PSO1:`` records.
+"""This file is where pulses are made at positions of a stage: the ``PSO1:`` and ``PSO2:`` records.
 
 Armed, it fires each time the stage's encoder has gone a whole number of counts: at START, and then
 every STEP, N times. When that is follows from the stage's move exactly, so a pulse's time does not
@@ -31,7 +31,7 @@ def pulse_time(move: Move, *, counts: int, direction: int, encoder: float) -> fl
         move: Of the stage.
         counts: Of its encoder.
         direction: In which pulses are made, +1 or -1.
-        encoder: Counts per degree.
+        encoder: Counts per unit of the stage.
 
     >>> turn = Move(begin=10.0, origin=0.0, target=5.0, velocity=1.0)
     >>> pulse_time(turn, counts=2000, direction=1, encoder=1000.0)
@@ -60,7 +60,7 @@ class Pulses(PVGroup):  # type: ignore[misc]
     """Position-synchronized output of one stage.
 
     Args:
-        rotation: The stage; it has an encoder.
+        axis: The stage; it has an encoder.
         clock: The session's.
     """
 
@@ -81,19 +81,24 @@ class Pulses(PVGroup):  # type: ignore[misc]
     Fired = shown(0, name="FIRED", doc="since it was armed")
     Missed = shown(0, name="MISSED", doc="of those, pulses that the camera could not follow")
 
-    def __init__(self, *args: Any, rotation: Motor, clock: Clock, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, axis: Motor, clock: Clock, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if rotation.encoder is None:
+        if axis.encoder is None:
             raise ValueError("pulses need a stage with an encoder")
-        self._rotation, self._clock = rotation, clock
-        self.encoder: float = rotation.encoder
+        self._axis, self._clock = axis, clock
+        self.encoder: float = axis.encoder
         self._task: asyncio.Task[None] | None = None
         self._came: asyncio.Queue[float] = asyncio.Queue()
-        self._given_up = self._seen = rotation.move
+        self._given_up = self._seen = axis.move
 
-    def whole(self, degrees: float) -> int:
+    async def prepare(self) -> None:
+        """Say in what unit positions are."""
+        for record in (self.Start, self.Step):
+            await record.write_metadata(units=self._axis.units)
+
+    def whole(self, position: float) -> int:
         """So many counts."""
-        return round(degrees * self.encoder)
+        return round(position * self.encoder)
 
     async def arm(self, is_on: bool) -> None:
         """Count pulses from 0 from now on, or fire no more."""
@@ -125,7 +130,7 @@ class Pulses(PVGroup):  # type: ignore[misc]
     async def _fire(self, since: float) -> None:
         first, step = self.whole(float(self.Start.value)), self.whole(float(self.Step.value))
         direction = 1 if step > 0 else -1
-        self._given_up = self._seen = self._rotation.move
+        self._given_up = self._seen = self._axis.move
         for index in range(int(self.Number.value)):
             since = await self._reach(first + index * step, direction, since)
             self._came.put_nowait(since)
@@ -146,7 +151,7 @@ class Pulses(PVGroup):  # type: ignore[misc]
 
     def _passing(self, counts: int, direction: int, since: float) -> float | None:
         """When the stage passes a count: on a move that was given up since the last look, or now."""
-        move = self._rotation.move
+        move = self._axis.move
         if move is not self._seen:
             self._given_up, self._seen = self._seen, move
         for each, end in ((self._given_up, move.begin), (move, math.inf)):

@@ -90,6 +90,8 @@ class Request:
         number: Unique id of the frame.
         nominal_energy: What the monochromator says, eV.
         turn: Of the sample.
+        x_end: Of the stage at its end, mm; None: as at the start.
+        y_end: mm.
     """
 
     start: float
@@ -100,6 +102,14 @@ class Request:
     number: int
     nominal_energy: float = math.nan
     turn: Turn = UNKNOWN_TURN
+    x_end: float | None = None
+    y_end: float | None = None
+
+    @property
+    def stage_end(self) -> tuple[float, float]:
+        """(x, y) of the stage at the end, mm."""
+        x, y = self.x_end, self.y_end
+        return self.x if x is None else x, self.y if y is None else y
 
 
 @dataclass(frozen=True)
@@ -277,8 +287,9 @@ class DiffractionCamera(Camera):
             request.y,
             request.energy,
             self.beam_log.instants(request.start, request.end),
+            *request.stage_end,
         )
-        place = self.model.place(request.x, request.y)
+        place = self.model.place_during(exposure)
         self.ledger.advance(request.start, request.x, request.y)
         expected = self.model_at(request.start).expected(
             exposure,
@@ -287,7 +298,7 @@ class DiffractionCamera(Camera):
             hidden=self.histories[place.cell - 1].at,
             heated_to=self.heated_to(request.end),
         )
-        self.ledger.advance(request.end, request.x, request.y)
+        self.ledger.advance(request.end, *request.stage_end)
         rng = np.random.default_rng([self.scenario.seed, request.number])
         detector = self.scenario.detector
         frame = self.panel.counts(

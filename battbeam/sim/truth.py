@@ -70,6 +70,7 @@ def frame_truth(
         "exposure_end": exposure.end,
         "x": exposure.x,
         "y": exposure.y,
+        "way": list(exposure.way),
         "energy": exposure.energy,
         "in_beam": frame.in_beam if photons > 0 else "dark",
         "beam": photons > 0,

@@ -181,6 +181,8 @@ class Writer(PVGroup):  # type: ignore[misc]
             "RingCurrent": shot.ring_current,
             "SampleX": shot.request.x,
             "SampleY": shot.request.y,
+            "SampleXEnd": shot.request.stage_end[0],
+            "SampleYEnd": shot.request.stage_end[1],
             "Shutter": float(shot.is_open),
             "Omega": shot.request.turn.reading,
             "Energy": shot.request.nominal_energy,

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from battbeam.experiment.camera_facts import CameraFacts
+from battbeam.experiment.passage import shortest_period
 from battbeam.experiment.rotation import (
     Rotation,
     Turntable,
@@ -13,7 +14,6 @@ from battbeam.experiment.rotation import (
     fewest_projections,
     golden_angle,
     golden_arc,
-    shortest_period,
     whole_counts,
 )
 
@@ -126,7 +126,7 @@ def test_the_shortest_period_is_just_allowed_and_leaves_room_for_an_uneven_stage
 def test_a_stage_is_not_asked_to_turn_faster_than_it_can():
     turned = rotation(table=Turntable(1000.0, speed_limit=10.0))
     (fault,) = turned.faults()
-    assert "faster than the stage turns (10 degree/s); allow 18 s" in fault
+    assert "faster than the stage moves (10 degree/s); allow 18 s" in fault
 
 
 def test_a_blurred_edge_is_told_with_the_exposure_that_would_not_be():

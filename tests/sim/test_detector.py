@@ -98,7 +98,7 @@ def detector_of(executor: Executor) -> Detector:
         writer=writer,
         executor=executor,
         preparer=executor,
-        pose=lambda: Pose(0.0, 0.0, 22163.0, 22160.0),
+        pose=lambda time: Pose(0.0, 0.0, 22163.0, 22160.0),
         rotation=Motor("T:ROT", units="deg", limits=(-360, 360), velocity=1.0, clock=clock),
         show_counters=no_counters,
     )

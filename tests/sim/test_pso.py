@@ -55,7 +55,7 @@ def pulses_of(clock, **kwargs):
         clock=clock,
         **kwargs,
     )
-    return rotation, Pulses("T:PSO1:", rotation=rotation, clock=clock)
+    return rotation, Pulses("T:PSO1:", axis=rotation, clock=clock)
 
 
 async def program(pulses, *, start, step, n):
@@ -166,4 +166,4 @@ def test_a_turn_that_stops_on_its_way_fires_what_it_passed():
 def test_pulses_need_an_encoder():
     rotation = Motor("T:ROT", units="deg", limits=(-360, 360), velocity=1.0)
     with pytest.raises(ValueError, match="encoder"):
-        Pulses("T:PSO1:", rotation=rotation, clock=RunningClock())
+        Pulses("T:PSO1:", axis=rotation, clock=RunningClock())

@@ -1,0 +1,262 @@
+"""This file is where diffraction is mapped on the fly: the sample moves on while frames are taken.
+
+A row is one train of pulses at positions of the stage. What is paused, or loses its beam, is the
+row: it is flown again, whole.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
+
+from battbeam.devices.beam import Beam
+from battbeam.devices.fly_detector import FlyDetector
+from battbeam.devices.frames import Flight, FrameTrain
+from battbeam.experiment.clock import Clock
+from battbeam.experiment.dose import DoseBudget
+from battbeam.experiment.passage import Line, shortest_period
+from battbeam.plans.exposure import exposure_faults
+from battbeam.plans.imaging import Imager, Trains, imaging_run
+from battbeam.plans.preflight import connection_faults, position_faults, refuse, xrd_faults
+from battbeam.plans.preprocessors import BeamSuspender
+from battbeam.plans.stubs import Exposure, Plan, also_read, wait_for_beam
+from battbeam.plans.xrd_map import BEAM_RETAKES, Axis, axes_of, grid
+from battbeam.plans.xrd_series import PATIENCE, xrd_metadata
+
+#: Relative, by which a speed, a period and a spacing may disagree.
+AGREE = 1e-3
+
+
+def period_faults(spacing: float, *, speed: float | None, period: float | None) -> list[str]:
+    """Why a speed and a period do not go with the spacing of a row, one sentence.
+
+    Args:
+        spacing: From one point to the next, mm.
+        speed: Of the stage, mm/s; None: as the period says.
+        period: From one exposure's start to the next, s; None: as the speed says.
+
+    >>> period_faults(0.2, speed=0.2, period=0.5)
+    ['0.2 mm/s for 0.5 s is 0.1 mm, and points are 0.2 mm apart; give one of speed and period']
+    """
+    if speed is None or period is None or abs(speed * period / abs(spacing) - 1) <= AGREE:
+        return []
+    return [
+        f"{speed:g} mm/s for {period:g} s is {speed * period:g} mm, and points are {abs(spacing):g} mm "
+        "apart; give one of speed and period"
+    ]
+
+
+def fly_period(
+    spacing: float,
+    *,
+    exposure: float,
+    speed: float | None = None,
+    period: float | None = None,
+    readout_time: float = 0.0,
+) -> float:
+    """From one exposure's start to the next, s: as asked, or as fast as the detector can.
+
+    >>> round(fly_period(0.2, exposure=1.0), 4), fly_period(0.2, exposure=1.0, speed=0.1)
+    (1.01, 2.0)
+    """
+    if period is not None:
+        return period
+    return shortest_period(exposure, readout_time) if speed is None else abs(spacing) / speed
+
+
+def xrd_fly_map(
+    fly_detector: FlyDetector,
+    *args: Any,
+    beam: Beam,
+    clock: Clock,
+    exposure: float,
+    period: float | None = None,
+    speed: float | None = None,
+    snake: bool = True,
+    readables: Sequence[Any] = (),
+    reduction: Mapping[str, Any] | None = None,
+    suspend: bool = True,
+    patience: float = PATIENCE,
+    budget: DoseBudget | None = None,
+    md: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Diffraction patterns over a grid, without a stop within a row.
+
+    The stage goes along a row at constant speed, and its encoder triggers the detector so that the
+    *middle* of each exposure is at its point: a frame is the mean over ``speed * exposure`` mm. The
+    rows of the result say where the middle was, by the stage's own reading. Frames without beam
+    are told by I0 of each; a row that lost its beam is flown once more.
+
+    Parameters
+    ----------
+    fly_detector : FlyDetector
+        Detector, sample stage and the pulses between them.
+    *args
+        ``motor, start, stop, n_points`` for each axis, the slowest first; the last one is x of the
+        sample stage, with at least two points.
+    beam : Beam
+        Its shutter is open along a row.
+    clock : Clock
+        The session's.
+    exposure : float
+        Of one frame, s.
+    period : float, optional
+        From one frame's start to the next, s; as fast as the detector reads out by default.
+    speed : float, optional
+        Of the stage along a row, mm/s, in place of the period; with both they must fit the grid.
+    snake : bool
+        Every other row backwards.
+    readables : list of Readable
+        What else stands in the event of every row.
+    reduction : dict, optional
+        How patterns are made of the frames: geometry, phases, ...
+    suspend : bool
+        Suspend the plan while there is no beam, and fly the row again then.
+    patience : float
+        s that a row waits for beam when the plan is not suspended.
+    budget : DoseBudget, optional
+        Limit of light on each spot.
+    md : dict, optional
+        What else a later reader needs.
+
+    Returns
+    -------
+    str
+        The uid of the run.
+    """
+    axes = axes_of(args)
+    *slow, fast = axes
+    motors = [axis.motor for axis in axes]
+    refuse(
+        "xrd_fly_map",
+        xrd_faults(
+            [fly_detector.camera],
+            exposure=exposure,
+            n_frames=1,
+            period=0.0,
+            reduction=reduction,
+            positions=[(axis.motor, end) for axis in slow for end in (axis.start, axis.stop)],
+            devices=(fly_detector.camera, beam, *motors, *readables),
+        ),
+        exposure_faults(beam, budget, None),
+        _budget_faults(budget),
+        _row_faults(fly_detector, fast, exposure=exposure, period=period, speed=speed),
+    )
+    row = _line(fly_detector, fast, exposure=exposure, period=period, speed=speed)
+
+    def rows(trains: Trains) -> Plan:
+        for number, outer in enumerate(grid(slow, snake=snake)):
+            line = row.reversed() if snake and number % 2 else row
+            moves = [part for pair in zip(motors, outer, strict=False) for part in pair]
+            for attempt in range(BEAM_RETAKES + 1):
+                yield from bps.checkpoint()
+                if moves:
+                    yield from bps.mv(*moves)
+                has_beam = suspend or (yield from wait_for_beam(beam, clock, patience=patience))
+                flight = Flight("map", line, is_again=attempt > 0)
+                flown, lost = yield from trains.take(flight, row=number)
+                if not (lost or flown.fault) or not has_beam:
+                    break
+
+    stage = fly_detector.sample_stage
+    imager = Imager(
+        fly_detector, beam, clock, stage, also_read(readables, motors), budget, patience
+    )
+    train = FrameTrain(exposure, period=row.period)
+    said = xrd_metadata(
+        Exposure((fly_detector.camera,), beam, train, imager.readables, budget=budget),
+        plan_name="xrd_fly_map",
+        reduction=reduction,
+        n_points=_n_points(axes),
+        motors=[motor.name for motor in motors],
+        map={
+            "mode": "fly",
+            "axes": [motor.name for motor in motors],
+            "shape": [axis.n_points for axis in axes],
+            "extents": [[axis.start, axis.stop] for axis in axes],
+            "snaked": snake,
+            "speed": row.speed,
+            "way": row.way,
+        },
+    )
+    plan = imaging_run(imager, rows, motors, {**said, **(md or {})})
+    if not suspend:
+        return (yield from plan)
+    return (yield from bpp.suspend_wrapper(plan, BeamSuspender(beam)))
+
+
+def _n_points(axes: Sequence[Axis]) -> int:
+    n = 1
+    for axis in axes:
+        n *= axis.n_points
+    return n
+
+
+def _line(
+    fly_detector: FlyDetector,
+    axis: Axis,
+    *,
+    exposure: float,
+    period: float | None,
+    speed: float | None,
+) -> Line:
+    """The first row.
+
+    Raises:
+        ValueError: If the encoder is not known or too coarse.
+    """
+    spacing = (axis.stop - axis.start) / (axis.n_points - 1)
+    each = fly_period(
+        spacing,
+        exposure=exposure,
+        speed=speed,
+        period=period,
+        readout_time=fly_detector.readout_time,
+    )
+    return Line.over(
+        axis.start,
+        axis.stop,
+        axis.n_points,
+        exposure=exposure,
+        period=each,
+        axis=fly_detector.axis.drive,
+    )
+
+
+def _row_faults(
+    fly_detector: FlyDetector,
+    axis: Axis,
+    *,
+    exposure: float,
+    period: float | None,
+    speed: float | None,
+) -> list[str]:
+    """Why a row cannot be flown, one sentence each."""
+    if axis.motor is not fly_detector.axis:
+        return [
+            f"{fly_detector.name}: rows are flown along {fly_detector.axis.name}; give it as the "
+            f"last axis, not {axis.motor.name}"
+        ]
+    if axis.n_points < 2 or axis.start == axis.stop:
+        return [f"{axis.motor.name}: a row that is flown needs at least two points"]
+    if connection_faults([axis.motor]):
+        return []
+    spacing = (axis.stop - axis.start) / (axis.n_points - 1)
+    faults = period_faults(spacing, speed=speed, period=period)
+    try:
+        line = _line(fly_detector, axis, exposure=exposure, period=period, speed=speed)
+    except ValueError as error:
+        return [*faults, f"{axis.motor.name}: {error}"]
+    faults += fly_detector.flight_faults(Flight("map", line))
+    back = line.reversed()
+    ends = (line.begin, line.end, back.begin, back.end)
+    return faults + position_faults([(axis.motor, end) for end in (min(ends), max(ends))])
+
+
+def _budget_faults(budget: DoseBudget | None) -> list[str]:
+    if budget is None or budget.at_limit == "stop":
+        return []
+    return [
+        "no point of a row that is flown can be treated apart: its budget's at_limit must be stop"
+    ]

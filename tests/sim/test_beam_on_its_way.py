@@ -1,0 +1,65 @@
+"""Exposures while the sample moves: what the beam meets on its way, and what stands beside a frame."""
+
+import numpy as np
+import pytest
+
+from battbeam.sim.beam import Instants
+from battbeam.sim.changer import place_of
+from battbeam.sim.electrode import footprint
+from battbeam.sim.frame import Exposure
+from battbeam.sim.scenario import Beam, Cell, DeadSpot, Scenario
+from battbeam.sim.shots import Request
+
+BEAM = Beam(size_x=0.3, size_y=0.2)
+SMOOTH = Cell(dead_spot=None)
+
+
+def test_the_moments_of_a_footprint_on_its_way_are_those_of_beam_and_way():
+    way = (0.24, -0.1)
+    x, y, share = footprint(0.4, -0.3, beam=BEAM, cell=SMOOTH, way=way)
+    assert share.sum() == pytest.approx(1)
+    assert (share @ x, share @ y) == pytest.approx((0.4, -0.3))
+    # Two independent even distributions: their variances add, and they go the way together.
+    spread = [np.average((each - share @ each) ** 2, weights=share) for each in (x, y)]
+    sides = [(0.3**2 + 0.24**2) / 12, (0.2**2 + 0.1**2) / 12]
+    assert spread == pytest.approx(sides)
+    together = share @ ((x - 0.4) * (y + 0.3))
+    assert together == pytest.approx(0.24 * -0.1 / 12)
+
+
+def test_a_beam_that_stands_meets_what_it_met_before_there_were_ways():
+    for cell in (SMOOTH, Cell(dead_spot=DeadSpot(x=0.4, y=-0.3, radius=0.2))):
+        one = footprint(0.4, -0.3, beam=BEAM, cell=cell)
+        other = footprint(0.4, -0.3, beam=BEAM, cell=cell, way=(0.0, 0.0))
+        for left, right in zip(one, other, strict=True):
+            np.testing.assert_array_equal(left, right)
+
+
+def test_what_of_a_dead_spot_is_met_on_the_way_is_the_integral_over_it():
+    spot = DeadSpot(x=0.5, y=0.0, radius=0.3)
+    way = (0.37, 0.0)
+    x, y, share = footprint(0.13, 0.1, beam=BEAM, cell=Cell(dead_spot=spot), way=way)
+    met = share @ (np.hypot(x - spot.x, y - spot.y) <= spot.radius)
+    # Middles of very many pieces of the beam and of the way.
+    nodes = (np.arange(200) + 0.5) / 200 - 0.5
+    u, v, s = np.meshgrid(nodes * 0.3, nodes * 0.2, nodes * way[0], sparse=True)
+    inside = np.hypot(0.13 + u + s - spot.x, 0.1 + v - spot.y) <= spot.radius
+    # By 21 points along each of three sides, as an edge is met by a beam that stands.
+    assert met == pytest.approx(inside.mean(), abs=0.01)
+    # Standing in the middle it would be another share, by far more.
+    x, y, share = footprint(0.13, 0.1, beam=BEAM, cell=Cell(dead_spot=spot))
+    assert abs(share @ (np.hypot(x - spot.x, y - spot.y) <= spot.radius) - met) > 0.03
+
+
+def test_a_way_onto_the_electrode_meets_the_cell():
+    scenario = Scenario(beam=BEAM)
+    edge = scenario.cells[0].electrode_radius + 0.25
+    assert place_of(scenario, edge, 0.0).in_beam == "nothing"
+    assert place_of(scenario, edge, 0.0, (0.3, 0.0)).in_beam == "cell"
+
+
+def test_an_exposure_knows_its_way():
+    light = Instants(np.array([0.5]), np.array([1.0]))
+    assert Exposure(0.0, 1.0, 2.0, 3.0, 2e4, light).way == (0.0, 0.0)
+    assert Exposure(0.0, 1.0, 2.0, 3.0, 2e4, light, 2.5, 3.0).way == (0.5, 0.0)
+    assert Request(0.0, 1.0, 2.0, 3.0, 2e4, 1).stage_end == (2.0, 3.0)
