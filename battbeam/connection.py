@@ -70,6 +70,20 @@ class CounterCalibration(BaseModel):
     overload: float | None = Field(default=None, gt=0)
 
 
+class WhiteBeamCalibration(BaseModel):
+    """What the staff of a beamline have measured of its white beam and of the detector for it.
+
+    Attributes:
+        resolution: Full width at half maximum of a line at 40 keV, eV.
+        flux: (energy in eV, photons per eV times what the detector detects, relative), ascending; empty
+            where nobody has measured it.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    resolution: float = Field(default=350.0, gt=0)
+    flux: list[tuple[float, float]] = Field(default_factory=list)
+
+
 class CameraCalibration(BaseModel):
     """What the staff of a beamline have measured of its imaging camera and rotation stage.
 
@@ -116,6 +130,7 @@ class SiteNotes(BaseModel):
         flux: Of the beam, for the doses of samples; None where it was not measured.
         counters: Of spectra; None where they were not calibrated.
         camera: For imaging, and its rotation stage; None where there is none.
+        white_beam: And the energy-dispersive detector for it; None where there is none.
         top_up_length: Of an injection, s of the session's clock, until the beam is good again.
         ring_lifetime: Of the ring's current, s; None with top-up, or where it is not known.
         frame_shape: Of the detector, pixels along rows' and columns' index.
@@ -140,6 +155,7 @@ class SiteNotes(BaseModel):
     flux: FluxCalibration | None = None
     counters: CounterCalibration | None = None
     camera: CameraCalibration | None = None
+    white_beam: WhiteBeamCalibration | None = None
     top_up_length: float = 2.0
     ring_lifetime: float | None = None
     frame_shape: tuple[int, int] = (512, 512)

@@ -10,11 +10,13 @@ from battbeam.devices.clock_watch import ClockWatch
 from battbeam.devices.counters import Counters
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.dose_meter import DoseMeter
+from battbeam.devices.energy_dispersive import EnergyDispersive
 from battbeam.devices.energy_sweep import EnergySweep
 from battbeam.devices.fly_camera import FlyCamera
 from battbeam.devices.fly_detector import FlyDetector
 from battbeam.devices.foil import Foil
 from battbeam.devices.furnace import Furnace
+from battbeam.devices.layer_stage import LayerStage
 from battbeam.devices.monochromator import Monochromator
 from battbeam.devices.potentiostat import Potentiostat
 from battbeam.devices.pulses import Pulses
@@ -25,6 +27,7 @@ from battbeam.devices.sample_stage import SampleStage
 from battbeam.devices.shutter_keeper import ShutterKeeper
 from battbeam.devices.statistics import Statistics
 from battbeam.devices.top_up import TopUp
+from battbeam.devices.white_beam import WhiteBeam
 from battbeam.experiment.camera_facts import CameraFacts
 from battbeam.experiment.dose import LEDGER, DoseLedger
 
@@ -40,7 +43,7 @@ def declare(connection: Connection) -> Beamline:
         for cell, guard in connection.guards.items()
     }
     clock = SimulatedClock(connection.clock, name="clock")
-    sample_stage = SampleStage(f"{prefix}SAMPLE:", name="sample_stage")
+    sample_stage = LayerStage(f"{prefix}SAMPLE:", name="sample_stage")
     monochromator = Monochromator(
         f"{prefix}MONO:",
         name="monochromator",
@@ -122,6 +125,7 @@ def declare(connection: Connection) -> Beamline:
         ),
         **spectroscopy(connection, site),
         **imaging(connection, site, rotation_stage, clock),
+        **energy_dispersive(connection, site),
     )
 
 
@@ -141,6 +145,19 @@ def spectroscopy(connection: Connection, site: SiteNotes) -> dict[str, Any]:
         "energy_sweep": EnergySweep(f"{prefix}SWEEP1:", name="energy_sweep", labels=("detectors",)),
         "foil": Foil(f"{prefix}FOIL:", name="foil"),
         "furnace": Furnace(f"{prefix}FURNACE:", name="furnace", limits=(20.0, 600.0)),
+    }
+
+
+def energy_dispersive(connection: Connection, site: SiteNotes) -> dict[str, Any]:
+    """The white beam and the detector for it; nothing where there is none."""
+    if site.white_beam is None:
+        return {}
+    prefix = connection.beamline
+    return {
+        "energy_dispersive": EnergyDispersive(
+            f"{prefix}MCA1:", name="mca", calibration=site.white_beam, labels=("detectors",)
+        ),
+        "white_beam": WhiteBeam(prefix, name="white_beam", point_overhead=site.point_overhead),
     }
 
 

@@ -17,7 +17,7 @@ TOP = Path(__file__).parents[1]
 RECIPES = sorted((TOP / "plans").glob("*.py"))
 NAMES = ("plan", "describe")
 #: Photons are counted.
-WITHOUT_FRAMES = ("calibrate_energy", "nmc811_xanes")
+WITHOUT_FRAMES = ("calibrate_edxrd", "calibrate_energy", "edxrd_layers", "nmc811_xanes")
 STRICT = 'ChargeStep(fraction=0.05), measure="pattern", smear_max=0.001'
 PLANS = [*RECIPES, *sorted((TOP / "battbeam" / "plans").glob("*.py"))]
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from battbeam.callbacks.live_edxrd import LiveEdxrd
 from battbeam.callbacks.live_radiography import LiveRadiography
 from battbeam.callbacks.live_run import Document, LiveRun, reduced
 from battbeam.callbacks.live_tomography import LiveTomography
@@ -15,7 +16,13 @@ from battbeam.errors import ReductionError
 from battbeam.experiment.reductions import reductions_of
 
 #: What reduces, by technique.
-METHODS: tuple[type[LiveRun[Any]], ...] = (LiveXrd, LiveXanes, LiveTomography, LiveRadiography)
+METHODS: tuple[type[LiveRun[Any]], ...] = (
+    LiveXrd,
+    LiveXanes,
+    LiveTomography,
+    LiveRadiography,
+    LiveEdxrd,
+)
 
 
 class LiveRuns:

@@ -217,7 +217,9 @@ class Beam(Device):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         super().__init__(prefix, name=name, **kwargs)
-        self.attenuator.transmissions = tuple(sorted(transmissions, reverse=True))
+        if self.attenuator is not None:
+            self.attenuator.transmissions = tuple(sorted(transmissions, reverse=True))
+            self.attenuator.transmission.name = "attenuator_transmission"
         self.top_up, self.point_overhead = top_up, point_overhead
         self.dose_meter: DoseMeter | None = None
         self.minimum_ring_current.put(float(minimum_ring_current))
@@ -228,10 +230,9 @@ class Beam(Device):  # type: ignore[misc]
             self._connection_changed, event_type=self.ring_current.SUB_META, run=False
         )
         # The words that stand in a paper, not the path through the device tree.
-        self.ring_current.name = "ring_current"
-        self.i0.name = "i0"
-        self.transmission_counts.name = "transmission_counts"
-        self.attenuator.transmission.name = "attenuator_transmission"
+        for attribute in ("ring_current", "i0", "transmission_counts"):
+            if attribute in self.component_names:
+                getattr(self, attribute).name = attribute
 
     def _current_changed(self, value: Any = None, **_: Any) -> None:
         """Count the losses that a monitor has seen, so that a short one is not overlooked."""

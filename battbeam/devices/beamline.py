@@ -16,6 +16,7 @@ from battbeam.devices.beam import Beam
 from battbeam.devices.counters import Counters
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.dose_meter import DoseMeter
+from battbeam.devices.energy_dispersive import EnergyDispersive
 from battbeam.devices.energy_sweep import EnergySweep
 from battbeam.devices.fly_camera import FlyCamera
 from battbeam.devices.fly_detector import FlyDetector
@@ -28,6 +29,7 @@ from battbeam.devices.ring_buffer import BurstCamera
 from battbeam.devices.rotation_stage import RotationStage
 from battbeam.devices.sample_stage import SampleStage
 from battbeam.devices.statistics import Statistics
+from battbeam.devices.white_beam import WhiteBeam
 from battbeam.errors import DeviceError
 from battbeam.experiment.clock import Clock
 
@@ -72,6 +74,8 @@ class Beamline:
         energy_sweep: The monochromator in motion while they count.
         foil: Behind the sample, for the calibration of energies.
         furnace: Heats the sample.
+        energy_dispersive: Counts spectra of the white beam; None where none are measured.
+        white_beam: For them.
         camera: For radiographs and tomograms; None where none are taken.
         pulses: Of the rotation's encoder, that trigger the camera.
         fly_camera: The camera timed by them, or by itself.
@@ -99,6 +103,8 @@ class Beamline:
     energy_sweep: EnergySweep | None = None
     foil: Foil | None = None
     furnace: Furnace | None = None
+    energy_dispersive: EnergyDispersive | None = None
+    white_beam: WhiteBeam | None = None
     camera: AreaDetector | None = None
     pulses: Pulses | None = None
     fly_camera: FlyCamera | None = None

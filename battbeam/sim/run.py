@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 import battbeam
 from battbeam.connection import (
     CameraCalibration,
@@ -20,11 +22,13 @@ from battbeam.connection import (
     FluxCalibration,
     GuardAddress,
     SiteNotes,
+    WhiteBeamCalibration,
 )
 from battbeam.errors import ProcessError
 from battbeam.processes import Child, Supervisor, free_port, server_environment
 from battbeam.sim.beam import REFERENCE_CURRENT
 from battbeam.sim.counters import REFERENCE_GAIN
+from battbeam.sim.energy_dispersive import WhiteBeam
 from battbeam.sim.history import history_path
 from battbeam.sim.imaging import ImagingModel
 from battbeam.sim.marker import marker_path
@@ -62,6 +66,8 @@ SHUTTER_OVERHEAD = 0.75
 DRAWING_OVERHEAD = 3.0
 #: Wall s from one cell to another: detectors staged for another run.
 CELL_CHANGE = 0.6
+#: At which the white beam was measured, eV.
+_WHITE_ENERGIES = tuple(np.arange(20e3, 81e3, 2e3).tolist())
 #: Marks of the ruler with which the staff measured the detector's distance, mm.
 _RULER = 2
 
@@ -270,6 +276,7 @@ def site_notes(scenario: Scenario) -> SiteNotes:
         ),
         counters=_counter_notes(scenario.spectroscopy),
         camera=_camera_notes(scenario),
+        white_beam=_white_notes(scenario),
         top_up_length=beam.top_up_length,
         ring_lifetime=beam.lifetime if beam.top_up_interval is None else None,
         frame_shape=(detector.n_rows, detector.n_columns),
@@ -296,6 +303,19 @@ def _camera_notes(scenario: Scenario) -> CameraCalibration:
         readout_delay=imaging.readout_delay * scenario.rate,
         distance=imaging.distance,
         counts_per_degree=imaging.encoder,
+    )
+
+
+def _white_notes(scenario: Scenario) -> WhiteBeamCalibration:
+    """What the staff have measured of the white beam, to three digits."""
+    white = WhiteBeam(scenario.energy_dispersive)
+    energy, (strongest,) = np.array(_WHITE_ENERGIES), white.flux(np.array(_WHITE_ENERGIES[:1]))
+    return WhiteBeamCalibration(
+        resolution=float(f"{white.full_width(np.array(40e3)):.2g}"),
+        flux=[
+            (float(at), float(f"{flux / strongest:.3g}"))
+            for at, flux in zip(energy, white.flux(energy), strict=True)
+        ],
     )
 
 

@@ -1,0 +1,159 @@
+"""This file is where the channels of an energy-dispersive detector are calibrated with a standard."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
+import numpy as np
+
+from battbeam import materials
+from battbeam.devices.energy_dispersive import EnergyDispersive
+from battbeam.devices.frames import FrameTrain
+from battbeam.devices.notes import PlainNotes, PointNotes, text_note
+from battbeam.devices.white_beam import WhiteBeam
+from battbeam.plans.preflight import refuse, xrd_faults
+from battbeam.plans.preprocessors import positions_put_back, run, shutter_closed_after
+from battbeam.plans.stubs import (
+    Exposure,
+    Plan,
+    also_read,
+    expose_point,
+    in_thread,
+    prepared,
+    write_down,
+)
+from battbeam.plans.xrd_series import xrd_metadata
+from battbeam.reduction.energy_dispersive import EdxrdCalibration, EdxrdGuess
+from battbeam.units import FloatArray
+
+
+class EdxrdVerdict(PlainNotes):
+    """What a calibration of energies and angle found."""
+
+    calibration = text_note("path of the calibration's JSON")
+    document = text_note("JSON: every value")
+
+
+def calibrate_edxrd(
+    mca: EnergyDispersive,
+    *,
+    beam: WhiteBeam,
+    standard: str,
+    positions: Sequence[tuple[Any, float]],
+    exposure: float,
+    calibration: Path,
+    readables: Sequence[Any] = (),
+    md: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Which spacing a channel shows, from the lines of a standard.
+
+    Energies and angle begin with what the detector's maker and a ruler say; they are not known apart
+    afterwards, nor need they be.
+
+    Parameters
+    ----------
+    mca : EnergyDispersive
+        To calibrate.
+    beam : WhiteBeam
+        Its shutter is open only while counting.
+    standard : str
+        What is mounted: ``LaB6`` or ``CeO2``; the latter has no line near those of lanthanum's shell.
+    positions : list of (motor, position)
+        Where the standard is in the beam; the motors are put back at the end.
+    exposure : float
+        Of the spectrum, s.
+    calibration : Path
+        Where it is kept (.json).
+    readables : list of Readable
+        What else stands in the event.
+    md : dict, optional
+        What else a later reader needs.
+
+    Returns
+    -------
+    str
+        The uid of the run; its stream ``calibration`` holds the verdict.
+
+    Raises
+    ------
+    ReductionError
+        If the lines are not those of the standard, or too few are found.
+    """
+    known = materials.CALIBRANTS
+    refuse(
+        "calibrate_edxrd",
+        [] if standard in known else [f"standard {standard!r} is none of {', '.join(known)}"],
+        xrd_faults(
+            [mca],
+            exposure=exposure,
+            n_frames=1,
+            period=0.0,
+            reduction=None,
+            positions=positions,
+            devices=(mca, beam, *readables),
+        ),
+    )
+    train = FrameTrain(exposure=exposure)
+    motors = [motor for motor, _ in positions]
+    how = Exposure((mca,), beam, train, also_read(readables, motors))
+    said = {
+        **xrd_metadata(how, plan_name="calibrate_edxrd", reduction=None),
+        "technique": "EDXRD",
+        "kind": "calibration",
+        "standard": standard,
+        "n_points": 1,
+    }
+
+    def body() -> Plan:
+        for motor, position in positions:
+            yield from bps.mv(motor, position)
+        yield from prepared([mca], train)
+        yield from expose_point(how, PointNotes(), 0)
+        counts = np.array(mca.spectrum.value_now())
+        guess, stamp = guess_of(mca), float(mca.stamp.get())
+        found = yield from in_thread(
+            lambda: keep_edxrd(counts, standard, guess, calibration, time=stamp)
+        )
+        yield from write_down(EdxrdVerdict(name="calibration"), "calibration", **found)
+
+    def measurement() -> Plan:
+        safe = positions_put_back(shutter_closed_after(body(), beam), motors)
+        return (yield from run(lambda _: safe, {**said, **(md or {})}))
+
+    return (yield from bpp.stage_wrapper(measurement(), [mca]))
+
+
+def guess_of(mca: EnergyDispersive) -> EdxrdGuess:
+    """What the detector's records say of energies and angle."""
+    return EdxrdGuess(
+        offset=float(mca.offset.value_now()),
+        slope=float(mca.slope.value_now()),
+        two_theta=float(mca.two_theta.value_now()),
+        resolution=mca.calibration.resolution,
+    )
+
+
+def keep_edxrd(
+    counts: FloatArray, standard: str, guess: EdxrdGuess, calibration: Path, *, time: float
+) -> dict[str, Any]:
+    """Calibrate, write the .json, and say what was found.
+
+    Raises:
+        ReductionError: If that is not possible.
+    """
+    found = EdxrdCalibration.fit(counts, standard=standard, guess=guess, time=time)
+    calibration.parent.mkdir(parents=True, exist_ok=True)
+    found.write(calibration)
+    # At the spacing of charged graphite, where it matters.
+    document = {
+        "zero": found.zero,
+        "scale": found.scale,
+        "residual": found.residual,
+        "energy_scale": found.energy_scale,
+        "spacing_error": found.spacing_error(float(found.channel(3.7)), 0.0),
+        "units": {"zero": "channel", "scale": "channel angstrom", "energy_scale": "eV"},
+    }
+    return {"calibration": str(calibration), "document": json.dumps(document)}
