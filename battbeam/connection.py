@@ -140,6 +140,7 @@ class SiteNotes(BaseModel):
         shutter_overhead: Wall s beside an exposure that the shutter may be open: that much light is
             reserved with every opening.
         cell_change: s of session clock from one cell to another: the move, new files.
+        mass_spectrometer: Whether there is one.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -164,6 +165,7 @@ class SiteNotes(BaseModel):
     count_overhead: float = 0.1
     shutter_overhead: float = Field(default=1.0, gt=0)
     cell_change: float = 5.0
+    mass_spectrometer: bool = False
 
     def write(self, directory: Path) -> None:
         """Write ``site.json`` into a beamline's directory."""

@@ -16,6 +16,7 @@ from battbeam.devices.fly_camera import FlyCamera
 from battbeam.devices.fly_detector import FlyDetector
 from battbeam.devices.foil import Foil
 from battbeam.devices.furnace import Furnace
+from battbeam.devices.mass_spectrometer import MassSpectrometer
 from battbeam.devices.layer_stage import LayerStage
 from battbeam.devices.monochromator import Monochromator
 from battbeam.devices.potentiostat import Potentiostat
@@ -123,6 +124,9 @@ def declare(connection: Connection) -> Beamline:
             centre=site.centre,
             pixel_size=(site.pixel_size, site.pixel_size),
         ),
+        mass_spectrometer=MassSpectrometer(f"{prefix}MS1:", name="mass_spectrometer")
+        if site.mass_spectrometer
+        else None,
         **spectroscopy(connection, site),
         **imaging(connection, site, rotation_stage, clock),
         **energy_dispersive(connection, site),

@@ -22,6 +22,7 @@ from battbeam.devices.fly_camera import FlyCamera
 from battbeam.devices.fly_detector import FlyDetector
 from battbeam.devices.foil import Foil
 from battbeam.devices.furnace import Furnace
+from battbeam.devices.mass_spectrometer import MassSpectrometer
 from battbeam.devices.monochromator import Monochromator
 from battbeam.devices.potentiostat import Potentiostat
 from battbeam.devices.pulses import Pulses
@@ -74,6 +75,7 @@ class Beamline:
         energy_sweep: The monochromator in motion while they count.
         foil: Behind the sample, for the calibration of energies.
         furnace: Heats the sample.
+        mass_spectrometer: For gas that comes from it; None where there is none.
         energy_dispersive: Counts spectra of the white beam; None where none are measured.
         white_beam: For them.
         camera: For radiographs and tomograms; None where none are taken.
@@ -103,6 +105,7 @@ class Beamline:
     energy_sweep: EnergySweep | None = None
     foil: Foil | None = None
     furnace: Furnace | None = None
+    mass_spectrometer: MassSpectrometer | None = None
     energy_dispersive: EnergyDispersive | None = None
     white_beam: WhiteBeam | None = None
     camera: AreaDetector | None = None

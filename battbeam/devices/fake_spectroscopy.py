@@ -17,7 +17,8 @@ from battbeam.devices.energy_sweep import EnergySweep
 from battbeam.devices.fakes import FakeReadback, FakeSetting, ManualClock, fake
 from battbeam.devices.foil import Foil
 from battbeam.devices.furnace import Furnace
-from battbeam.devices.signals import Action, ArrayReadback, Lengthy
+from battbeam.devices.mass_spectrometer import MassSpectrometer
+from battbeam.devices.signals import Action, ArrayReadback, FreshReadback, Lengthy
 
 #: Counts per s of light in each channel, and without; of fake counters.
 FAKE_RATES = {"i0": 1e6, "it": 4e5, "ir": 2e5, "fluorescence": 1e4, "fluorescence_input": 1.1e4}
@@ -37,7 +38,9 @@ class FakeArrayReadback(Lengthy, FakeReadback):
     """Holds what the test puts with ``sim_put``."""
 
 
-fake_device_cache.update({Action: FakeAction, ArrayReadback: FakeArrayReadback})
+fake_device_cache.update(
+    {Action: FakeAction, ArrayReadback: FakeArrayReadback, FreshReadback: FakeReadback}
+)
 
 
 def ready_counters(
@@ -105,6 +108,19 @@ def ready_furnace(furnace: Furnace, temperature: float = 25.0) -> Furnace:
     return furnace
 
 
+def ready_mass_spectrometer(
+    spectrometer: MassSpectrometer, masses: tuple[float, ...] = (2, 28, 32, 36, 44)
+) -> MassSpectrometer:
+    """Let a fake mass spectrometer look at these masses, and open its valve at once."""
+    spectrometer.n_masses.sim_put(len(masses))
+    spectrometer.masses.sim_put(np.array(masses, dtype=float))
+    spectrometer.ion_current.sim_put(np.zeros(len(masses)))
+    for signal in (spectrometer.period, spectrometer.pulse, spectrometer.pulse_start):
+        signal.sim_put(0.0)
+    spectrometer.last_error.sim_put("")
+    return spectrometer
+
+
 def with_spectroscopy(beamline: Beamline) -> Beamline:
     """A fake beamline that can also measure spectra."""
     clock, shutter = beamline.clock, beamline.beam.shutter
@@ -126,4 +142,5 @@ def with_spectroscopy(beamline: Beamline) -> Beamline:
         energy_sweep=ready_sweep(fake(EnergySweep, name="energy_sweep"), clock),
         foil=ready_foil(fake(Foil, name="foil")),
         furnace=ready_furnace(fake(Furnace, name="furnace")),
+        mass_spectrometer=ready_mass_spectrometer(fake(MassSpectrometer, name="mass_spectrometer")),
     )

@@ -6,7 +6,7 @@ from typing import Any
 from ophyd import Component as Cpt
 from ophyd import Device
 
-from battbeam.devices.signals import Readback, Setting
+from battbeam.devices.signals import FreshReadback, Setting
 from battbeam.devices.status import TimedStatus
 from battbeam.errors import DeviceError
 
@@ -24,7 +24,7 @@ class Furnace(Device):  # type: ignore[misc]
     >>> RE(bps.mv(furnace.ramp, 5.0, furnace, 250.0))  # doctest: +SKIP
     """
 
-    readback = Cpt(Readback, "RBV", units="degC", kind="hinted", doc="of the sample")
+    readback = Cpt(FreshReadback, "RBV", units="degC", kind="hinted", doc="of the sample")
     setpoint = Cpt(Setting, "SP", units="degC", kind="normal", doc="where it was sent")
     ramp = Cpt(Setting, "RAMP", units="K/min", kind="config", doc="rate of heating and cooling")
     egu = "degC"

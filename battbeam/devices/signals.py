@@ -101,6 +101,21 @@ class Readback(Described, EpicsSignalRO):  # type: ignore[misc]
         super().__init__(pv, **_with_timeouts(kwargs))
 
 
+class FreshReadback(Readback):
+    """A value that changes by itself, read when it is asked for: value and stamp belong together.
+
+    Ophyd reads a signal that somebody follows anew, and stamps it with the last update before.
+    """
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """One reading, as Bluesky wants it."""
+        told = self._get_with_timeout(
+            self._read_pv, self.timeout, self.connection_timeout, None, self._string, "time", False
+        )
+        value = _COERCE[self.declared_dtype](told["value"])
+        return {self.name: {"value": value, "timestamp": float(told["timestamp"])}}
+
+
 class Setting(Described, EpicsSignal):  # type: ignore[misc]
     """A value that may be put."""
 

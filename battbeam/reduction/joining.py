@@ -71,3 +71,21 @@ def _column(
     line = (1 - share) * values[before] + share * values[after]
     inside = (stamps[before] <= times) & (times <= stamps[after])
     return np.where(inside & (gap <= 2 * period), line, np.nan)
+
+
+def gaps(times: FloatArray, *, period: float) -> list[tuple[float, float]]:
+    """Where a channel has a gap: more than two periods without a sample.
+
+    Args:
+        times: Of the samples, s, any order, shape (n,).
+        period: Between samples, s, greater than 0.
+
+    Returns:
+        From and to, of each.
+
+    >>> gaps(np.array([0.0, 2.0, 4.0, 30.0, 32.0]), period=2.0)
+    [(4.0, 30.0)]
+    """
+    stamps = np.sort(np.asarray(times, dtype=float))
+    after = np.flatnonzero(np.diff(stamps) > 2 * period)
+    return [(float(stamps[k]), float(stamps[k + 1])) for k in after]

@@ -285,6 +285,7 @@ def site_notes(scenario: Scenario) -> SiteNotes:
         count_overhead=COUNT_OVERHEAD * scenario.rate,
         shutter_overhead=SHUTTER_OVERHEAD if detector.compute_freezes_clock else DRAWING_OVERHEAD,
         cell_change=CELL_CHANGE * scenario.rate,
+        mass_spectrometer=scenario.mass_spectrometer is not None,
     )
 
 

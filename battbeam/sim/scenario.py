@@ -42,6 +42,7 @@ from battbeam.sim.scenario_detector import Detector, DetectorFaults
 from battbeam.sim.scenario_energy_dispersive import EnergyDispersive
 from battbeam.sim.scenario_imaging import Imaging
 from battbeam.sim.scenario_layer import tilt_faults
+from battbeam.sim.scenario_mass_spectrometer import MassSpectrometer
 from battbeam.sim.scenario_spectroscopy import Furnace, Glitch, Spectroscopy
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "Heating",
     "Imaging",
     "Layer",
+    "MassSpectrometer",
     "Motion",
     "Plating",
     "PlatingSpot",
@@ -170,6 +172,7 @@ class Scenario(Part):
         imaging: The imaging camera, the wide beam for it, and the rotation stage.
         spectroscopy: Monochromator, counters and foils for spectra.
         furnace: About whatever is in the beam.
+        mass_spectrometer: For gas of what is heated, or none.
         energy_dispersive: The white beam, and the detector for it.
         standard: Calibrant mounted beside the cells, in the beam when the stage is at
             ``standard_position``.
@@ -191,6 +194,7 @@ class Scenario(Part):
     imaging: Imaging = Imaging()
     spectroscopy: Spectroscopy = Spectroscopy()
     furnace: Furnace = Furnace()
+    mass_spectrometer: MassSpectrometer | None = None
     energy_dispersive: EnergyDispersive = EnergyDispersive()
     standard: Literal["LaB6", "CeO2"] = "LaB6"
     standard_position: Position = (12.0, 0.0)

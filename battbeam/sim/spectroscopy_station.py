@@ -12,6 +12,7 @@ from battbeam.sim.count_request import Kind, Reading, Request
 from battbeam.sim.counting_panel import CountingPanel
 from battbeam.sim.energy_sweep import EnergySweep
 from battbeam.sim.furnace import FurnaceGroup
+from battbeam.sim.mass_spectrometer import station_of
 from battbeam.sim.motor import Motor
 from battbeam.sim.scaler import Scaler
 from battbeam.sim.spectrometer import Spectrometer
@@ -19,7 +20,7 @@ from battbeam.units import FloatArray
 
 
 class SpectroscopyStation:
-    """Scaler, sweeps, amplifiers, foils and furnace of a beamline.
+    """Scaler, sweeps, amplifiers, foils, furnace and mass spectrometer of a beamline.
 
     Args:
         prefix: Of the beamline's PVs.
@@ -60,10 +61,18 @@ class SpectroscopyStation:
             take=self._take,
         )
         self.furnace = FurnaceGroup(f"{prefix}FURNACE:", model=spectrometer.furnace, clock=clock)
+        self.mass_spectrometer = station_of(
+            spectrometer.scenario,
+            prefix,
+            clock=clock,
+            heated_to=spectrometer.furnace.highest_until,
+        )
+        self._cycles: asyncio.Future[None] | None = None
 
     @property
     def _groups(self) -> tuple[PVGroup, ...]:
-        return (*self.panel.groups, self.scaler, self.sweep, self.furnace)
+        gas = () if self.mass_spectrometer is None else (self.mass_spectrometer,)
+        return (*self.panel.groups, self.scaler, self.sweep, self.furnace, *gas)
 
     @property
     def records(self) -> Iterator[tuple[str, ChannelData]]:
@@ -79,6 +88,9 @@ class SpectroscopyStation:
         """Fill in what clients may read at once."""
         await self.sweep.prepare()
         await self.furnace.prepare()
+        if self.mass_spectrometer is not None:
+            await self.mass_spectrometer.prepare()
+            self._cycles = asyncio.ensure_future(self.mass_spectrometer.run())
 
     async def show(self) -> None:
         """Bring the live values up to date."""

@@ -11,12 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from battbeam.devices.fakes import ManualClock
 from battbeam.sim.beam import BeamLog
 from battbeam.sim.fluence import FluenceLedger
 from battbeam.sim.history import History
+from battbeam.sim.mass_spectrometer import station_of
 from battbeam.sim.monochromator import angle_at, energy_at
 from battbeam.sim.motor import Motor
-from battbeam.sim.scenario import Beam, Cell, Scenario, Spectroscopy, spectroscopy_stack
+from battbeam.sim.scenario import (
+    Beam,
+    Cell,
+    MassSpectrometer,
+    Scenario,
+    Spectroscopy,
+    spectroscopy_stack,
+)
 from battbeam.sim.spectrometer import Spectrometer
 from battbeam.sim.spectroscopy_station import SpectroscopyStation
 from battbeam.sim.truth import TruthWriter
@@ -171,6 +180,9 @@ def test_every_record_has_a_line_in_the_documentation_and_every_line_a_record(be
     cells = [line.split("|")[1] for line in page.read_text().splitlines() if line.startswith("|")]
     documented = {name for cell in cells for name in re.findall(r"`([A-Z0-9_]+:\w+)`", cell)}
     served = {name.removeprefix("BL:") for name, _ in bench().station.records}
+    with_gas = Scenario(mass_spectrometer=MassSpectrometer())
+    gas = station_of(with_gas, "", clock=ManualClock(), heated_to=lambda time: 25.0)
+    served |= set(gas.pvdb)
     axes = {"SAMPLE:X", "SAMPLE:Y", "MONO:BRAGG"}
     assert documented == served | axes
 
