@@ -32,7 +32,8 @@ from battbeam.plans.measurements import OwnRun
 from battbeam.plans.operando import operando
 from battbeam.plans.patterns import POLICIES
 from battbeam.plans.stubs import Plan, mounted
-from battbeam.plans.xrd_map import xrd_map, xrd_map_cost
+from battbeam.plans.xrd_fly_map import xrd_fly_map
+from battbeam.plans.xrd_map import xrd_map_cost
 from battbeam.plans.xrd_series import xrd_reduction, xrd_series
 
 PASSPORT = {
@@ -115,15 +116,15 @@ def look(beamline: Beamline) -> Plan:
 def square(
     beamline: Beamline, exposure: float, n_points: int, transmission_reference: float
 ) -> OwnRun:
-    """One map about the middle of the cell, row by row."""
+    """One map about the middle of the cell, flown row by row."""
     stage, side = beamline.sample_stage, (-HALF_WIDTH, HALF_WIDTH, n_points)
     reduction = xrd_reduction(
         beamline.calibration, PHASES, transmission_reference=transmission_reference
     )
 
     def measured(said: Mapping[str, Any]) -> Plan:
-        return xrd_map(
-            [beamline.detector],
+        return xrd_fly_map(
+            beamline.fly_detector,
             *(stage.y, *side),
             *(stage.x, *side),
             beam=beamline.beam,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from battbeam.errors import ReductionError
-from battbeam.reduction.inventory import Host, Inventory, Measured, capacity_of, lithium_inventory
+from battbeam.reduction.inventory import Host, Inventory, Measured, lithium_inventory
 from battbeam.reduction.maps import Map
 from battbeam.reduction.plating_growth import Growth, MetalOfCycles, growth
 from battbeam.units import FloatArray
@@ -50,14 +50,14 @@ class CellMaps:
 
     @classmethod
     def of(
-        cls, states: Sequence[Mapping[str, Any]], *, area: float, active_moles: float
+        cls, states: Sequence[Mapping[str, Any]], *, area: float, working_capacity: float
     ) -> "CellMaps":
         """From the reduced rows of one map a state.
 
         Args:
             states: Columns by name, such as a reduced run's; in the order of time.
             area: Of the electrode, cm2.
-            active_moles: Formula units of the working electrode, mol.
+            working_capacity: mAh that change x by 1, as a passport's ``theoretical_capacity``.
 
         Raises:
             ReductionError: If there is no state, or a map has no valid row.
@@ -69,16 +69,15 @@ class CellMaps:
             for name in (PLATED, WORKING, COUNTER)
         }
         share, error = _carbon(states)
-        working = capacity_of(active_moles)
         return cls(
             plated=drawn[PLATED],
             lithium_content=drawn[WORKING],
             counter_content=drawn[COUNTER],
             charge=np.array([np.nanmean(_valid(rows, "capacity")) for rows in states]),
             area=area,
-            working_capacity=working,
-            counter_capacity=share * working,
-            counter_capacity_error=error * working,
+            working_capacity=working_capacity,
+            counter_capacity=share * working_capacity,
+            counter_capacity_error=error * working_capacity,
         )
 
     @property
@@ -117,25 +116,30 @@ class CellMaps:
             reference=reference,
         )
 
-    def growth(self, cycles: FloatArray) -> Growth:
-        """How plating grows and stripping fades, of maps before the first charge and then after each
-        charge and each discharge.
+    @property
+    def cycles(self) -> FloatArray:
+        """Equivalent full cycles since the first state: charge passed either way over twice the
+        working capacity.
+        """
+        passed = np.abs(np.diff(self.charge, prepend=self.charge[0]))
+        return np.asarray(np.cumsum(passed) / (2 * self.working_capacity))
 
-        Args:
-            cycles: Number of each cycle, or equivalent full cycles at the end of its charge, shape
-                (n_cycles,).
+    def growth(self) -> Growth:
+        """How plating grows and stripping fades with the equivalent full cycles, of maps before the first
+        charge and then after each charge and each discharge.
 
         Raises:
-            ReductionError: If there are not that many maps, or the metal shows no law.
+            ReductionError: If there is no such number of maps, or the metal shows no law.
         """
-        if len(self.plated) != 2 * len(cycles) + 1:
+        if len(self.plated) % 2 == 0:
             raise ReductionError(
-                f"{len(cycles)} cycles need {2 * len(cycles) + 1} maps, got {len(self.plated)}"
+                "growth needs a map before the first charge, and one after each charge and each "
+                f"discharge; got {len(self.plated)} maps"
             )
         value, error = self.metal.value, self.metal.error
         return growth(
             MetalOfCycles(
-                cycles=np.asarray(cycles, dtype=float),
+                cycles=self.cycles[1::2],
                 charged=value[1::2],
                 charged_error=error[1::2],
                 discharged=value[2::2],
