@@ -11,6 +11,7 @@ from battbeam.reduction.joining import gaps, joined
 from battbeam.units import FloatArray
 
 Document = Mapping[str, Any]
+_NONE = (np.empty(0), np.empty(0))
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,19 @@ class Channels:
             period: See `battbeam.reduction.joining.joined`.
             first: See `record`.
         """
-        record = self.record(key, first)
-        if not len(record.time) or math.isnan(time):
+        if math.isnan(time):
             return math.nan
-        return float(joined(np.array([time]), record.time, record.values, period=period)[0])
+        near: list[tuple[float, float]] = []
+        for index in range(len(self._samples) if first is None else first, 0, -1):
+            one, stamp, value = self._samples[index - 1]
+            if one == key:
+                near.append((stamp, float(value)))
+                if stamp < time - 2 * period:
+                    break
+        stamps, values = (
+            (np.array(each, dtype=float) for each in zip(*near, strict=True)) if near else _NONE
+        )
+        return float(joined(np.array([time]), stamps, values, period=period)[0])
 
 
 def channel_of(documents: Iterable[tuple[str, Document]], key: str) -> ChannelRecord:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from battbeam.callbacks.channels import Channels
 from battbeam.callbacks.live_run import Document, LiveRun, reduced
 from battbeam.callbacks.raw_run import RawFrame, RawRun
 from battbeam.callbacks.reduced_run import Publish
@@ -20,6 +21,9 @@ from battbeam.units import AnyArray, q_from_two_theta
 #: Share of saturated pixels from which on a frame is not used: hot pixels are fewer, a saturated
 #: line is more. Chosen here.
 SATURATED = 1e-4
+#: Key of the sample's temperature in events, and the longest that it goes on unseen, s: a furnace that
+#: is heated at 5 K/min goes 5 K.
+FURNACE, FURNACE_PERIOD = "furnace", 60.0
 # Errors from which on references contradict what is known of them.
 _SURE = 4.0
 
@@ -48,6 +52,8 @@ class LiveXrd(LiveRun[RawFrame]):
         self._choices = choices
         self._make_reducer = make_reducer or Reducers()
         self._monitor = math.nan
+        self._channels = Channels(FURNACE)
+        self._known: dict[int, int] = {}
 
     def _open(self, start: Document) -> Mapping[str, Any]:
         self._raw = RawRun(start)
@@ -55,8 +61,12 @@ class LiveXrd(LiveRun[RawFrame]):
         return self._request.parameters
 
     def _take(self, name: str, doc: Document) -> Sequence[RawFrame]:
+        self._channels(name, doc)
         if name == "event":
-            return self._raw.frames(doc)
+            frames = self._raw.frames(doc)
+            # What was said until then and no more, or rows that wait would differ from those that do not.
+            self._known |= {id(frame): len(self._channels) for frame in frames}
+            return frames
         if name in ("descriptor", "stream_resource", "stream_datum"):
             getattr(self._raw, name)(doc)
         return ()
@@ -98,6 +108,7 @@ class LiveXrd(LiveRun[RawFrame]):
             transmission=self._transmission(context),
             state_at_start=self._request.choices.state_of_charge_at == "start",
             dark_age=self._dark_age(context),
+            temperature=self._temperature(item, context),
             flags=self._flags(context, result),
         )
         self._run.add(self._raw.event_time(item, context), row)
@@ -139,6 +150,11 @@ class LiveXrd(LiveRun[RawFrame]):
             exposure=context.exposure,
             dark=self._dark,
         )
+
+    def _temperature(self, item: RawFrame, context: FrameContext) -> float:
+        """Of the sample in the middle of the exposure, by what the furnace said before and after."""
+        known = self._known.pop(id(item), None)
+        return self._channels.at(FURNACE, context.time, period=FURNACE_PERIOD, first=known)
 
     def _dark_age(self, context: FrameContext) -> float:
         return math.nan if self._dark is None else context.time - self._dark.time

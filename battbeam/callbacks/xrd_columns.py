@@ -95,6 +95,8 @@ def _units(phase: ScatteringPhase, reflections: Sequence[str]) -> dict[str, str]
     units |= {f"lattice_{name}_{edge}": "angstrom" for edge in edges}
     if phase.host is not None:
         units |= {f"phase_fraction_{name}": "1", f"lithium_content_{name}": "1"}
+    if name in materials.HEATED_PHASES:
+        units[f"phase_fraction_{name}"] = "1"
     if phase.is_active:
         followed = followed_reflections(name, reflections)
         units |= {f"two_theta_{name}_{hkl}": "degree" for hkl in followed}

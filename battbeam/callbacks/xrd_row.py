@@ -52,6 +52,7 @@ _MEASURED = (
     ("broadening", "broadening", "degree"),
 )
 _RESULT_COLUMNS = {
+    "temperature": (NUMBER, "degC"),
     "dark_age": (NUMBER, "s"),
     "flags": (STRING, ""),
     "residual": (NUMBER, "1"),
@@ -61,6 +62,8 @@ _RESULT_COLUMNS = {
     "counts": (NUMBER, "count"),
     "n_saturated": (INTEGER, ""),
 }
+#: Of those what the pattern does not say.
+_OF_THE_RUN = ("temperature", "dark_age", "flags")
 #: One value a bin.
 PATTERNS = ("intensity", "intensity_error", "model")
 
@@ -171,6 +174,7 @@ class RowSchema:
         transmission: float,
         state_at_start: bool,
         dark_age: float = math.nan,
+        temperature: float = math.nan,
         flags: Sequence[str] = (),
     ) -> dict[str, Any]:
         """The values of one row, in the order of `data_keys`.
@@ -182,6 +186,7 @@ class RowSchema:
             transmission: Of the cell, NaN if not measured.
             state_at_start: Whether the start of the exposure passes for its middle.
             dark_age: From the dark to the frame, s; NaN if it is not known.
+            temperature: Of the sample in the furnace, degC; NaN without one.
             flags: What to know of the frame.
         """
         faults = [fault for fault in (*context.faults, cell.fault) if fault]
@@ -211,6 +216,7 @@ class RowSchema:
             **_result_values(result),
             **self._phases.values(result),
             "dark_age": dark_age,
+            "temperature": temperature,
             "flags": "; ".join(flags),
         }
         for name in PATTERNS:
@@ -220,7 +226,7 @@ class RowSchema:
 
 
 def _result_values(result: XrdResult | None) -> dict[str, Any]:
-    names = [column for column in _RESULT_COLUMNS if column not in ("dark_age", "flags")]
+    names = [column for column in _RESULT_COLUMNS if column not in _OF_THE_RUN]
     values: dict[str, Any] = {
         name: (-1 if _RESULT_COLUMNS[name][0] == INTEGER else math.nan)
         if result is None
