@@ -296,7 +296,7 @@ class DiffractionCamera(Camera):
             lambda times: self.histories[place.cell - 1].at(times).lithium_content,
             damage=self.ledger.damage(place),
             hidden=self.histories[place.cell - 1].at,
-            heated_to=self.heated_to(request.end),
+            heated_to=self.heated_to((request.start + request.end) / 2),
         )
         self.ledger.advance(request.end, *request.stage_end)
         rng = np.random.default_rng([self.scenario.seed, request.number])
@@ -312,6 +312,7 @@ class DiffractionCamera(Camera):
             request, exposure.instants.total, expected.transmission, rng
         )
         truth = self._truth(exposure, expected) | {
+            "heated_to": self.heated_to((request.start + request.end) / 2),
             "counts": int(frame.sum(dtype=np.int64)),
             "saturated": int(np.count_nonzero(frame >= detector.saturation)),
         }
