@@ -23,6 +23,8 @@ _N_SECTORS, _LEAST_SECTORS = 24, 8
 _N_AROUND = 72
 # Rings are cut by square pixels and have neighbours: by so much they are never even.
 _LEAST_UNEVEN = 0.03
+# Logarithms of r that a fit begins from: of a cubic phase intensities are flat about a powder's.
+_STARTS = (0.0, -0.4, 0.4)
 # A texture is there at this many errors.
 _SURE = 3.0
 
@@ -242,7 +244,11 @@ def texture_of(
         lines = zip(poles, tilt, strict=True)
         return np.array([scale * texture_factor(r, poles=p, tilt=float(t)) for p, t in lines])
 
-    fit = fit_curve(model, np.array([0.0, strength]), np.asarray(intensity, float), error)
+    fits = [
+        fit_curve(model, np.array([start, strength]), np.asarray(intensity, float), error)
+        for start in _STARTS
+    ]
+    fit = min(fits, key=lambda each: each.chi_squared)
     r, error_of_logarithm = float(np.exp(fit.parameters[0])), float(fit.errors[0])
     flags: tuple[str, ...] = ()
     if abs(fit.parameters[0]) > _SURE * error_of_logarithm:
