@@ -6,9 +6,10 @@ solid angle and polarization, per monitor count and transmission: absolute up to
 instrument, so volumes and surfaces are relative, ratios of them are not.
 """
 
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,10 +20,12 @@ from battbeam.reduction.saxs_fit import (
     UNKNOWN,
     Guinier,
     SaxsPattern,
+    SphereFit,
     Value,
     guinier,
     invariant,
     porod,
+    rough_radius,
     sphere_fit,
     structure_peak,
 )
@@ -46,6 +49,9 @@ class SaxsOptions:
     Attributes:
         model: ``spheres`` fits a distribution of sizes, ``peak`` the spacing of an ordered structure,
             ``none`` neither.
+        surface: Whether grains too large to be seen lie beside the spheres: their surface, which
+            falls with q^-4, is fitted along, and Guinier's law, Porod's and the invariant are of
+            what is left.
         q_range: 1/angstrom, of everything; None: from beside the beam stop to the detector's edge.
         guinier_limit: Largest q Rg of the Guinier range.
         porod_from: Least q of the Porod range, 1/angstrom; None: 5 / Rg, but two thirds of the largest
@@ -56,6 +62,7 @@ class SaxsOptions:
     """
 
     model: Literal["spheres", "peak", "none"] = "spheres"
+    surface: bool = False
     q_range: tuple[float, float] | None = None
     guinier_limit: float = 1.5
     porod_from: float | None = None
@@ -66,6 +73,8 @@ class SaxsOptions:
     def __post_init__(self) -> None:
         if self.model == "peak" and self.peak_range is None:
             raise ValueError("model 'peak' needs a peak_range, in 1/angstrom")
+        if self.surface and self.model != "spheres":
+            raise ValueError("a surface lies beside spheres: it needs model 'spheres'")
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,7 @@ class SaxsResult:
         radius: Median of the spheres, angstrom.
         radius_width: Standard deviation of ln(radius).
         volume_fraction: Of the spheres, relative: intensity at q = 0 over <V^2> / <V>.
+        surface: Of grains beside them, as a Porod's constant; with the option ``surface``.
         peak_q: Of the ordered structure, 1/angstrom.
         spacing: 2 pi over it, angstrom.
         peak_area: Intensity / angstrom.
@@ -103,6 +113,7 @@ class SaxsResult:
     radius: Value = UNKNOWN
     radius_width: Value = UNKNOWN
     volume_fraction: Value = UNKNOWN
+    surface: Value = UNKNOWN
     peak_q: Value = UNKNOWN
     spacing: Value = UNKNOWN
     peak_area: Value = UNKNOWN
@@ -152,7 +163,8 @@ class SaxsReducer:
         self._used = self._norm > 0
         scale = sp.diags(1 / np.where(self._used, self._norm, 1.0))
         self._smearing = sp.csr_matrix(scale @ matrix)[np.flatnonzero(self._used)]
-        self._fine = q_from_two_theta(two_theta=grid.two_theta, energy=self._geometry.energy)
+        self._angles = grid.two_theta
+        self._fine = q_from_two_theta(two_theta=self._angles, energy=self._geometry.energy)
 
     def _response(self, grid: FineGrid, hidden: AnyArray) -> sp.csr_matrix:
         def compute() -> sp.csr_matrix:
@@ -170,6 +182,16 @@ class SaxsReducer:
         return cached_response(self.options.cache_directory, key, compute)
 
     @property
+    def energy(self) -> float:
+        """Of the geometry, eV."""
+        return float(self._geometry.energy)
+
+    @property
+    def two_theta(self) -> FloatArray:
+        """Of the bins, degree, shape (n_bins,)."""
+        return np.asarray(self._smearing @ self._angles)
+
+    @property
     def q(self) -> FloatArray:
         """Of the bins, the mean over their pixels, 1/angstrom, shape (n_bins,)."""
         return np.asarray(self._smearing @ self._fine)
@@ -182,6 +204,7 @@ class SaxsReducer:
         transmission: float = 1.0,
         exposure: float | None = None,
         dark: Dark | None = None,
+        energy: float | None = None,
     ) -> SaxsPattern:
         """Intensity of a frame against q.
 
@@ -191,6 +214,7 @@ class SaxsReducer:
             transmission: Of the sample.
             exposure: s; needed with a dark.
             dark: Frames without beam.
+            energy: Of the frame, eV, where it is not the geometry's.
 
         Raises:
             ReductionError: If the frame has another shape, or a dark comes without an exposure.
@@ -207,11 +231,13 @@ class SaxsReducer:
             ratio, summed = exposure / dark.exposure, self._bins.sum(dark.counts)[self._used]
             below, variance = ratio * summed, variance + ratio**2 * summed
         norm = self._norm[self._used] * monitor * transmission
+        # The angles stay; q goes with the energy.
+        ratio = 1.0 if energy is None else energy / self._geometry.energy
         return SaxsPattern(
-            q=self.q,
+            q=ratio * self.q,
             intensity=(total - below) / norm,
             error=np.sqrt(variance) / norm,
-            fine=self._fine,
+            fine=ratio * self._fine,
             smearing=self._smearing,
         )
 
@@ -223,6 +249,7 @@ class SaxsReducer:
         transmission: float | None = None,
         exposure: float | None = None,
         dark: Dark | None = None,
+        energy: float | None = None,
     ) -> SaxsResult:
         """Sizes and spacings of one frame; arguments as of `pattern`.
 
@@ -234,7 +261,7 @@ class SaxsReducer:
             nothing = np.full(int(self._used.sum()), np.nan)
             return SaxsResult(False, f"no beam: monitor {monitor}", self.q, nothing, nothing)
         pattern = self.pattern(
-            frame, monitor=monitor, transmission=passed, exposure=exposure, dark=dark
+            frame, monitor=monitor, transmission=passed, exposure=exposure, dark=dark, energy=energy
         )
         arrays = (pattern.q, pattern.intensity, pattern.error)
         counts = float((pattern.intensity / pattern.error)[pattern.intensity > 0].max(initial=0.0))
@@ -244,6 +271,17 @@ class SaxsReducer:
             return self._reduced(pattern)
         except ReductionError as fault:
             return SaxsResult(False, str(fault), *arrays)
+
+    def _without_surface(self, pattern: SaxsPattern) -> tuple[SaxsPattern, dict[str, Any]]:
+        """What spheres scatter, and what they are; the surface's error is added to each bin's."""
+        fit = sphere_fit(pattern, radius=rough_radius(pattern), background=0.0, surface=True)
+        fall = pattern.seen(pattern.fine**-4.0)
+        left = replace(
+            pattern,
+            intensity=pattern.intensity - fit.surface.value * fall,
+            error=np.hypot(pattern.error, fit.surface.error * fall),
+        )
+        return left, {**_of_spheres(fit), "surface": fit.surface}
 
     def _reduced(self, pattern: SaxsPattern) -> SaxsResult:
         arrays = (pattern.q, pattern.intensity, pattern.error)
@@ -258,29 +296,40 @@ class SaxsReducer:
                 peak_area=peak.area,
                 residual=peak.residual,
             )
+        found: dict[str, Any] = {}
+        if self.options.surface:
+            left, found = self._without_surface(pattern)
+            # What the spheres are does not hang on laws at the ends of the range.
+            with suppress(ReductionError):
+                found |= self._laws(left)
+            return SaxsResult(True, "", *arrays, **found)
+        found |= self._laws(pattern)
+        if self.options.model == "spheres":
+            radius, flat = found["guinier_radius"].value, found["background"].value
+            found |= _of_spheres(sphere_fit(pattern, radius=radius, background=flat))
+        return SaxsResult(True, "", *arrays, **found)
+
+    def _laws(self, pattern: SaxsPattern) -> dict[str, Value]:
+        """Guinier's and Porod's, and the invariant."""
         rough = guinier(pattern, limit=self.options.guinier_limit)
         high = porod(pattern, self.options.porod_from or _porod_start(pattern, rough))
         low = guinier(pattern, limit=self.options.guinier_limit, background=high.background)
         whole = invariant(pattern, low, high)
-        found: dict[str, Value | float] = {}
-        if self.options.model == "spheres":
-            fit = sphere_fit(pattern, radius=low.radius.value, background=high.background.value)
-            found = {
-                "radius": fit.radius,
-                "radius_width": fit.width,
-                "volume_fraction": fit.volume_fraction,
-                "residual": fit.residual,
-            }
-        return SaxsResult(
-            True,
-            "",
-            *arrays,
-            guinier_radius=low.radius,
-            porod_constant=high.constant,
-            background=high.background,
-            invariant=whole,
-            **found,  # type: ignore[arg-type]
-        )
+        return {
+            "guinier_radius": low.radius,
+            "porod_constant": high.constant,
+            "background": high.background,
+            "invariant": whole,
+        }
+
+
+def _of_spheres(fit: SphereFit) -> dict[str, Value | float]:
+    return {
+        "radius": fit.radius,
+        "radius_width": fit.width,
+        "volume_fraction": fit.volume_fraction,
+        "residual": fit.residual,
+    }
 
 
 def _pixel(geometry: PixelGeometry) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.optimize import nnls
 
 from battbeam.errors import ReductionError
 from battbeam.reduction.curve_fit import CurveFit, fit_curve
@@ -18,6 +19,8 @@ from battbeam.units import AnyArray, FloatArray
 _LEAST_BINS = 8
 # Where Porod's range begins when it is asked how far its beginning matters.
 _LATER = (1.15, 1.3)
+# Sizes that a fit of spheres over a surface is begun from, and their width.
+_SIZES, _ROUGH_WIDTH = 25, 0.15
 # Rounds in which the Guinier range follows the radius.
 _ROUNDS = 6
 
@@ -119,6 +122,8 @@ class SphereFit:
         volume_fraction: Relative.
         background: Flat, intensity.
         residual: Reduced chi squared.
+        surface: Of grains too large to be seen otherwise, 1/angstrom^4 times intensity; 0 where it
+            was not fitted.
     """
 
     radius: Value
@@ -126,6 +131,7 @@ class SphereFit:
     volume_fraction: Value
     background: Value
     residual: float
+    surface: Value = field(default_factory=lambda: Value(0.0, 0.0))
 
 
 @dataclass(frozen=True)
@@ -283,45 +289,72 @@ def invariant(pattern: SaxsPattern, low: Guinier, high: Porod) -> Value:
     return Value(value, float(np.hypot(error, below * low.forward.error)))
 
 
-def sphere_fit(pattern: SaxsPattern, *, radius: float, background: float) -> SphereFit:
+def rough_radius(pattern: SaxsPattern) -> float:
+    """Radius of gyration of spheres over a surface and a flat background, to begin a fit with.
+
+    Of some sizes, each with amounts that are not negative, that which comes closest.
+    """
+    others = [pattern.seen((pattern.fine / pattern.q[0]) ** -4.0), np.ones(len(pattern.q))]
+    found = []
+    for size in np.geomspace(1.5 / pattern.q[-1], 2.0 / pattern.q[0], _SIZES):
+        drawn = pattern.seen(spheres(pattern.fine, radius=float(size), width=_ROUGH_WIDTH))
+        columns = np.column_stack([drawn, *others]) / pattern.error[:, None]
+        amounts, left = nnls(columns, pattern.intensity / pattern.error)
+        if amounts[0] > 0:
+            found.append((float(left), float(size)))
+    if not found:
+        raise ReductionError("no spheres are seen beside a surface and a background")
+    return min(found)[1] * float(np.sqrt(3 / 5)) * float(np.exp(7 * _ROUGH_WIDTH**2))
+
+
+def sphere_fit(
+    pattern: SaxsPattern, *, radius: float, background: float, surface: bool = False
+) -> SphereFit:
     """Spheres with a log-normal distribution of sizes, over a flat background.
 
     Args:
         pattern: See `SaxsPattern`.
         radius: Of gyration, to begin with, angstrom.
         background: To begin with.
+        surface: Whether grains too large to be seen lie beside them, whose surface falls with q^-4.
 
     Raises:
         ReductionError: If it does not settle.
     """
     scale = float(pattern.intensity.max())
+    # Steep grains: 1 at the first bin.
+    fall = (pattern.fine / pattern.q[0]) ** -4.0
 
     def model(parameters: FloatArray) -> FloatArray:
         size, width = np.exp(np.clip(parameters[1], -10, 15)), np.exp(np.clip(parameters[2], -9, 0))
         drawn = spheres(pattern.fine, radius=float(size), width=float(width))
-        return np.asarray(scale * (np.exp(parameters[0]) * drawn + parameters[3]))
+        steep = parameters[4] * fall if surface else 0.0
+        return np.asarray(scale * (np.exp(parameters[0]) * drawn + parameters[3] + steep))
 
     everywhere = np.ones(len(pattern.q), dtype=bool)
-    begin = [0.0, np.log(radius * np.sqrt(5 / 3)), np.log(0.15), background / scale]
     best: CurveFit | None = None
     for width in (0.1, 0.25):
-        begin[2] = np.log(width)
-        begin[1] = np.log(radius * np.sqrt(5 / 3)) - 7 * width**2
+        size = np.log(radius * np.sqrt(5 / 3)) - 7 * width**2
+        begin = [0.0, size, np.log(width), background / scale, *([0.0] if surface else [])]
         fit = pattern.fit(model, np.array(begin), everywhere)
         best = fit if best is None or fit.chi_squared < best.chi_squared else best
     if best is None:
         raise ReductionError("no distribution of spheres fits")
+    steep = scale * float(pattern.q[0]) ** 4
     forward, size, width = np.exp(best.parameters[:3])
     errors = best.errors
     volume = scale * forward / forward_volume(radius=float(size), width=float(width))
     # ln(volume) = ln(forward) - 3 ln(radius) - 13.5 width^2.
-    gradient = np.array([1.0, -3.0, -27.0 * width**2, 0.0])
+    gradient = np.array([1.0, -3.0, -27.0 * width**2, *np.zeros(len(best.parameters) - 3)])
     return SphereFit(
         radius=Value(float(size), float(size * errors[1])),
         width=Value(float(width), float(width * errors[2])),
         volume_fraction=Value(float(volume), float(volume * np.sqrt(best.variance_of(gradient)))),
         background=Value(float(scale * best.parameters[3]), float(scale * errors[3])),
         residual=best.chi_squared / best.degrees_of_freedom,
+        surface=Value(float(steep * best.parameters[4]), float(steep * errors[4]))
+        if surface
+        else Value(0.0, 0.0),
     )
 
 

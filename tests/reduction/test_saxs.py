@@ -241,6 +241,8 @@ def test_grains_too_large_for_the_camera_have_no_guinier_range(poni):
 def test_options_and_frames_that_make_no_sense_are_refused(poni):
     with pytest.raises(ValueError, match="model 'peak' needs a peak_range"):
         SaxsOptions(model="peak")
+    with pytest.raises(ValueError, match="a surface lies beside spheres"):
+        SaxsOptions(model="none", surface=True)
     with pytest.raises(ReductionError, match="fewer than 8 bins between 5 and 6"):
         reducer(poni, q_range=(5.0, 6.0))
     with pytest.raises(ReductionError, match=r"the frame has \(3, 3\) pixels"):
@@ -254,3 +256,41 @@ def test_a_response_that_is_kept_gives_the_same(poni, drawn, tmp_path):
     )
     assert len(list(tmp_path.glob("*.npz"))) == 1
     assert first.radius == second.radius
+
+
+def test_spheres_beside_grains_too_large_to_be_seen_come_back_with_the_grains_surface(poni, drawn):
+    """A surface as bright as the spheres at the first bin, and nothing of it beyond."""
+    steep = image(lambda q: np.minimum(q, 10.0) ** -4.0)
+    made = reducer(poni, surface=True)
+    first = made.q[0]
+    pulls = {name: [] for name in ("radius", "radius_width", "surface")}
+    for seed in range(10):
+        light = drawn[0] + 2e-3 * drawn[1] + first**4 * np.where(STOP, 0.0, steep)
+        scale = 2e6 / light[~STOP].sum()
+        counted = np.random.default_rng(seed).poisson(scale * light)
+        found = made.reduce(counted, monitor=scale)
+        assert found.valid, found.reason
+        truth = {"radius": RADIUS, "radius_width": WIDTH, "surface": first**4}
+        for name, value in truth.items():
+            seen = getattr(found, name)
+            pulls[name].append((seen.value - value) / seen.error)
+        assert found.radius.value == pytest.approx(RADIUS, rel=0.02)
+        assert found.guinier_radius.value == pytest.approx(
+            guinier_radius_of(radius=RADIUS, width=WIDTH), rel=0.05
+        )
+    # Models are drawn at four points a pixel, between which a surface bends beside the stop.
+    for each in pulls.values():
+        assert_honest(each, bias=1.5)
+    # Taken for spheres alone, they are not as large as they are.
+    plain = reducer(poni).reduce(counted, monitor=scale)
+    assert not plain.valid or abs(plain.radius.value / RADIUS - 1) > 0.05
+
+
+def test_a_frame_at_another_energy_has_other_scattering_vectors_at_the_same_angles(poni, drawn):
+    counted, _ = frame(1, drawn)
+    made = reducer(poni)
+    here = made.reduce(counted, monitor=1.0)
+    there = made.reduce(counted, monitor=1.0, energy=BENCH.energy / 2)
+    assert there.q == pytest.approx(here.q / 2)
+    assert there.radius.value == pytest.approx(2 * here.radius.value, rel=1e-3)
+    assert there.intensity == pytest.approx(here.intensity)
