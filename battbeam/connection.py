@@ -115,6 +115,31 @@ class CameraCalibration(BaseModel):
     pixel_bytes: int = Field(default=4, gt=0)
 
 
+class SmallAngleNotes(BaseModel):
+    """What the staff of a beamline know of its small-angle detector.
+
+    Attributes:
+        distance: From the cell as a ruler says, mm, within a tenth.
+        centre: Where the beam would meet it, pixels along rows' and columns' index, roughly.
+        pixel_size: mm.
+        beam_stop: Diameter of the shadow of the beam stop, mm.
+        standard_position: (x, y) of the sample stage with silver behenate in the beam, mm.
+        frame_shape: Pixels along rows' and columns' index.
+        saturation: Largest count of a pixel in one frame.
+        readout_delay: From the end of an exposure to its stamp, s of the session's clock.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    distance: float = Field(gt=0)
+    centre: tuple[float, float]
+    pixel_size: float = Field(gt=0)
+    beam_stop: float = Field(default=0.0, ge=0)
+    standard_position: tuple[float, float]
+    frame_shape: tuple[int, int] = (256, 256)
+    saturation: float = 1e6
+    readout_delay: float = Field(default=0.0, ge=0)
+
+
 class SiteNotes(BaseModel):
     """What the staff of a beamline know of it and write into ``site.json``.
 
@@ -130,6 +155,7 @@ class SiteNotes(BaseModel):
         flux: Of the beam, for the doses of samples; None where it was not measured.
         counters: Of spectra; None where they were not calibrated.
         camera: For imaging, and its rotation stage; None where there is none.
+        small_angle: The small-angle detector; None where there is none.
         white_beam: And the energy-dispersive detector for it; None where there is none.
         top_up_length: Of an injection, s of the session's clock, until the beam is good again.
         ring_lifetime: Of the ring's current, s; None with top-up, or where it is not known.
@@ -156,6 +182,7 @@ class SiteNotes(BaseModel):
     flux: FluxCalibration | None = None
     counters: CounterCalibration | None = None
     camera: CameraCalibration | None = None
+    small_angle: SmallAngleNotes | None = None
     white_beam: WhiteBeamCalibration | None = None
     top_up_length: float = 2.0
     ring_lifetime: float | None = None

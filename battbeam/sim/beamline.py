@@ -38,6 +38,8 @@ from battbeam.sim.records import shown
 from battbeam.sim.scenario import Scenario
 from battbeam.sim.server import serve
 from battbeam.sim.shots import DARK_RATE, DiffractionCamera, Pose, Shot
+from battbeam.sim.small_angle_shots import SmallAngleCamera
+from battbeam.sim.small_angle_station import SmallAngleStation, TriggerOut
 from battbeam.sim.spectrometer import Spectrometer
 from battbeam.sim.spectroscopy_station import SpectroscopyStation
 from battbeam.sim.statistics import Statistics
@@ -152,6 +154,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
         spectrometer: Spectrometer,
         analyser: Analyser,
         markers: MarkerWriter,
+        small_angle_camera: SmallAngleCamera | None = None,
     ) -> None:
         super().__init__(prefix)
         self.scenario, self.clock, self.camera, self.beam_log = scenario, clock, camera, beam_log
@@ -195,6 +198,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
         rows, columns = scenario.detector.n_rows, scenario.detector.n_columns
         self.writer = Writer(f"{prefix}DET1:HDF1:", executor=self.executor, shape=(rows, columns))
         self.statistics = Statistics(f"{prefix}DET1:STATS1:")
+        self.trigger_out = TriggerOut(f"{prefix}DET1:")
         self.detector = Detector(
             f"{prefix}DET1:cam1:",
             settings=scenario.detector,
@@ -208,6 +212,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
             pose=self._pose,
             rotation=self.rotation,
             show_counters=self._show_counters,
+            began=self.trigger_out.fire,
             pulses=self.map_pulses,
         )
         self.imaging = ImagingStation(
@@ -217,6 +222,15 @@ class Beamline(PVGroup):  # type: ignore[misc]
             clock=clock,
             executor=self.executor,
             pose=self._pose,
+        )
+        self.small_angle = SmallAngleStation.of(
+            prefix,
+            small_angle_camera,
+            trigger=self.trigger_out,
+            clock=clock,
+            executor=self.executor,
+            pose=self._pose,
+            rotation=self.rotation,
         )
         self.spectroscopy = SpectroscopyStation(
             prefix,
@@ -251,6 +265,8 @@ class Beamline(PVGroup):  # type: ignore[misc]
             self.marker,
         )
         own = {name: record for group in groups for name, record in group.pvdb.items()}
+        own |= self.trigger_out.pvdb
+        own |= {} if self.small_angle is None else dict(self.small_angle.records)
         stations = (self.spectroscopy, self.imaging, self.energy_dispersive)
         return own | {name: record for station in stations for name, record in station.records}
 
@@ -286,6 +302,8 @@ class Beamline(PVGroup):  # type: ignore[misc]
         await self.detector.prepare()
         await self.spectroscopy.prepare()
         await self.imaging.prepare()
+        if self.small_angle is not None:
+            await self.small_angle.prepare()
         await self.energy_dispersive.prepare()
         await self._show_live()
 
@@ -299,6 +317,8 @@ class Beamline(PVGroup):  # type: ignore[misc]
             await self._show_live()
             await self.spectroscopy.show()
             await self.imaging.show()
+            if self.small_angle is not None:
+                await self.small_angle.show()
             await self._beat()
             await asyncio.sleep(_LIVE_INTERVAL)
 
@@ -393,6 +413,9 @@ def main(directory: Path) -> None:
         spectrometer=spectrometer,
         analyser=analyser,
         markers=MarkerWriter(marker_path(directory)),
+        small_angle_camera=SmallAngleCamera.of(
+            scenario, clock=clock, histories=histories, beam_log=beam_log, truth=truth
+        ),
     )
     serve(beamline.database, prepare=beamline.prepare, background=beamline.run)
     for executor in (beamline.executor, beamline.preparer):

@@ -67,6 +67,7 @@ class Detector(PVGroup):  # type: ignore[misc]
         keep: Writes a shot; by default to the writer, at once.
         readout: s of session clock from the end of an exposure to the next one's earliest start.
         pulses: That trigger it from outside, if any.
+        began: Told when each of its exposures began, session clock, s: it can trigger another one.
     """
 
     PortName_RBV = shown("CAM", dtype=ChannelType.STRING)
@@ -123,7 +124,7 @@ class Detector(PVGroup):  # type: ignore[misc]
     def __init__(
         self,
         *args: Any,
-        settings: scenario.Detector | scenario.Imaging,
+        settings: scenario.Detector | scenario.Imaging | scenario.SmallAngle,
         start: float,
         rate: float,
         camera: Camera,
@@ -137,6 +138,7 @@ class Detector(PVGroup):  # type: ignore[misc]
         keep: KeepShot | None = None,
         readout: float = 0.0,
         pulses: PulseSource | None = None,
+        began: Callable[[float], Awaitable[None]] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -144,7 +146,7 @@ class Detector(PVGroup):  # type: ignore[misc]
         self._executor, self._preparer = executor, preparer
         self._pose, self._rotation, self._show_counters = pose, rotation, show_counters
         self._keep: KeepShot = keep or (lambda shot, stamp: (writer.keep(shot, stamp),))
-        self._readout, self._pulses = readout, pulses
+        self._readout, self._pulses, self._began = readout, pulses, began
         self._train: asyncio.Task[None] | None = None
         self._n_taken = 0
         self.device_clock = DeviceClock.of_detector(settings, start=start)
@@ -230,6 +232,7 @@ class Detector(PVGroup):  # type: ignore[misc]
         """Take the next frame, and what others are over by then; how many they were."""
         begin = await times.next()
         await self._until(begin)
+        await self._tell_began(begin)
         pose = self._pose(begin)
         await self._in_worker(
             lambda: self._camera.ready(pose.x, pose.y, pose.energy, self._preparer)
@@ -238,6 +241,7 @@ class Detector(PVGroup):  # type: ignore[misc]
         begins, now = [begin], self._clock.now()
         while len(begins) < n_most and (another := await times.next_over(now)) is not None:
             begins.append(another)
+            await self._tell_began(another)
         requests = [
             self._request(each, each + exposure, self._n_taken + number)
             for number, each in enumerate(begins, start=1)
@@ -245,6 +249,10 @@ class Detector(PVGroup):  # type: ignore[misc]
         self._n_taken += len(requests)
         await self._take(requests)
         return len(requests)
+
+    async def _tell_began(self, time: float) -> None:
+        if self._began is not None:
+            await self._began(time)
 
     async def _take(self, requests: Sequence[Request]) -> None:
         work = asyncio.ensure_future(
@@ -286,6 +294,7 @@ class Detector(PVGroup):  # type: ignore[misc]
             turn,
             last_pose.x,
             last_pose.y,
+            pose.tilt,
         )
 
     async def _publish(self, shot: Shot, n: int) -> None:

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from battbeam.sim.scenario import Cycler, Detector, Imaging
+from battbeam.sim.scenario import Cycler, Detector, Imaging, SmallAngle
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ class DeviceClock:
         )
 
     @classmethod
-    def of_detector(cls, settings: Detector | Imaging, *, start: float) -> "DeviceClock":
+    def of_detector(
+        cls, settings: Detector | Imaging | SmallAngle, *, start: float
+    ) -> "DeviceClock":
         """The clock that a scenario gives the computer of one of its detectors."""
         return cls(start, settings.clock_offset, settings.clock_drift)
 

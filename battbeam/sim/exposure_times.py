@@ -3,6 +3,9 @@
 import math
 from typing import Protocol
 
+#: s by which a pulse may come before the camera is ready: stamps have 2e-7 s at their size.
+_ROUNDING = 1e-6
+
 
 class PulseSource(Protocol):
     """What triggers a camera from outside."""
@@ -92,7 +95,7 @@ class Pulsed:
         return await self.next() if self._held + self._exposure <= now else None
 
     async def _follow(self, pulse: float) -> None:
-        if pulse < self._ready:
+        if pulse < self._ready - _ROUNDING:
             await self._pulses.miss()
             return
         self._held, self._ready = pulse, pulse + self._exposure + self._readout

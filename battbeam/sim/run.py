@@ -22,6 +22,7 @@ from battbeam.connection import (
     FluxCalibration,
     GuardAddress,
     SiteNotes,
+    SmallAngleNotes,
     WhiteBeamCalibration,
 )
 from battbeam.errors import ProcessError
@@ -70,6 +71,8 @@ CELL_CHANGE = 0.6
 _WHITE_ENERGIES = tuple(np.arange(20e3, 81e3, 2e3).tolist())
 #: Marks of the ruler with which the staff measured the detector's distance, mm.
 _RULER = 2
+#: Those of the tape for the small-angle detector's.
+_LONG_RULER = 50
 
 
 class SimulatedBeamline:
@@ -276,6 +279,7 @@ def site_notes(scenario: Scenario) -> SiteNotes:
         ),
         counters=_counter_notes(scenario.spectroscopy),
         camera=_camera_notes(scenario),
+        small_angle=_small_angle_notes(scenario),
         white_beam=_white_notes(scenario),
         top_up_length=beam.top_up_length,
         ring_lifetime=beam.lifetime if beam.top_up_interval is None else None,
@@ -286,6 +290,22 @@ def site_notes(scenario: Scenario) -> SiteNotes:
         shutter_overhead=SHUTTER_OVERHEAD if detector.compute_freezes_clock else DRAWING_OVERHEAD,
         cell_change=CELL_CHANGE * scenario.rate,
         mass_spectrometer=scenario.mass_spectrometer is not None,
+    )
+
+
+def _small_angle_notes(scenario: Scenario) -> SmallAngleNotes | None:
+    settings = scenario.small_angle
+    if settings is None:
+        return None
+    return SmallAngleNotes(
+        distance=float(_LONG_RULER * round(settings.distance / _LONG_RULER)),
+        centre=(float(round(settings.centre_row)), float(round(settings.centre_column))),
+        pixel_size=settings.pixel_size,
+        beam_stop=settings.beam_stop,
+        standard_position=settings.standard_position,
+        frame_shape=(settings.n_rows, settings.n_columns),
+        saturation=float(settings.saturation),
+        readout_delay=settings.readout_delay * scenario.rate,
     )
 
 

@@ -43,6 +43,7 @@ from battbeam.sim.scenario_energy_dispersive import EnergyDispersive
 from battbeam.sim.scenario_imaging import Imaging
 from battbeam.sim.scenario_layer import tilt_faults
 from battbeam.sim.scenario_mass_spectrometer import MassSpectrometer
+from battbeam.sim.scenario_small_angle import SmallAngle
 from battbeam.sim.scenario_spectroscopy import Furnace, Glitch, Spectroscopy
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "Reduction",
     "ReferenceElectrode",
     "Scenario",
+    "SmallAngle",
     "Spectroscopy",
     "TemperatureLaw",
     "Texture",
@@ -173,6 +175,7 @@ class Scenario(Part):
         spectroscopy: Monochromator, counters and foils for spectra.
         furnace: About whatever is in the beam.
         mass_spectrometer: For gas of what is heated, or none.
+        small_angle: The small-angle detector, and what scatters into it; or none.
         energy_dispersive: The white beam, and the detector for it.
         standard: Calibrant mounted beside the cells, in the beam when the stage is at
             ``standard_position``.
@@ -195,6 +198,7 @@ class Scenario(Part):
     spectroscopy: Spectroscopy = Spectroscopy()
     furnace: Furnace = Furnace()
     mass_spectrometer: MassSpectrometer | None = None
+    small_angle: SmallAngle | None = None
     energy_dispersive: EnergyDispersive = EnergyDispersive()
     standard: Literal["LaB6", "CeO2"] = "LaB6"
     standard_position: Position = (12.0, 0.0)
