@@ -128,6 +128,7 @@ def declare(connection: Connection) -> Beamline:
         if site.mass_spectrometer
         else None,
         **spectroscopy(connection, site),
+        **small_angle(connection, site, detector, clock),
         **imaging(connection, site, rotation_stage, clock),
         **energy_dispersive(connection, site),
     )
@@ -162,6 +163,28 @@ def energy_dispersive(connection: Connection, site: SiteNotes) -> dict[str, Any]
             f"{prefix}MCA1:", name="mca", calibration=site.white_beam, labels=("detectors",)
         ),
         "white_beam": WhiteBeam(prefix, name="white_beam", point_overhead=site.point_overhead),
+    }
+
+
+def small_angle(
+    connection: Connection, site: SiteNotes, detector: AreaDetector, clock: SimulatedClock
+) -> dict[str, Any]:
+    """The small-angle detector, which a cable from the other one triggers; nothing where there is none."""
+    if site.small_angle is None:
+        return {}
+    prefix = connection.beamline
+    return {
+        "saxs": AreaDetector(
+            f"{prefix}DET3:",
+            name="saxs",
+            directory=connection.frames,
+            boot_id_pv=f"{prefix}BOOT_ID",
+            readout_delay=site.small_angle.readout_delay,
+            clock_watch=ClockWatch(f"{prefix}DET3:HEARTBEAT", name="saxs_clock", clock=clock),
+            follows=detector,
+            labels=("detectors",),
+        ),
+        "saxs_notes": site.small_angle,
     }
 
 

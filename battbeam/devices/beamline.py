@@ -11,7 +11,7 @@ from typing import Any
 
 from ophyd import Device
 
-from battbeam.connection import Connection
+from battbeam.connection import Connection, SmallAngleNotes
 from battbeam.devices.beam import Beam
 from battbeam.devices.counters import Counters
 from battbeam.devices.detector import AreaDetector
@@ -78,6 +78,8 @@ class Beamline:
         mass_spectrometer: For gas that comes from it; None where there is none.
         energy_dispersive: Counts spectra of the white beam; None where none are measured.
         white_beam: For them.
+        saxs: For small angles, exposed with the detector; None where there is none.
+        saxs_notes: What the staff know of it.
         camera: For radiographs and tomograms; None where none are taken.
         pulses: Of the rotation's encoder, that trigger the camera.
         fly_camera: The camera timed by them, or by itself.
@@ -108,6 +110,8 @@ class Beamline:
     mass_spectrometer: MassSpectrometer | None = None
     energy_dispersive: EnergyDispersive | None = None
     white_beam: WhiteBeam | None = None
+    saxs: AreaDetector | None = None
+    saxs_notes: SmallAngleNotes | None = None
     camera: AreaDetector | None = None
     pulses: Pulses | None = None
     fly_camera: FlyCamera | None = None

@@ -16,9 +16,9 @@ from ophyd import Component as Cpt
 from ophyd import Device
 from ophyd import FormattedComponent as FCpt
 
-from battbeam.devices.camera import INTERNAL, MULTIPLE, Camera
+from battbeam.devices.camera import EXTERNAL, INTERNAL, MULTIPLE, Camera
 from battbeam.devices.clock_watch import ClockWatch
-from battbeam.devices.frame_writer import FrameFile, FrameWriter, adjust
+from battbeam.devices.frame_writer import LOOK_INTERVAL, FrameFile, FrameWriter, adjust
 from battbeam.devices.frames import FrameTrain, train_faults
 from battbeam.devices.signals import Note, Readback, Setting
 from battbeam.devices.status import TimedStatus, already_done
@@ -30,6 +30,8 @@ EPICS_EPOCH = 631_152_000.0
 TRAIN_MARGIN = 30.0
 #: Wall seconds without a frame, the camera at rest, after which a missing frame counts as lost.
 LOST_AFTER = 3.0
+#: Wall seconds in which one that follows another must be ready for its pulses.
+ARM_TIMEOUT = 5.0
 #: Bytes that must be free before a file is opened: some hundred frames of four million pixels.
 MINIMUM_FREE = 1e9
 
@@ -44,6 +46,8 @@ class AreaDetector(Device):  # type: ignore[misc]
         exposure_limits: Shortest and longest exposure, s.
         dtype_numpy: Of a pixel in the file.
         clock_watch: Compares the clock that stamps its frames; none where that is the session's.
+        follows: A detector whose exposures trigger this one's, by cable: while that one is staged,
+            frames of both begin together. None: it has no such cable.
 
     >>> RE(xrd_series([detector], beam=beam, exposure=10.0, n_points=1))  # doctest: +SKIP
     """
@@ -69,10 +73,11 @@ class AreaDetector(Device):  # type: ignore[misc]
         exposure_limits: tuple[float, float] = (1e-3, 3600.0),
         dtype_numpy: str = "<u4",
         clock_watch: ClockWatch | None = None,
+        follows: "AreaDetector | None" = None,
         **kwargs: Any,
     ) -> None:
         self._boot_id_pv = boot_id_pv
-        self.clock_watch = clock_watch
+        self.clock_watch, self.follows = clock_watch, follows
         super().__init__(prefix, name=name, **kwargs)
         self.directory, self.exposure_limits, self.dtype_numpy = (
             directory,
@@ -196,7 +201,8 @@ class AreaDetector(Device):  # type: ignore[misc]
         )
         if faults:
             raise ValueError("; ".join(faults))
-        self.set_up(train)
+        together = self.follows is not None and self.follows.is_staged
+        self.set_up(train, trigger_mode=EXTERNAL if together else INTERNAL)
         return already_done()
 
     def set_up(
@@ -210,7 +216,8 @@ class AreaDetector(Device):  # type: ignore[misc]
         adjust(self.cam.n_images, int(train.n_frames))
 
     def trigger(self) -> TimedStatus:
-        """Expose one train.
+        """Expose one train; one that follows another detector waits for that one's exposures, and
+        is armed when this returns.
 
         Raises:
             DeviceError: If it is not staged.
@@ -229,7 +236,18 @@ class AreaDetector(Device):  # type: ignore[misc]
         self._exposing = status
         arguments = (status, n, before)
         threading.Thread(target=self._expose, args=arguments, name=self.name, daemon=True).start()
+        if int(self.cam.trigger_mode.value_now()) == EXTERNAL:
+            self._wait_until_armed(status)
         return status
+
+    def _wait_until_armed(self, status: TimedStatus) -> None:
+        """So that it misses no pulse; one that does not arm fails its own status."""
+        deadline = time.monotonic() + ARM_TIMEOUT
+        while not status.done and self.cam.acquire.value_now() != 1:
+            if time.monotonic() > deadline:
+                status.fail(DeviceError(f"{self.name}: not armed within {ARM_TIMEOUT:g} s"))
+                return
+            time.sleep(LOOK_INTERVAL)
 
     def begin_count(self) -> dict[str, int]:
         """What ``counter``, ``captured`` and ``acquire`` say now; `next_count` goes on from there."""

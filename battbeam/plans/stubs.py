@@ -253,10 +253,13 @@ def exposed(exposure: Exposure) -> Plan:
 
 
 def _triggered(detectors: Sequence[Beam | AreaDetector]) -> Plan:
-    """Expose one train on each detector; why frames are missing, or nothing."""
+    """Expose one train on each detector; why frames are missing, or nothing.
+
+    Those that follow another come first: they must wait for it when it begins.
+    """
     group = f"expose-{uuid.uuid4().hex[:8]}"
     try:
-        for detector in detectors:
+        for detector in sorted(detectors, key=lambda each: not getattr(each, "follows", None)):
             yield from bps.trigger(detector, group=group)
         yield from bps.wait(group)
     except FailedStatus as error:
