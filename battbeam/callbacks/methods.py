@@ -7,6 +7,7 @@ from typing import Any
 from battbeam.callbacks.live_edxrd import LiveEdxrd
 from battbeam.callbacks.live_radiography import LiveRadiography
 from battbeam.callbacks.live_run import Document, LiveRun, reduced
+from battbeam.callbacks.live_saxs import LiveSaxs
 from battbeam.callbacks.live_tomography import LiveTomography
 from battbeam.callbacks.live_xanes import LiveXanes
 from battbeam.callbacks.live_xrd import LiveXrd
@@ -22,6 +23,7 @@ METHODS: tuple[type[LiveRun[Any]], ...] = (
     LiveTomography,
     LiveRadiography,
     LiveEdxrd,
+    LiveSaxs,
 )
 
 

@@ -16,6 +16,7 @@ from battbeam.callbacks.cell_columns import (
     cell_values,
     scalar_keys,
 )
+from battbeam.callbacks.frame_columns import FRAME_COLUMNS, frame_values
 from battbeam.callbacks.xrd_columns import PhaseColumns, with_errors
 from battbeam.experiment.timeline import CellDuring
 from battbeam.reduction.xrd import ScatteringPhase, XrdResult
@@ -155,7 +156,7 @@ class RowSchema:
     def data_keys(self) -> dict[str, dict[str, Any]]:
         """For the descriptor."""
         scalars = {
-            **_FRAME_COLUMNS,
+            **FRAME_COLUMNS,
             **{name: (NUMBER, unit) for name, unit in self._positions.items()},
             **CELL_COLUMNS,
             **_RESULT_COLUMNS,
@@ -189,29 +190,15 @@ class RowSchema:
             temperature: Of the sample in the furnace, degC; NaN without one.
             flags: What to know of the frame.
         """
-        faults = [fault for fault in (*context.faults, cell.fault) if fault]
-        if result is not None and not result.valid:
-            faults.append(result.reason)
+        said = [] if result is None or result.valid else [result.reason]
         values: dict[str, Any] = {
-            "point": context.point,
-            "raw_seq_num": context.seq_num,
-            "frame": context.frame,
-            "frame_file": context.file,
-            "frame_index": context.index,
-            "time_start": context.time_start,
-            "time_end": context.time_end,
-            "exposure": context.exposure,
-            "i0": context.i0,
-            "transmission": transmission,
-            "ring_current": context.ring_current,
-            "measurement": context.measurement,
-            "repeat": context.repeat,
-            "spot_x": context.spot_x,
-            "spot_y": context.spot_y,
-            "fluence": context.fluence,
-            "valid": int(not faults and result is not None),
-            "invalid_reason": "; ".join(faults),
-            **{name: context.positions.get(name, math.nan) for name in self._positions},
+            **frame_values(
+                context,
+                self._positions,
+                transmission=transmission,
+                faults=[*context.faults, cell.fault, *said],
+                is_reduced=result is not None,
+            ),
             **cell_values(cell, cell.start if state_at_start else cell.middle),
             **_result_values(result),
             **self._phases.values(result),

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,71 @@ def calibrate_geometry(
     refuse(
         "calibrate_geometry",
         [] if standard in known else [f"standard {standard!r} is none of {', '.join(known)}"],
+    )
+
+    def find(frame: FloatArray, time: float) -> dict[str, Any]:
+        return keep_geometry(
+            frame, standard=standard, guess=guess, energy=energy, geometry=geometry, time=time
+        )
+
+    return (
+        yield from from_standard(
+            detector,
+            find,
+            plan_name="calibrate_geometry",
+            beam=beam,
+            positions=positions,
+            exposure=exposure,
+            n_frames=n_frames,
+            readables=readables,
+            md={"standard": standard, "energy": energy, **(md or {})},
+        )
+    )
+
+
+def from_standard(
+    detector: AreaDetector,
+    find: Callable[[FloatArray, float], dict[str, Any]],
+    *,
+    plan_name: str,
+    beam: Beam,
+    positions: Sequence[tuple[Any, float]],
+    exposure: float,
+    n_frames: int,
+    readables: Sequence[Any],
+    md: Mapping[str, Any],
+) -> Plan:
+    """Expose a standard, and write down what its frame says of the detector.
+
+    Parameters
+    ----------
+    detector : AreaDetector
+        To calibrate.
+    find : callable
+        Given the sum of the frames and their stamp, keeps the geometry and returns the verdict.
+    plan_name : str
+        Of the plan that asks.
+    beam : Beam
+        Its shutter is open only while exposing.
+    positions : list of (motor, position)
+        Where the standard is in the beam; the motors are put back at the end.
+    exposure : float
+        Of one frame, s.
+    n_frames : int
+        Added up.
+    readables : list of Readable
+        What else stands in the event.
+    md : dict
+        ``standard``, ``energy`` and what else a later reader needs.
+
+    Returns
+    -------
+    str
+        The uid of the run; its stream ``calibration`` holds the verdict.
+    """
+    energy = float(md["energy"])
+    refuse(
+        plan_name,
         [] if energy > 0 else [f"energy must be greater than 0 eV, got {energy:g} eV"],
         xrd_faults(
             [detector],
@@ -165,10 +230,8 @@ def calibrate_geometry(
     motors = [motor for motor, _ in positions]
     how = Exposure((detector,), beam, train, also_read(readables, motors))
     said = {
-        **xrd_metadata(how, plan_name="calibrate_geometry", reduction=None),
+        **xrd_metadata(how, plan_name=plan_name, reduction=None),
         "kind": "calibration",
-        "standard": standard,
-        "energy": energy,
         "n_points": 1,
     }
 
@@ -180,19 +243,12 @@ def calibrate_geometry(
         _check(detector, n_frames)
         file, first = detector.file_path, int(detector.frame.get())
         stamp = float(detector.stamp.get())
-
-        def find() -> dict[str, Any]:
-            frame = summed(file, first, n_frames)
-            return keep_geometry(
-                frame, standard=standard, guess=guess, energy=energy, geometry=geometry, time=stamp
-            )
-
-        found = yield from in_thread(find)
+        found = yield from in_thread(lambda: find(summed(file, first, n_frames), stamp))
         yield from write_down(VerdictNotes("", name="calibration"), "calibration", **found)
 
     def measurement() -> Plan:
         safe = positions_put_back(shutter_closed_after(body(), beam), motors)
-        return (yield from run(lambda _: safe, {**said, **(md or {})}))
+        return (yield from run(lambda _: safe, {**said, **md}))
 
     return (yield from bpp.stage_wrapper(measurement(), [detector]))
 

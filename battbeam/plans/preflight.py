@@ -15,6 +15,7 @@ from battbeam.errors import GuardError, PreflightError
 from battbeam.experiment.cell import CellPassport, Window
 from battbeam.experiment.guard_state import UNDER_WAY, GuardState
 from battbeam.experiment.protocol import Protocol
+from battbeam.experiment.reductions import DEFAULT_METHOD
 from battbeam.plans.stubs import Plan, finished
 
 #: What a .poni must hold: pyFAI's geometry, distances in m, angles in rad, wavelength in m.
@@ -86,7 +87,9 @@ def reduction_faults(reduction: Mapping[str, Any] | None) -> list[str]:
         if phase not in materials.PHASES:
             known = ", ".join(materials.PHASES)
             faults.append(f"phase {phase!r} is not known; known are {known}")
-    if not reduction.get("instrument"):
+    if reduction.get("method", DEFAULT_METHOD) == DEFAULT_METHOD and not reduction.get(
+        "instrument"
+    ):
         faults.append("reduction names no instrument; calibrate_geometry writes one (.json)")
     options = reduction.get("options") or {}
     files = {role: reduction.get(role) for role in ("dark", "mask", "instrument")}

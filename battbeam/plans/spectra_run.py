@@ -98,6 +98,8 @@ def measured(
         shutter_closed_after(measurement(), station.beam), [*station.moved, *motors]
     )
     whole = run(lambda _: safe, {**said, **(how.md or {})})
+    if station.detectors:
+        whole = bpp.stage_wrapper(whole, list(station.detectors))
     if not station.suspend:
         return (yield from whole)
     return (yield from bpp.suspend_wrapper(whole, BeamSuspender(station.beam)))
@@ -109,7 +111,9 @@ def _said(station: Station, scans: Sequence[EdgeScan], how: SpectraOptions) -> d
     is_sweep = isinstance(scans[0].how, Sweep)
     said: dict[str, Any] = {
         "kind": "measurement",
-        "detectors": names([station.energy_sweep if is_sweep else station.counters]),
+        "detectors": names(
+            [station.energy_sweep if is_sweep else station.counters, *station.detectors]
+        ),
         "edges": [scan.edge.document() for scan in scans],
         "grids": grids,
         "mode": "sweep" if is_sweep else "step",

@@ -190,9 +190,11 @@ class SpectraRun:
         yield from self._clear(dwell)
         yield from bps.abs_set(station.monochromator, energy, group=group)
         yield from bps.prepare(station.counters, dwell, group=group)
+        for detector in station.detectors:
+            yield from bps.prepare(detector, FrameTrain(dwell), group=group)
         yield from bps.wait(group)
         yield from bps.mv(self._light, dwell)
-        yield from _triggered(station.beam, station.counters)
+        yield from _triggered(station.beam, station.counters, *station.detectors)
         return station.counters.fault_now(dwell)
 
     def _sweep(self, controller: EnergySweep, scan: EdgeScan, sweep: Sweep, course: Course) -> Plan:
@@ -279,6 +281,7 @@ class SpectraRun:
             station.monochromator,
             beam.ring_current,
             *also,
+            *station.detectors,
             *station.readables,
         )
         return reading

@@ -42,6 +42,8 @@ def spectra_faults(
         faults.append("repeats: a smear needs the cell's potentiostat, with a passport")
     if any(isinstance(scan.how, Sweep) for scan in scans) and station.energy_sweep is None:
         faults.append("a sweep needs a controller for it (energy_sweep)")
+    if any(isinstance(scan.how, Sweep) for scan in scans) and station.detectors:
+        faults.append("area detectors expose at energies that stand still, not in a sweep")
     faults += exposure_faults(station.beam, station.budget, None) + position_faults(positions)
     for scan in scans:
         faults += position_faults([(station.monochromator, energy) for energy in scan.ends])

@@ -7,6 +7,7 @@ from typing import Any
 from battbeam.devices.beam import Beam
 from battbeam.devices.beamline import Beamline
 from battbeam.devices.counters import Counters
+from battbeam.devices.detector import AreaDetector
 from battbeam.devices.energy_sweep import EnergySweep, Sweep
 from battbeam.devices.foil import OUT, Foil
 from battbeam.devices.monochromator import Monochromator
@@ -36,6 +37,7 @@ class Station:
         energy_sweep: The monochromator in motion; None where it only steps.
         potentiostat: Of the cell in the beam, for the smear; None is not known.
         readables: What else stands in every event.
+        detectors: Area detectors that expose at every energy as long as the counters count.
         budget: Limit of light on each spot, and what is done at it.
         suspend: Whether the plan is suspended while there is no beam.
         patience: s that a point waits for beam when it is not.
@@ -49,6 +51,7 @@ class Station:
     energy_sweep: EnergySweep | None = None
     potentiostat: Potentiostat | None = None
     readables: tuple[Any, ...] = ()
+    detectors: tuple[AreaDetector, ...] = ()
     budget: DoseBudget | None = None
     suspend: bool = True
     patience: float = 600.0
@@ -83,7 +86,8 @@ class Station:
     def devices(self) -> list[Any]:
         """All of them."""
         several = (self.counters, self.monochromator, self.beam, self.foil, self.energy_sweep)
-        return [each for each in (*several, self.potentiostat, *self.readables) if each is not None]
+        besides = (self.potentiostat, *self.readables, *self.detectors)
+        return [each for each in (*several, *besides) if each is not None]
 
     @property
     def moved(self) -> list[Any]:
