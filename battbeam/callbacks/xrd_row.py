@@ -21,27 +21,6 @@ from battbeam.callbacks.xrd_columns import PhaseColumns, with_errors
 from battbeam.experiment.timeline import CellDuring
 from battbeam.reduction.xrd import ScatteringPhase, XrdResult
 
-#: name: (type, unit).
-_FRAME_COLUMNS = {
-    "point": (INTEGER, ""),
-    "raw_seq_num": (INTEGER, ""),
-    "frame": (INTEGER, ""),
-    "frame_file": (STRING, ""),
-    "frame_index": (INTEGER, ""),
-    "time_start": (NUMBER, "s"),
-    "time_end": (NUMBER, "s"),
-    "exposure": (NUMBER, "s"),
-    "i0": (NUMBER, "count"),
-    "transmission": (NUMBER, "1"),
-    "ring_current": (NUMBER, "mA"),
-    "measurement": (INTEGER, ""),
-    "repeat": (INTEGER, ""),
-    "spot_x": (NUMBER, "mm"),
-    "spot_y": (NUMBER, "mm"),
-    "fluence": (NUMBER, "1/mm2"),
-    "valid": (INTEGER, ""),
-    "invalid_reason": (STRING, ""),
-}
 #: Of the whole pattern, each with its error: name in a row, name of an `XrdResult`, unit.
 _MEASURED = (
     ("lithium_content_xray", "lithium_content", "1"),
