@@ -30,8 +30,9 @@ _TOO_NEAR = 0.15
 _APART, _RESOLVED = 0.1, 1.0
 # Layers of oxide: the reflection whose angle tells c.
 _BY_LAYERS = "003"
-# A start without inactive grains is kept unless one with them is better by this in chi squared.
-_BETTER_START = 25.0
+# A start without inactive grains is kept unless one with them is better by this in chi squared, and
+# the others still explain this share of what they explain without.
+_BETTER_START, _STILL_EXPLAINED = 25.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,8 @@ class XrdModel:
             for inactive in (False, True)
         )
         best = int(np.argmax(alone))
-        if joint.max() - joint[best] > _BETTER_START:
+        explains = joint.max() > _STILL_EXPLAINED * alone[best]
+        if explains and joint.max() - joint[best] > _BETTER_START:
             best = int(np.argmax(joint))
         if self.pattern.components[index].phase not in SOLID_SOLUTIONS:
             # A weak phase stays where it is expected: noise has no say in where a fit starts.
