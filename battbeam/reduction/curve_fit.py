@@ -67,7 +67,11 @@ def fit_curve(
     if not solved.success:
         raise ReductionError(f"the fit did not settle: {solved.message}")
     slopes = np.asarray(solved.jac, dtype=float)
-    covariance = np.linalg.pinv(slopes.T @ slopes)
+    # Parameters have units of their own: in amperes one would be lost in the rounding of another.
+    length = np.linalg.norm(slopes, axis=0)
+    length = np.where(length > 0, length, 1.0)
+    even = slopes / length
+    covariance = np.linalg.pinv(even.T @ even) / np.outer(length, length)
     squares = 2 * float(solved.cost)
     if errors is None:
         covariance, squares = covariance * squares / (n - k), 0.0

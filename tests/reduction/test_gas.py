@@ -149,3 +149,12 @@ def test_a_range_without_a_peak_is_refused():
     few = {name: given[name][::80] for name in ("time", "signal", "error")}
     with pytest.raises(ReductionError, match="samples on the top of the peak, 6 needed"):
         peak_temperature(**given | few, capillary=KNOWN)
+
+
+def test_a_pulse_in_amperes_says_the_same_as_one_in_larger_units():
+    time, signal = pulse(np.random.default_rng(8), noise=0.1)
+    asked = {"pulse_time": 1000.0, "duration": 60.0}
+    large = capillary(time, signal, error=0.1, **asked)
+    small = capillary(time, 1e-11 * signal, error=1e-12, **asked)
+    for name in ("lag", "lag_error", "mixing", "mixing_error", "delay", "delay_error"):
+        assert getattr(small, name) == pytest.approx(getattr(large, name), rel=1e-3), name
