@@ -48,7 +48,7 @@ class Charged:
 class Bench:
     """A scenario on a smaller detector, calibrated with its standard."""
 
-    def __init__(self, scenario, directory, *, n_pixels, exposure):
+    def __init__(self, scenario, directory, *, n_pixels, exposure, standard=600.0):
         known = scenario.detector
         smaller = known.n_rows / n_pixels
         detector = known.model_copy(
@@ -62,19 +62,19 @@ class Bench:
         )
         self.scenario = scenario.model_copy(update={"detector": detector})
         self.model, self.directory, self.exposure = FrameModel(self.scenario), directory, exposure
-        self._calibrate()
+        self._calibrate(standard)
 
     def instants(self, start, end):
         times = np.linspace(start, end, 9)
         return Instants(times, np.full(9, self.scenario.beam.flux * (end - start) / 9))
 
-    def _calibrate(self):
+    def _calibrate(self, duration):
         detector, energy = self.scenario.detector, self.scenario.beam.energy
         place = self.scenario.standard_position
-        shot = Exposure(0.0, 600.0, *place, energy, self.instants(0.0, 600.0))
+        shot = Exposure(0.0, duration, *place, energy, self.instants(0.0, duration))
         expected = self.model.expected(shot, lambda times: 0.5)
         frame = counts(
-            expected.photons, duration=600.0, detector=detector, rng=np.random.default_rng(999)
+            expected.photons, duration=duration, detector=detector, rng=np.random.default_rng(999)
         )
         guess = GeometryGuess(
             detector.distance * 1.01,
@@ -132,6 +132,11 @@ def row_of(result, phase, truth):
         f"lattice_{phase}_c": found.lattice["c"],
         f"lattice_{phase}_c_error": found.lattice_error["c"],
     }
+    for hkl, angle in found.two_theta.items():
+        row[f"two_theta_{phase}_{hkl}"] = angle
+        row[f"two_theta_{phase}_{hkl}_error"] = found.two_theta_error[hkl]
+    metal = result.phases["Al"]
+    row |= {"lattice_Al_a": metal.lattice["a"], "lattice_Al_a_error": metal.lattice_error["a"]}
     stopped = found.fatigued
     if stopped is not None:
         row |= {

@@ -190,6 +190,7 @@ def width_of(scenario):
     return detector.peak_width + detector.peak_width_slope * np.tan(np.radians(3.4))
 
 
+@pytest.mark.acceptance
 def test_c_collapses_with_much_nickel_and_hardly_with_less(bench, courses):
     parts, truth = [], {}
     for number, (history, begin, end) in courses.items():
