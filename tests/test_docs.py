@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperOption
 
 from battbeam import materials
+from battbeam.callbacks.frame_checks import COLUMNS
 from battbeam.callbacks.xrd_row import RowSchema
 from battbeam.cli import app
 from battbeam.connection import Connection
@@ -89,6 +90,7 @@ def test_every_column_of_a_reduced_row_is_listed_with_its_unit():
         positions={"sample_stage_x": "mm", "sample_stage_y": "mm"},
         free={"Al": ("111",)},
         end_members=("charged",),
+        checks=COLUMNS,
     )
     wanted = {generic(name): key["units"] for name, key in schema.data_keys().items()}
     assert rows("reference/results.md") == wanted

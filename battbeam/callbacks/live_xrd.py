@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from battbeam.callbacks.channels import Channels
+from battbeam.callbacks.frame_checks import FrameChecks, Looked
 from battbeam.callbacks.live_run import Document, LiveRun, reduced
 from battbeam.callbacks.raw_run import RawFrame, RawRun
 from battbeam.callbacks.reduced_run import Publish
@@ -91,12 +92,16 @@ class LiveXrd(LiveRun[RawFrame]):
             return
         faults = list(context.faults)
         pixels = None if item.file is None else item.file.frame(item.index)
-        result = None
+        result, checked, said = None, self._checks.nothing, list[str]()
         if pixels is None:
             faults.append("frame missing")
-        if not faults and pixels is not None:
+        else:
             try:
-                result = self._result(pixels, context)
+                looked = self._looked(pixels, context)
+                checked, said = looked.values, list(looked.flags)
+                if not faults:
+                    result = self._result(looked.frame, context)
+                    said += self._checks.said_of(result)
             except ReductionError as fault:
                 faults.append(str(fault))
         if result is not None and result.n_saturated > SATURATED * math.prod(self._raw.shape):
@@ -109,7 +114,8 @@ class LiveXrd(LiveRun[RawFrame]):
             state_at_start=self._request.choices.state_of_charge_at == "start",
             dark_age=self._dark_age(context),
             temperature=self._temperature(item, context),
-            flags=self._flags(context, result),
+            flags=[*self._flags(context, result), *said],
+            checked=checked,
         )
         self._run.add(self._raw.event_time(item, context), row)
 
@@ -117,6 +123,7 @@ class LiveXrd(LiveRun[RawFrame]):
         try:
             self._reducer = self._make_reducer(self._request, self._raw.shape)
             self._dark = self._request.read_dark()
+            self._checks = self._make_checks()
         except (ReductionError, OSError) as fault:
             self._fail(fault)
             return
@@ -129,6 +136,7 @@ class LiveXrd(LiveRun[RawFrame]):
             free=self._reducer.free_reflections,
             end_members=tuple(self._request.options.references),
             full_areal_capacity=self._request.full_areal_capacity,
+            checks=self._checks.columns,
         )
         axes: dict[str, tuple[Any, str]] = {"two_theta": (two_theta.tolist(), "degree")}
         energy = self._request.energy
@@ -136,6 +144,23 @@ class LiveXrd(LiveRun[RawFrame]):
             q = q_from_two_theta(two_theta=two_theta, energy=energy)
             axes["q"] = (q.tolist(), "1/angstrom")
         self._run.describe(self._schema.data_keys(), axes)
+
+    def _make_checks(self) -> FrameChecks:
+        asked = self._request
+        return FrameChecks(
+            asked.checks,
+            geometry=asked.geometry,
+            instrument=asked.instrument,
+            phases=asked.phases,
+            shape=self._raw.shape,
+            energy=asked.energy,
+            mask=asked.read_mask(),
+            saturation=asked.options.saturation,
+        )
+
+    def _looked(self, pixels: AnyArray, context: FrameContext) -> Looked:
+        start, exposure = context.time_start, context.exposure
+        return self._checks.look(pixels, start=start, exposure=exposure, dark=self._dark)
 
     def _result(self, pixels: AnyArray, context: FrameContext) -> XrdResult:
         monitor = context.i0 - self._raw.dark_i0(context.exposure)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from battbeam.callbacks.frame_checks import AskedChecks
 from battbeam.callbacks.xrd_phases import COUNTER, scattering_phases
 from battbeam.errors import PreflightError, ReductionError
 from battbeam.experiment.cell import CellPassport
@@ -54,6 +55,7 @@ class XrdRequest:
         minimum_i0: Fewer counts than this in a frame are no beam.
         full_areal_capacity: Of the working electrode, that moves its x by 1, of a cell with graphite
             in its stack, mAh/cm2; None of others.
+        checks: What frames are looked at for before they are fitted.
         choices: Departures.
     """
 
@@ -67,6 +69,7 @@ class XrdRequest:
     minimum_i0: float = 0.0
     energy: float | None = None
     full_areal_capacity: float | None = None
+    checks: AskedChecks = field(default_factory=AskedChecks)
     choices: Choices = field(default_factory=Choices)
 
     @classmethod
@@ -101,6 +104,7 @@ class XrdRequest:
                 minimum_i0=float(asked.get("minimum_i0") or 0.0),
                 energy=energy,
                 full_areal_capacity=_full_areal_capacity(passport),
+                checks=AskedChecks.of(asked.get("checks")),
                 choices=chosen,
             )
         except (KeyError, TypeError, ValueError) as fault:
@@ -130,6 +134,8 @@ class XrdRequest:
             "state_of_charge_at": self.choices.state_of_charge_at,
             "normalise": self.choices.normalise,
         }
+        if self.checks != AskedChecks():
+            given["checks"] = asdict(self.checks)
         plain: dict[str, Any] = json.loads(json.dumps(given))
         return plain
 

@@ -110,6 +110,7 @@ class RowSchema:
         end_members: Names of measured ones.
         full_areal_capacity: Of the working electrode, that moves its x by 1, mAh/cm2: by it lithium
             metal is counted; None where lithium does not plate.
+        checks: Type and unit of the columns of `battbeam.callbacks.frame_checks`.
     """
 
     def __init__(
@@ -122,7 +123,9 @@ class RowSchema:
         free: Mapping[str, Sequence[str]] | None = None,
         end_members: Sequence[str] = (),
         full_areal_capacity: float | None = None,
+        checks: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
+        self._checks = dict(checks or {})
         self._positions, self._n_bins = dict(positions), n_bins
         self._phases = PhaseColumns(
             phases,
@@ -141,6 +144,7 @@ class RowSchema:
             **_RESULT_COLUMNS,
             **with_errors({name: unit for name, _, unit in _MEASURED}),
             **self._phases.columns,
+            **self._checks,
         }
         pattern = array_key([self._n_bins], "count", ["two_theta"])
         return scalar_keys(scalars) | {name: dict(pattern) for name in PATTERNS}
@@ -156,6 +160,7 @@ class RowSchema:
         dark_age: float = math.nan,
         temperature: float = math.nan,
         flags: Sequence[str] = (),
+        checked: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """The values of one row, in the order of `data_keys`.
 
@@ -168,6 +173,7 @@ class RowSchema:
             dark_age: From the dark to the frame, s; NaN if it is not known.
             temperature: Of the sample in the furnace, degC; NaN without one.
             flags: What to know of the frame.
+            checked: Values of the columns of checks.
         """
         said = [] if result is None or result.valid else [result.reason]
         values: dict[str, Any] = {
@@ -184,6 +190,7 @@ class RowSchema:
             "dark_age": dark_age,
             "temperature": temperature,
             "flags": "; ".join(flags),
+            **(checked or {}),
         }
         for name in PATTERNS:
             pattern = np.full(self._n_bins, np.nan) if result is None else getattr(result, name)

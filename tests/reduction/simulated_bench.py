@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from pattern_generator import Bench as Geometry
 
 from battbeam.reduction.pixels import PixelGeometry
 from battbeam.reduction.xrd import ScatteringPhase, XrdOptions, XrdReducer
@@ -15,6 +14,7 @@ from battbeam.sim.frame import ExpectedFrame, Exposure, FrameModel
 from battbeam.sim.history import HiddenState
 from battbeam.sim.scenario import Cell, Detector, DetectorFaults, Layer, Motion, Scenario
 from battbeam.sim.scenario_layer import coin_cell_stack
+from tests.reduction.pattern_generator import Bench as Geometry
 
 EXPOSURE, CONTENT = 10.0, 0.5
 # Where each layer lies, mm, how much of the cell's absorption is behind it, and whether it moves.

@@ -6,7 +6,6 @@ What a cell has is known by a frame without noise and faults, and of lattices by
 
 import numpy as np
 import pytest
-from simulated_bench import EXPOSURE, Bench, stack
 
 from battbeam.materials import structure
 from battbeam.reduction.detector_faults import dark_drift, panel_lag, without_pile_up
@@ -16,6 +15,7 @@ from battbeam.reduction.texture import modulation, pole_angles, ring_of, texture
 from battbeam.reduction.xrd import Dark
 from battbeam.sim.artefacts import Panel
 from battbeam.sim.scenario import Layer, Texture
+from tests.reduction.simulated_bench import EXPOSURE, Bench, stack
 
 # Above this many of its own errors a value is wrong, below it is right.
 SURE = 3.0

@@ -1,0 +1,112 @@
+"""Frames of the simulation, looked at as a live reduction does."""
+
+import numpy as np
+import pytest
+
+from battbeam.callbacks.frame_checks import AskedChecks, FrameChecks
+from battbeam.reduction.xrd import Dark
+from battbeam.sim.artefacts import Panel
+from battbeam.sim.scenario import Layer, Texture
+from tests.reduction.simulated_bench import EXPOSURE, Bench, phases, stack
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    return Bench(tmp_path_factory.mktemp("checks"))
+
+
+def checks_of(bench, saturation=None, **asked):
+    poni, instrument = bench.geometry.save(bench.directory)
+    return FrameChecks(
+        AskedChecks.of(asked),
+        geometry=poni,
+        instrument=instrument,
+        phases=phases(),
+        shape=(bench.n, bench.n),
+        energy=22163.0,
+        saturation=saturation,
+    )
+
+
+@pytest.fixture(scope="module")
+def powder(bench):
+    return checks_of(bench, powder=True)
+
+
+def look(checks, frame, start=0.0, dark=None):
+    return checks.look(frame, start=start, exposure=EXPOSURE, dark=dark)
+
+
+def test_nothing_is_done_to_a_frame_unless_it_is_asked(bench):
+    checks, frame = checks_of(bench), np.zeros((bench.n, bench.n), dtype=np.uint32)
+    looked = look(checks, frame)
+    assert looked.frame is frame
+    assert (looked.values, looked.flags, checks.columns) == ({}, (), {})
+
+
+def test_a_good_frame_has_a_row_of_good_values_and_no_flag(bench, powder):
+    looked = look(powder, bench.frame(bench.scenario(), 1))
+    assert looked.flags == ()
+    assert list(looked.values) == list(powder.columns)
+    assert looked.values["error_scale"] == 1.0
+    assert looked.values["n_outliers"] < 3
+    assert looked.values["centre_shift"] < 0.05
+    assert looked.values["uneven_ring"] < 0.03
+
+
+def test_hot_pixels_and_a_foil_that_leans_are_said(bench, powder):
+    hot = look(powder, bench.frame(bench.faulty(hot_cluster=(40, 50, 5, 15.0)), 2))
+    assert hot.values["n_outliers"] >= 20
+    assert "pixels are not those of a powder's ring" in hot.flags[0]
+    lies = Texture(r=0.5, plane=(1, 1, 1), tilt=60.0)
+    uneven = look(powder, bench.frame(bench.scenario(stack(Al={"texture": lies})), 3))
+    assert uneven.values["uneven_ring"] > 0.04
+    assert any(flag.startswith("Al textured: ring uneven by") for flag in uneven.flags)
+
+
+def test_lag_that_is_known_is_taken_out_of_all_frames_but_the_first(bench):
+    hidden = bench.faulty(lag_fraction=0.05, lag_time=40.0)
+    panel, checks = Panel(hidden), checks_of(bench, lag=(0.05, 40.0))
+    dark = Dark(np.full((bench.n, bench.n), bench.dark_rate * 100), 100.0)
+    thick = bench.scenario(stack(Al={"thickness": 0.12}))
+    thick = thick.model_copy(update={"detector": hidden.detector})
+    first = look(checks, bench.frame(thick, 4, panel=panel), dark=dark)
+    assert first.flags == ("lag: the frame before is not known",)
+    start = EXPOSURE + 1.0
+    seen = bench.frame(hidden, 5, panel=panel, after=start)
+    second = look(checks, seen, start=start, dark=dark)
+    alone = bench.expected(hidden).photons + bench.dark_rate * EXPOSURE
+    noise = np.sqrt(alone.sum())
+    assert seen.sum() - alone.sum() > 20 * noise
+    assert abs(second.frame.sum() - alone.sum()) < 5 * noise
+    assert second.values["lag_share"] == pytest.approx(
+        (seen.sum() - alone.sum()) / seen.sum(), abs=5 * noise / seen.sum()
+    )
+    later = look(checks, seen, start=5000.0, dark=dark)
+    assert later.values["lag_share"] == 0.0
+    assert np.array_equal(later.frame, seen)
+
+
+def test_pile_up_is_taken_out_and_a_full_pixel_stays_full(bench):
+    light = bench.expected(bench.scenario()).photons
+    dead_time = 0.15 / 0.85 / (light.max() / EXPOSURE)
+    hidden = bench.faulty(dead_time=dead_time)
+    limit = float(np.quantile(light, 0.999))
+    looked = look(checks_of(bench, saturation=limit, dead_time=dead_time), bench.frame(hidden, 6))
+    assert looked.values["pile_up"] == pytest.approx(0.15, abs=0.03)
+    assert "to pile-up" in looked.flags[0]
+    assert looked.frame.sum() == pytest.approx(light.sum(), rel=5 / np.sqrt(light.sum()) + 1e-3)
+
+
+def test_what_a_fit_leaves_over_is_said_with_what_it_could_be(bench, powder):
+    impurity = Layer(material="LiF", thickness=0.004, depth=0.012)
+    frame = bench.frame(bench.scenario(stack(impurity)), 7)
+    said = powder.said_of(bench.reduced(bench.reducer(), frame))
+    assert "not all of the pattern is explained" in said[0]
+    assert said[1].startswith("unexplained line at 1")
+    assert "LiF" in said[1]
+
+
+def test_what_is_not_known_is_not_asked():
+    with pytest.raises(ValueError, match="checks haste are not known"):
+        AskedChecks.of({"haste": 1})
