@@ -16,15 +16,15 @@ from battbeam.devices.fly_camera import FlyCamera
 from battbeam.devices.fly_detector import FlyDetector
 from battbeam.devices.foil import Foil
 from battbeam.devices.furnace import Furnace
-from battbeam.devices.mass_spectrometer import MassSpectrometer
 from battbeam.devices.layer_stage import LayerStage
+from battbeam.devices.mass_spectrometer import MassSpectrometer
 from battbeam.devices.monochromator import Monochromator
+from battbeam.devices.motor import Motor
 from battbeam.devices.potentiostat import Potentiostat
 from battbeam.devices.pulses import Pulses
 from battbeam.devices.ring_buffer import BurstCamera, RingBuffer
 from battbeam.devices.rotation_stage import RotationStage
 from battbeam.devices.sample_places import Place, SamplePlaces
-from battbeam.devices.sample_stage import SampleStage
 from battbeam.devices.shutter_keeper import ShutterKeeper
 from battbeam.devices.statistics import Statistics
 from battbeam.devices.top_up import TopUp
@@ -108,6 +108,9 @@ def declare(connection: Connection) -> Beamline:
         ),
         detector=detector,
         map_pulses=map_pulses,
+        tilt_stage=Motor(
+            f"{prefix}SAMPLE:TILT", name="tilt_stage", units="degree", labels=("motors",)
+        ),
         fly_detector=FlyDetector(
             name="fly_detector",
             camera=detector,

@@ -24,6 +24,7 @@ from battbeam.devices.foil import Foil
 from battbeam.devices.furnace import Furnace
 from battbeam.devices.mass_spectrometer import MassSpectrometer
 from battbeam.devices.monochromator import Monochromator
+from battbeam.devices.motor import Motor
 from battbeam.devices.potentiostat import Potentiostat
 from battbeam.devices.pulses import Pulses
 from battbeam.devices.ring_buffer import BurstCamera
@@ -86,6 +87,7 @@ class Beamline:
         burst_camera: The camera with a ring buffer, which keeps what came before an event.
         map_pulses: Of the sample stage's encoder, that trigger the detector.
         fly_detector: The detector timed by them: maps on the fly.
+        tilt_stage: Tilts the sample stage, degree; None where it cannot be.
     """
 
     potentiostat: Potentiostat
@@ -118,6 +120,7 @@ class Beamline:
     burst_camera: BurstCamera | None = None
     map_pulses: Pulses | None = None
     fly_detector: FlyDetector | None = None
+    tilt_stage: Motor | None = None
 
     def __post_init__(self) -> None:
         if not self.potentiostats:

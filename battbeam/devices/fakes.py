@@ -289,6 +289,7 @@ def fake_beamline(directory: Path, *, passport: Any = None) -> Beamline:
         fly_camera=fly_camera,
         map_pulses=fly_detector.pulses,
         fly_detector=fly_detector,
+        tilt_stage=ready_motor(fake(Motor, name="tilt_stage", units="degree")),
         burst_camera=ready_burst_camera(camera, clock),
         clock=clock,
         calibration=directory / "calibration",

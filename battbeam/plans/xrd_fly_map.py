@@ -14,8 +14,10 @@ from battbeam.devices.beam import Beam
 from battbeam.devices.fly_detector import FlyDetector
 from battbeam.devices.frames import Flight, FrameTrain
 from battbeam.experiment.clock import Clock
+from battbeam.experiment.cost import Cost, Spot
+from battbeam.experiment.description import SiteFacts
 from battbeam.experiment.dose import DoseBudget
-from battbeam.experiment.passage import Line, shortest_period
+from battbeam.experiment.passage import Drive, Line, shortest_period
 from battbeam.plans.exposure import exposure_faults
 from battbeam.plans.imaging import Imager, Trains, imaging_run
 from battbeam.plans.preflight import connection_faults, position_faults, refuse, xrd_faults
@@ -24,6 +26,8 @@ from battbeam.plans.stubs import Exposure, Plan, also_read, wait_for_beam
 from battbeam.plans.xrd_map import BEAM_RETAKES, Axis, axes_of, grid
 from battbeam.plans.xrd_series import PATIENCE, xrd_metadata
 
+#: What is taken for the stage where it cannot be asked: counts per mm, and s from rest to speed.
+_USUAL = Drive(counts=1e4, acceleration=0.1)
 #: Relative, by which a speed, a period and a spacing may disagree.
 AGREE = 1e-3
 
@@ -63,6 +67,51 @@ def fly_period(
     if period is not None:
         return period
     return shortest_period(exposure, readout_time) if speed is None else abs(spacing) / speed
+
+
+def xrd_fly_map_cost(
+    site: SiteFacts,
+    *args: Any,
+    exposure: float,
+    period: float | None = None,
+    speed: float | None = None,
+) -> Cost:
+    """What such a map costs; its rows are lit all along.
+
+    Args:
+        site: Of the beamline; its overhead is that of a row.
+        *args: As of `xrd_fly_map`; instead of a motor its name is enough, ``x`` or ``y``.
+        exposure: Of one frame, s.
+        period: As of `xrd_fly_map`.
+        speed: Likewise.
+
+    >>> site = SiteFacts(overhead=1.0)
+    >>> cost = xrd_fly_map_cost(site, "y", 0, 1, 2, "x", 0, 1, 11, exposure=0.5, period=1.0)
+    >>> round(cost.duration, 1), cost.n_frames
+    (25.4, 22)
+    """
+    axes = axes_of(args)
+    fast = axes[-1]
+    places = [_place(axes, each) for each in grid(axes)]
+    spacing = (fast.stop - fast.start) / (fast.n_points - 1)
+    each = fly_period(spacing, exposure=exposure, speed=speed, period=period)
+    row = Line.over(
+        fast.start, fast.stop, fast.n_points, exposure=exposure, period=each, axis=_USUAL
+    )
+    n_rows, n_frames = len(places) // fast.n_points, len(places)
+    return Cost(
+        duration=n_rows * (row.travel_time + site.overhead),
+        spots=tuple(Spot(x, y, exposure=each) for x, y in places),
+        n_frames=n_frames,
+        n_bytes=n_frames * site.detector.frame_bytes,
+    )
+
+
+def _place(axes: Sequence[Axis], position: Sequence[float]) -> tuple[float, float]:
+    """(x, y) of one point of a grid, 0 where it has no such axis."""
+    names = [getattr(axis.motor, "attr_name", axis.motor) for axis in axes]
+    place = dict(zip(names, position, strict=True))
+    return place.get("x", 0.0), place.get("y", 0.0)
 
 
 def xrd_fly_map(

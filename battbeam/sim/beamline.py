@@ -48,8 +48,8 @@ from battbeam.sim.writer import Writer
 
 #: What the attenuator can put in.
 FILTERS = (1.0, 0.3, 0.1, 0.03, 0.01)
-#: Counts per mm of the sample stage.
-STAGE_ENCODER = 1e4
+#: Counts per mm of the sample stage, and per degree of its tilt; degree to which it tilts.
+STAGE_ENCODER, TILT_REACH = 1e4, 30.0
 #: Wall seconds between two live values.
 _LIVE_INTERVAL = 0.2
 #: A frame number that no frame has, for the random numbers of the live counters.
@@ -173,6 +173,14 @@ class Beamline(PVGroup):  # type: ignore[misc]
             )
             for axis, name in enumerate("XY")
         )
+        self.tilt = Motor(
+            f"{prefix}SAMPLE:TILT",
+            units="deg",
+            limits=(-TILT_REACH, TILT_REACH),
+            velocity=10,
+            encoder=STAGE_ENCODER,
+            clock=clock,
+        )
         self.rotation = Motor(
             f"{prefix}ROT",
             units="deg",
@@ -254,7 +262,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
     @property
     def database(self) -> dict[str, Any]:
         """Every record, by name."""
-        axes = (self.x, self.y, self.rotation, self.bragg)
+        axes = (self.x, self.y, self.tilt, self.rotation, self.bragg)
         groups = (
             self,
             *axes,
@@ -282,7 +290,8 @@ class Beamline(PVGroup):  # type: ignore[misc]
 
     def _pose(self, time: float) -> Pose:
         x, y, angle = (float(axis.position_at(time)) for axis in (self.x, self.y, self.bragg))
-        return Pose(x, y, float(self.monochromator.energy(angle)), float(energy_at(angle)))
+        tilt = float(self.tilt.position_at(time))
+        return Pose(x, y, float(self.monochromator.energy(angle)), float(energy_at(angle)), tilt)
 
     def _count_photons(self) -> None:
         """Bring the ledger of fluence to now; while exposures run the detector does, and whoever
@@ -296,7 +305,7 @@ class Beamline(PVGroup):  # type: ignore[misc]
         await self.BootId.write(uuid.uuid4().hex)
         if self.scenario.beam.top_up_interval is not None:
             await self.TopUpLength.write(self.scenario.beam.top_up_length)
-        for axis in (self.x, self.y, self.rotation, self.bragg):
+        for axis in (self.x, self.y, self.tilt, self.rotation, self.bragg):
             await axis.prepare()
         await self.map_pulses.prepare()
         await self.detector.prepare()

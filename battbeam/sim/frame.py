@@ -9,13 +9,15 @@ A slab that stands elsewhere along the beam than the electrode did when it was b
 the radial grid (`geometry.as_seen_from`); what of a phase lies at which depth within its own slab
 decides about absorption alone.
 
-What the detector does wrong is in `battbeam.sim.artefacts`. Not imitated: gain noise, and the shift of
-lines over the beam's footprint (it is part of the line's width).
+What the detector does wrong is in `battbeam.sim.artefacts`. Not imitated: gain noise, the shift of
+lines over the beam's footprint (it is part of the line's width), and what a tilt of the cell does to
+its pattern: it is in the transmission alone.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +30,7 @@ from battbeam.sim.grains import spots
 from battbeam.sim.heated_phases import COLD
 from battbeam.sim.history import HiddenState
 from battbeam.sim.host_patterns import host_pattern
-from battbeam.sim.scenario import Detector, Layer, Scenario
+from battbeam.sim.scenario import Cell, Detector, Layer, Scenario
 from battbeam.sim.scene import REFERENCE_LITHIUM, Optics, Scene
 from battbeam.sim.stack import HALF_FULL, Absorption, Opposite, cell_slabs, standard_slabs
 from battbeam.units import FloatArray
@@ -56,6 +58,7 @@ class Exposure:
         instants: Photons over the exposure.
         x_end: Stage position at its end, mm; None: it stands.
         y_end: mm.
+        tilt: Position of the tilt axis, degree; None: the cell is perpendicular to the beam.
     """
 
     start: float
@@ -66,6 +69,7 @@ class Exposure:
     instants: Instants
     x_end: float | None = None
     y_end: float | None = None
+    tilt: float | None = None
 
     @property
     def duration(self) -> float:
@@ -230,7 +234,9 @@ class FrameModel:
         if seen is None or seen.fraction == 0:
             return ExpectedFrame(scene.air * photons, "nothing", place, None, np.nan, 1.0)
         moved = _displacement(exposure.instants, hidden, scene)
-        return self._cell_frame(scene, place, seen, photons, moved)
+        frame = self._cell_frame(scene, place, seen, photons, moved)
+        slant = slanted(exposure.tilt, scene.cell)
+        return replace(frame, transmission=_behind(frame.transmission, seen.fraction, slant))
 
     def _cell_frame(
         self, scene: Scene, place: Place, seen: Illuminated, photons: float, moved: float
@@ -254,6 +260,21 @@ class FrameModel:
         transmission = seen.fraction * through.transmission + 1 - seen.fraction
         image += scene.air * (photons * transmission)
         return ExpectedFrame(image, "cell", place, seen, lithium, transmission, moved)
+
+
+def slanted(tilt: float | None, cell: Cell) -> float:
+    """How much longer the way through a cell is, 1 where it stands perpendicular, with the tilt axis
+    at ``tilt``, degree.
+    """
+    return 1.0 if tilt is None else 1 / math.cos(math.radians(tilt - cell.tilt))
+
+
+def _behind(transmission: float, fraction: float, slant: float) -> float:
+    """Of a beam of which a ``fraction`` meets the cell, on a longer way through it."""
+    if slant == 1:
+        return transmission
+    through = (transmission + fraction - 1) / fraction
+    return float(fraction * through**slant + 1 - fraction)
 
 
 def _displacement(

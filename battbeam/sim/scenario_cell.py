@@ -157,6 +157,7 @@ class Cell(Part):
             mm2 per photon; it keeps the lithium content at which it ceased. 0: never.
         position: (x, y) of the sample stage with the cell's middle in the beam, mm; by default the
             next place of the changer.
+        tilt: Position of the tilt axis, degree, at which it stands perpendicular to the beam.
         stack: Its layers; by default those of the scenario.
         phantom: Its inside as the imaging camera sees it; by default a piece of a coin cell.
     """
@@ -191,6 +192,7 @@ class Cell(Part):
     short_charge: float | None = Field(default=None, gt=0)
     beam_damage: float = Field(default=0.0, ge=0)
     position: Position | None = None
+    tilt: float = Field(default=0.0, ge=-20, le=20)
     stack: tuple[Layer, ...] | None = None
     phantom: Phantom | None = None
 

@@ -50,12 +50,14 @@ class Pose:
         y: mm.
         energy: True photon energy, eV.
         nominal_energy: What the monochromator says, eV.
+        tilt: Of the sample's tilt axis, degree; None: there is none.
     """
 
     x: float
     y: float
     energy: float
     nominal_energy: float
+    tilt: float | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class Request:
         turn: Of the sample.
         x_end: Of the stage at its end, mm; None: as at the start.
         y_end: mm.
+        tilt: Of the sample's tilt axis, degree; None: there is none.
     """
 
     start: float
@@ -104,6 +107,7 @@ class Request:
     turn: Turn = UNKNOWN_TURN
     x_end: float | None = None
     y_end: float | None = None
+    tilt: float | None = None
 
     @property
     def stage_end(self) -> tuple[float, float]:
@@ -288,6 +292,7 @@ class DiffractionCamera(Camera):
             request.energy,
             self.beam_log.instants(request.start, request.end),
             *request.stage_end,
+            request.tilt,
         )
         place = self.model.place_during(exposure)
         self.ledger.advance(request.start, request.x, request.y)

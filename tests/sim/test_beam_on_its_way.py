@@ -6,8 +6,8 @@ import pytest
 from battbeam.sim.beam import Instants
 from battbeam.sim.changer import place_of
 from battbeam.sim.electrode import footprint
-from battbeam.sim.frame import Exposure
-from battbeam.sim.scenario import Beam, Cell, DeadSpot, Scenario
+from battbeam.sim.frame import Exposure, FrameModel
+from battbeam.sim.scenario import Beam, Cell, DeadSpot, Detector, Scenario
 from battbeam.sim.shots import Request
 
 BEAM = Beam(size_x=0.3, size_y=0.2)
@@ -63,3 +63,25 @@ def test_an_exposure_knows_its_way():
     assert Exposure(0.0, 1.0, 2.0, 3.0, 2e4, light).way == (0.0, 0.0)
     assert Exposure(0.0, 1.0, 2.0, 3.0, 2e4, light, 2.5, 3.0).way == (0.5, 0.0)
     assert Request(0.0, 1.0, 2.0, 3.0, 2e4, 1).stage_end == (2.0, 3.0)
+
+
+def test_the_way_through_a_tilted_cell_is_longer_by_the_cosine():
+    cell = Cell(dead_spot=None, gradient_x=0.0, tilt=1.5)
+    small = {"n_rows": 16, "n_columns": 16, "pixel_size": 3.0}
+    small |= {"centre_row": 8.0, "centre_column": 8.0}
+    model = FrameModel(Scenario(cells=(cell,), detector=Detector(**small)))
+    light = Instants(np.array([0.5]), np.array([1e8]))
+
+    def passed(x, tilt):
+        exposure = Exposure(0.0, 1.0, x, 0.0, 22163.0, light, tilt=tilt)
+        return model.expected(exposure, lambda times: np.full(len(times), 0.5)).transmission
+
+    straight = passed(0.0, None)
+    assert passed(0.0, 1.5) == straight
+    assert np.log(passed(0.0, 11.5)) == pytest.approx(np.log(straight) / np.cos(np.radians(10)))
+    assert passed(0.0, -8.5) == pytest.approx(passed(0.0, 11.5))
+    # Half of the beam passes beside the cell, at any tilt.
+    beside = [(passed(cell.electrode_radius, tilt) - 0.5) / 0.5 for tilt in (1.5, 11.5)]
+    assert np.log(beside[1]) / np.log(beside[0]) == pytest.approx(
+        1 / np.cos(np.radians(10)), abs=0.02
+    )

@@ -1,0 +1,85 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy.special import erf
+
+from battbeam.errors import PreflightError, ReductionError
+from battbeam.plans.align_cell import align_cell, alignment
+
+#: Of the cell: middle, radius, tilt, and what it lets through straight; of the beam: counts, and
+#: standard deviation, mm.
+X, Y, RADIUS, TILT, THROUGH = 0.13, -0.21, 3.0, 1.3, 0.5
+COUNTS, WIDTH = 1e8, 0.09
+
+
+@pytest.fixture
+def cell(fakes):
+    """A round cell whose counters answer every exposure of the detector."""
+    stage, tilt, beam = fakes.sample_stage, fakes.tilt_stage, fakes.beam
+    rng = np.random.default_rng(7)
+    cam, hdf = fakes.detector.cam, fakes.detector.hdf
+
+    def acquire(value, **_):
+        if not value:
+            return
+        away = math.hypot(stage.x.position - X, stage.y.position - Y)
+        met = (1 - erf((away - RADIUS) / (math.sqrt(2) * WIDTH))) / 2
+        through = THROUGH ** (1 / math.cos(math.radians(tilt.position - TILT)))
+        beam.i0.sim_put(float(rng.poisson(COUNTS)))
+        beam.transmission_counts.sim_put(float(rng.poisson(COUNTS * (1 - met * (1 - through)))))
+        cam.counter.sim_put(cam.counter.get() + 1)
+        hdf.captured.sim_put(hdf.captured.get() + 1)
+
+    cam.acquire.sim_set_putter(acquire)
+    return fakes
+
+
+def aligned(fakes, **options):
+    return align_cell(
+        fakes.detector,
+        fakes.sample_stage,
+        beam=fakes.beam,
+        **{"size": (2 * RADIUS, 2 * RADIUS), "tilt": fakes.tilt_stage, **options},
+    )
+
+
+def test_centre_and_tilt_are_found_and_everything_is_put_back(cell, engine, documents):
+    engine(aligned(cell, n_points=11))
+    (event,) = documents.events("alignment")
+    found = alignment(event["alignment_document"])
+    assert found["x"].position == pytest.approx(X, abs=0.01)
+    assert found["y"].position == pytest.approx(Y, abs=0.01)
+    assert found["x"].size == pytest.approx(2 * RADIUS, abs=0.05)
+    assert abs(found["tilt"].tilt - TILT) < 4 * found["tilt"].tilt_error < 0.4
+    assert len(documents.events()) == 5 * 11
+    stage = cell.sample_stage
+    assert [stage.x.position, stage.y.position, cell.tilt_stage.position] == [0.0, 0.0, 0.0]
+    assert cell.beam.shutter.position == 0
+
+
+def test_y_is_looked_for_where_x_was_found(cell, engine, documents):
+    engine(aligned(cell, tilt=None, n_points=8))
+    over_y = documents.events()[16:]
+    assert over_y[0]["sample_stage_x"] == pytest.approx(X, abs=0.01)
+    assert set(json.loads(documents.events("alignment")[0]["alignment_document"])) == {"x", "y"}
+
+
+def test_a_cell_that_is_not_there_fails_the_run_and_leaves_the_beamline_safe(
+    fakes, engine, documents
+):
+    with pytest.raises(ReductionError, match="no edge between"):
+        engine(aligned(fakes))
+    assert documents.of("stop")[0]["exit_status"] == "fail"
+    assert fakes.sample_stage.x.position == 0.0
+    assert fakes.beam.shutter.position == 0
+
+
+def test_scans_that_cannot_be_are_refused(fakes, engine):
+    with pytest.raises(PreflightError, match="reach must be above 0 and below half of the cell"):
+        engine(aligned(fakes, reach=3.0))
+    with pytest.raises(PreflightError, match="n_points must be at least 8"):
+        engine(aligned(fakes, n_points=5))
+    with pytest.raises(PreflightError, match=r"tilt_stage: .* outside its limits"):
+        engine(aligned(fakes, tilt_reach=25.0))
