@@ -259,3 +259,19 @@ def test_the_sample_is_the_cell_whose_place_is_in_the_beam(fakes, ledger):
     assert places.position_of((0.5, 0.5)) == (1.5, 18.5)
     fakes.sample_stage.x.readback.sim_put(-15.0)
     assert places.here() == ("none", -15.0, 17.5)
+
+
+def test_light_on_a_way_is_spread_over_it(fakes, ledger):
+    meter = meter_of(fakes, ledger)
+    meter.expect(10.0, ahead=(-2.0, 0.0))
+    move(fakes, 1)
+    (light,) = (each.light for each in ledger.unsettled())
+    # From here 2 mm back, and half a beam beyond either end.
+    assert (light.x, light.y, light.size) == (-1.0, 0.0, pytest.approx((2.3, 0.2)))
+    fakes.clock.time += 10.0
+    move(fakes, 0)
+    meter.settle()
+    spots = [ledger.fluence("lfp-007", x, 0, (0.1, 0.1)) for x in (-2.0, -1.0, 0.0, 0.5)]
+    assert spots[:3] == [pytest.approx(spots[0])] * 3
+    assert spots[0] * 2.3 * 0.2 == pytest.approx(meter.photons.get())
+    assert spots[3] == 0.0
