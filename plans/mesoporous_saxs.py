@@ -11,11 +11,13 @@ from typing import Any
 from battbeam.devices.beamline import Beamline
 from battbeam.devices.frames import FrameTrain
 from battbeam.errors import DeviceError
-from battbeam.experiment.description import Description, SiteFacts
+from battbeam.experiment.cell import CellPassport
+from battbeam.experiment.description import Description, SiteFacts, point_cost
+from battbeam.experiment.forecast_curve import TableCurve
 from battbeam.experiment.schedule import Schedule
 from battbeam.plans.measurements import Pattern
 from battbeam.plans.operando import operando
-from battbeam.plans.patterns import PATTERN, POLICIES, described_patterns
+from battbeam.plans.patterns import PATTERN, POLICIES
 from battbeam.plans.small_angle import saxs_reduction
 from battbeam.plans.stubs import Exposure, Plan, mounted
 
@@ -33,6 +35,13 @@ PASSPORT = {
     "electrolyte": {"composition": "1 M LiPF6 in EC:DMC 1:1 by volume"},
     "limits": {"voltage_min": 3.2, "voltage_max": 4.4, "current_max": 0.01},
 }
+
+#: V against lithium, by the state of charge: drawn by hand after what is usual of LiMn2O4.
+CURVE = TableCurve(
+    (0.0, 0.03, 0.15, 0.45, 0.55, 0.85, 0.97, 1.0),
+    (3.5, 3.85, 3.95, 4.03, 4.1, 4.16, 4.25, 4.4),
+    "drawn by hand",
+)
 
 #: 1/angstrom, about 2 pi over a spacing of 90 to 105 angstrom.
 PEAK_RANGE = (0.042, 0.095)
@@ -94,10 +103,11 @@ def describe(
     site: SiteFacts, exposure: float = 10.0, interval: float = 120.0, rate: float = 1.5
 ) -> Description:
     """The same, for ``battbeam forecast``."""
-    return described_patterns(
-        site,
-        passport=PASSPORT,
+    return Description(
+        site=site,
+        costs={PATTERN: point_cost(site, exposure)},
+        passport=CellPassport.read(PASSPORT),
         protocol=protocol(rate),
         schedule=schedule(interval),
-        exposure=exposure,
+        curve=CURVE,
     )

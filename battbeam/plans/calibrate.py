@@ -168,6 +168,9 @@ def calibrate_geometry(
             n_frames=n_frames,
             readables=readables,
             md={"standard": standard, "energy": energy, **(md or {})},
+            faults=[]
+            if standard in known
+            else [f"standard {standard!r} is none of {', '.join(known)}"],
         )
     )
 
@@ -183,6 +186,7 @@ def from_standard(
     n_frames: int,
     readables: Sequence[Any],
     md: Mapping[str, Any],
+    faults: Sequence[str] = (),
 ) -> Plan:
     """Expose a standard, and write down what its frame says of the detector.
 
@@ -206,6 +210,8 @@ def from_standard(
         What else stands in the event.
     md : dict
         ``standard``, ``energy`` and what else a later reader needs.
+    faults : list of str
+        What is wrong besides.
 
     Returns
     -------
@@ -215,6 +221,7 @@ def from_standard(
     energy = float(md["energy"])
     refuse(
         plan_name,
+        faults,
         [] if energy > 0 else [f"energy must be greater than 0 eV, got {energy:g} eV"],
         xrd_faults(
             [detector],
