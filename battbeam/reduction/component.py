@@ -96,6 +96,11 @@ class Component:
         return self.kind in ("inactive", "fatigued")
 
     @cached_property
+    def has_shared(self) -> bool:
+        """Whether parameters that components share move or widen its lines."""
+        return self.displaced is not None or self.broadened is not None
+
+    @cached_property
     def n_groups(self) -> int:
         """How many intensities are parameters, the last ones."""
         return 0 if self.groups is None else int(self.groups.max()) + 1

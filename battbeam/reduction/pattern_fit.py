@@ -12,17 +12,18 @@ import numpy as np
 import scipy.linalg as sl
 
 from battbeam.reduction.component import Component, MeasuredComponent
+from battbeam.reduction.pattern_steps import of_the_moving, of_the_seen, shortened
 from battbeam.units import FloatArray
 
 _MAX_STEPS = 30
 _MAX_HALVINGS = 6
 # A step this small, in standard deviations of each parameter, ends the fit.
 _SMALL_STEP = 0.02
+# Steps in which a phase may move whose amount is still hardly one.
+_FREE_STEPS = 2
 # So does this many steps that together gain less than this in chi squared: a phase too weak to have
 # a say of its own can swing to and fro for long.
 _IDLE_STEPS, _IDLE_GAIN = 3, 0.03
-# No step may move a line by more than this, in sticks' steps (ten to a line width).
-_LONGEST_MOVE = 6.0
 # Chi squared may rise by this on a step: derivatives of spreads are not exact to the last.
 _NO_WORSE = 0.02
 # Standard deviation of a parameter that is held: small against anything measured.
@@ -146,10 +147,21 @@ class PatternModel:
         return _Fit(self, counts, held, absent).run(tuple(start))
 
     def at(
-        self, parameters: tuple[FloatArray, ...], shared: FloatArray, optical_depth: float
+        self,
+        parameters: tuple[FloatArray, ...],
+        shared: FloatArray,
+        optical_depth: float,
+        known: dict[int, tuple[bytes, FloatArray]],
     ) -> _Point:
-        """Columns and derivatives; components that share a line shape are drawn together."""
-        drawn = self._drawn(parameters, shared, optical_depth)
+        """Columns and derivatives; components that share a line shape are drawn together.
+
+        Args:
+            parameters: Of each component.
+            shared: That components have together.
+            optical_depth: Of the cell.
+            known: What was drawn last at this optical depth, and at which parameters; renewed.
+        """
+        drawn = self._drawn(parameters, shared, optical_depth, known)
         columns = np.column_stack([*(d[:, 0] for d in drawn), self.background])
         ends = [1 + len(p) for p in parameters]
         own = tuple(d[:, 1:end] for d, end in zip(drawn, ends, strict=True))
@@ -157,7 +169,11 @@ class PatternModel:
         return _Point(parameters, shared, columns, own, together)
 
     def _drawn(
-        self, parameters: tuple[FloatArray, ...], shared: FloatArray, optical_depth: float
+        self,
+        parameters: tuple[FloatArray, ...],
+        shared: FloatArray,
+        optical_depth: float,
+        known: dict[int, tuple[bytes, FloatArray]],
     ) -> list[FloatArray]:
         """Of each component its column and derivatives, shape (n_bins, 1 + n_parameters + n_shared)."""
         drawn = [np.empty(0)] * len(self.components)
@@ -166,9 +182,14 @@ class PatternModel:
             if isinstance(component, MeasuredComponent):
                 still = np.zeros((len(component.column), len(shared)))
                 drawn[index] = np.column_stack([component.column, still])
-            else:
-                sticks = component.sticks(p, optical_depth, shared)
-                groups.setdefault(id(component.shape), []).append((index, component, sticks))
+                continue
+            key = p.tobytes() + (shared.tobytes() if component.has_shared else b"")
+            if index in known and known[index][0] == key:
+                drawn[index] = known[index][1]
+                continue
+            known[index] = (key, drawn[index])
+            sticks = component.sticks(p, optical_depth, shared)
+            groups.setdefault(id(component.shape), []).append((index, component, sticks))
         for members in groups.values():
             together = members[0][1].shape.draw(np.vstack([sticks for _, _, sticks in members]))
             ends = np.cumsum([len(sticks) for _, _, sticks in members])
@@ -176,6 +197,7 @@ class PatternModel:
                 members, np.split(together, ends[:-1], axis=1), strict=True
             ):
                 drawn[index] = columns
+                known[index] = (known[index][0], columns)
         return drawn
 
 
@@ -191,6 +213,7 @@ class _Fit:
     ) -> None:
         self.model, self.counts, self._absent = model, counts, absent
         self._n_linear = model.n_linear
+        self._known: dict[int, tuple[bytes, FloatArray]] = {}
         components, shared = model.components, list(model.shared.values())
         self._centre = np.concatenate([*(c.centre for c in components), [c for c, _ in shared]])
         self._sigma = np.concatenate(
@@ -208,17 +231,20 @@ class _Fit:
         point = self._at(start, np.array([centre for centre, _ in self.model.shared.values()]))
         linear = self._amounts(point, self._first_variance(), np.zeros(self._n_linear))[0]
         converged, gains = False, [np.inf] * _IDLE_STEPS
-        for _ in range(_MAX_STEPS):
+        for n_done in range(_MAX_STEPS):
             variance = self._variance(point, linear)
             linear, before = self._amounts(point, variance, linear)
             step, errors = self._step(point, linear, variance)
             idle = float(np.abs(gains[-_IDLE_STEPS:]).sum()) < _IDLE_GAIN
             # Derivatives are not exact to the last: where no step leads forward any more, it ends.
             idle = idle or max(gains[-_IDLE_STEPS:]) <= 0
+            if n_done >= _FREE_STEPS:
+                step = of_the_seen(step, self.model.slices, linear, self._amount_errors)
             converged = idle or bool(np.all(np.abs(step) < _SMALL_STEP * errors))
             if converged:
                 break
-            step = step * self._shortening(point, step)
+            step = of_the_moving(step, self.model.slices, errors)
+            step = shortened(step, self.model.slices, self.model.components, point.parameters)
             for _ in range(_MAX_HALVINGS):
                 moved = zip(point.parameters, self.model.slices, strict=True)
                 shared = point.shared + step[len(step) - len(point.shared) :]
@@ -232,7 +258,7 @@ class _Fit:
         return self._outcome(point, linear, converged)
 
     def _at(self, parameters: tuple[FloatArray, ...], shared: FloatArray) -> _Point:
-        return self.model.at(parameters, shared, self.counts.optical_depth)
+        return self.model.at(parameters, shared, self.counts.optical_depth, self._known)
 
     def _first_variance(self) -> FloatArray:
         seen = np.maximum(self.counts.signal + self.counts.dark, 0)
@@ -304,25 +330,10 @@ class _Fit:
     ) -> tuple[FloatArray, FloatArray]:
         """Of the lattices, and their standard deviations."""
         normal, right = self._joint(point, linear, variance)
-        step = _solve(normal, right)[self._n_linear :]
-        return step, np.sqrt(np.diag(_inverse(normal)))[self._n_linear :]
-
-    def _shortening(self, point: _Point, step: FloatArray) -> float:
-        """Factor that keeps every line from moving too far."""
-        longest = 0.0
-        for component, p, part in zip(
-            self.model.components, point.parameters, self.model.slices, strict=True
-        ):
-            if isinstance(component, MeasuredComponent):
-                continue
-            edges, moved = p[: component.n_edges], step[part][: component.n_edges]
-            if component.is_composed:
-                edges, slope = component.table.edges(float(p[0]))
-                moved = slope * step[part][0]
-            by_edge = component.reflections.two_theta(edges)[1]
-            move = np.degrees(by_edge @ moved) / component.shape.sticks.step
-            longest = max(longest, float(np.abs(move).max(initial=0.0)))
-        return min(1.0, _LONGEST_MOVE / longest) if longest > 0 else 1.0
+        inverse, n_linear = _inverse(normal), self._n_linear
+        # Of amounts as lattices stand, whatever is known of intensities.
+        self._amount_errors = np.sqrt(np.diag(_inverse(normal[:n_linear, :n_linear])))
+        return (inverse @ right)[n_linear:], np.sqrt(np.diag(inverse))[n_linear:]
 
     def _outcome(self, point: _Point, linear: FloatArray, converged: bool) -> PatternFit:
         signal, used = self.counts.signal, self.counts.used

@@ -97,7 +97,8 @@ class LineShape:
 
     Attributes:
         sticks: The grid of positions.
-        matrix: Counts in every bin of a line of unit strength, shape (n_bins, n_sticks).
+        matrix: Counts in every bin of a line of unit strength, shape (n_bins, n_sticks); best in
+            columns (Fortran's order).
         columns: The sticks it holds, None for all.
     """
 
@@ -108,4 +109,6 @@ class LineShape:
     def draw(self, sticks: FloatArray) -> FloatArray:
         """Counts of several stick patterns (k, size), shape (n_bins, k)."""
         chosen = sticks if self.columns is None else sticks[:, self.columns]
-        return np.asarray(self.matrix @ chosen.T)
+        # Few sticks are not zero, and the matrix is larger than a cache.
+        lit = np.flatnonzero(chosen.any(axis=0))
+        return np.asarray((chosen[:, lit] @ self.matrix.T[lit]).T)

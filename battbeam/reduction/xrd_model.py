@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import scipy.linalg as sl
 
 from battbeam.reduction.component import Component, MeasuredComponent
 from battbeam.reduction.instrument import Instrument
@@ -170,6 +171,20 @@ class XrdModel:
         """Sticks of a component without absorption, shape (1, size)."""
         return component.sticks(parameters, 0.0, np.zeros(len(self.pattern.shared)))[:1]
 
+    @cached_property
+    def _kept(self) -> dict[tuple[int, bytes], FloatArray]:
+        """Patterns without absorption that were drawn: of every component's prior, and of lattices that
+        are tried.
+        """
+        return {}
+
+    def _drawn_alone(self, index: int, component: Component, parameters: FloatArray) -> FloatArray:
+        """Pattern of a component without absorption, shape (n_bins, 1)."""
+        key = (index, parameters.tobytes())
+        if key not in self._kept:
+            self._kept[key] = component.shape.draw(self._alone(component, parameters))
+        return self._kept[key]
+
     def _best_composition(
         self, index: int, parameters: Sequence[FloatArray], counts: CountsInBins
     ) -> tuple[FloatArray, float]:
@@ -196,7 +211,7 @@ class XrdModel:
             if isinstance(component, MeasuredComponent):
                 columns.append(component.column[:, None])
             elif other != index and (inactive or not component.is_composed):
-                columns.append(component.shape.draw(self._alone(component, parameters[other])))
+                columns.append(self._drawn_alone(other, component, parameters[other]))
         return np.column_stack(columns)
 
 
@@ -224,13 +239,15 @@ def _improvement(candidates: FloatArray, others: FloatArray, counts: CountsInBin
     variance = np.maximum(
         np.convolve(counts.signal + counts.dark, np.ones(5) / 5, mode="same"), 1.0
     )
-    weight = np.where(counts.used, 1 / np.sqrt(variance), 0.0)
-    basis, _ = np.linalg.qr(others * weight[:, None])
-    left = counts.signal * weight
-    left = left - basis @ (basis.T @ left)
-    weighted = candidates * weight[:, None]
-    weighted = weighted - basis @ (basis.T @ weighted)
-    norm2 = np.einsum("ij,ij->j", weighted, weighted)
-    along = weighted.T @ left
-    amount = along / np.maximum(norm2, 1e-300)
+    weight = np.where(counts.used, 1 / variance, 0.0)
+    weighted = others * weight[:, None]
+    normal = weighted.T @ others
+    scale = np.sqrt(np.maximum(np.diag(normal), 1e-300))
+    factor = np.linalg.cholesky(normal / np.outer(scale, scale) + 1e-12 * np.eye(len(normal)))
+    both = np.column_stack([weighted.T @ candidates, weighted.T @ counts.signal]) / scale[:, None]
+    common = sl.solve_triangular(factor, both, lower=True)
+    whole = weight @ candidates**2
+    norm2 = whole - np.einsum("ij,ij->j", common[:, :-1], common[:, :-1])
+    along = (weight * counts.signal) @ candidates - common[:, -1] @ common[:, :-1]
+    amount = along / np.maximum(norm2, 1e-9 * whole + 1e-300)
     return np.where(amount > 0, along * amount, -1.0)

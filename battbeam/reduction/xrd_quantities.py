@@ -45,6 +45,7 @@ class Quantities:
         self.options, self.energy = options, model.instrument.energy
         self.theta = np.concatenate([fit.linear, *fit.parameters])
         self.covariance = fit.covariance[: len(self.theta), : len(self.theta)]
+        self._kept: dict[tuple[str, bytes], FloatArray] = {}
         self.phases: dict[str, list[Population]] = {}
         for index, component in enumerate(model.pattern.components):
             if isinstance(component, Component):
@@ -101,6 +102,19 @@ class Quantities:
         """Amount, edges, angles of the followed reflections (degree) and lithium content of one
         phase.
         """
+        # A derivative by one phase's parameters leaves all others where they are.
+        key = (
+            phase,
+            b"".join(
+                theta[[m.index]].tobytes() + theta[m.parameters].tobytes()
+                for m in self.phases[phase]
+            ),
+        )
+        if key not in self._kept:
+            self._kept[key] = self._row(phase, theta)
+        return self._kept[key]
+
+    def _row(self, phase: str, theta: FloatArray) -> FloatArray:
         members = self.phases[phase]
         amounts = np.array([theta[m.index] for m in members])
         rows = np.array([self._population(phase, member, theta) for member in members])

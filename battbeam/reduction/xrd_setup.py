@@ -154,7 +154,7 @@ class _Layers:
         """At electrode depth, wherever a line may be."""
         if self._full is None:
             profiles = line_profiles(self._fine(0.0), self._sticks, instrument)
-            self._full = LineShape(self._sticks, np.asarray(self._response(0.0) @ profiles))
+            self._full = LineShape(self._sticks, np.asfortranarray(self._response(0.0) @ profiles))
         return self._full
 
     def line_shapes(
@@ -180,7 +180,7 @@ class _Layers:
                 apart = np.abs(self._sticks.two_theta[:, None] - angles).min(axis=1)
                 columns = np.nonzero(apart <= _INERT_MOVE)[0]
             profiles = line_profiles(self._fine(depth), self._sticks, instrument, columns)
-            matrix = np.asarray(self._response(depth) @ profiles)
+            matrix = np.asfortranarray(self._response(depth) @ profiles)
             shapes[phase.phase] = LineShape(self._sticks, matrix, columns)
             if phase.host:
                 anywhere[depth] = shapes[phase.phase]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from battbeam.reduction.geometry import GeometryGuess, calibrate_geometry
-from battbeam.reduction.xrd import ScatteringPhase, XrdReducer
+from battbeam.reduction.xrd import ScatteringPhase, XrdOptions, XrdReducer
+from battbeam.reduction.xrd_references import MeasuredPattern
 from battbeam.sim.beam import Instants
 from battbeam.sim.frame import Exposure, FrameModel, counts
 from battbeam.sim.scenario import Cell, Detector, Scenario
@@ -127,3 +128,54 @@ def test_pulls_over_a_whole_charge_are_those_of_honest_errors(name, tmp_path):
         n = len(values)
         assert abs(np.mean(values)) < 0.3 + 2 / np.sqrt(n), quantity
         assert 0.7 < np.std(values) < 1.4, quantity
+
+
+N_TRIPLES = 10
+#: Inside the miscibility gap lattices do not change: frames are mixtures of each other.
+ENDS, BETWEEN = {"discharged": 0.85, "charged": 0.12}, 0.5
+
+
+def test_the_truth_is_found_within_errors_that_know_the_noise_of_end_members(tmp_path):
+    """Frames are unmixed without any structure. The end members are as noisy as the frame: over many
+    independent triples the truth is found within errors only if their noise is in them.
+    """
+    scenario = Scenario(detector=small(centre_row=125.6, centre_column=131.3))
+    made, directory = Bench(scenario, ["LiFePO4", "FePO4"], tmp_path), tmp_path
+    light = 2.2e8 * EXPOSURE * 0.01
+    expected = {
+        content: made.frame((0.0, 0.0), content, 0.0, 2.2e8, seed=0)[1]
+        for content in (*ENDS.values(), BETWEEN)
+    }
+    pulls, residuals = [], []
+    for triple in range(N_TRIPLES):
+        rng = np.random.default_rng(triple)
+        frames = {x: rng.poisson(e.photons).astype(float) for x, e in expected.items()}
+        for name, content in ENDS.items():
+            MeasuredPattern(
+                counts=frames[content],
+                variance=frames[content],
+                i0=light,
+                transmission=expected[content].transmission,
+                lithium_content=content,
+            ).write(directory / f"{name}.npz")
+        reducer = XrdReducer(
+            directory / "g.poni",
+            directory / "i.json",
+            [],
+            shape=frames[BETWEEN].shape,
+            options=XrdOptions(
+                references={n: directory / f"{n}.npz" for n in ENDS}, cache_directory=directory
+            ),
+        )
+        result = reducer.reduce(
+            frames[BETWEEN], monitor=light, transmission=expected[BETWEEN].transmission
+        )
+        assert result.valid, result.reason
+        pulls.append((result.lithium_content - BETWEEN) / result.lithium_content_error)
+        residuals.append(result.residual)
+    assert result.lithium_content_error < 0.005
+    assert abs(np.mean(pulls)) < 3 / np.sqrt(N_TRIPLES)
+    assert 0.5 < np.std(pulls) < 1.6
+    assert np.mean(residuals) == pytest.approx(
+        1.0, abs=4 * result.residual_deviation / np.sqrt(N_TRIPLES)
+    )

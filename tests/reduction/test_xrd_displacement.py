@@ -66,6 +66,29 @@ def test_aluminium_beside_the_electrode_tells_how_far_the_cell_moved(files, cont
     assert abs(result.reference_strain) < 4 * result.reference_strain_error
 
 
+def test_where_counts_are_few_it_is_what_is_known_of_the_reference_that_tells(files):
+    """With many, the orders of its lines tell nearly as much: a stretch is no motion."""
+    image = np.random.default_rng(3).poisson(frame(0.6) / 100)
+    known, guessed = (
+        reduced(
+            XrdReducer(
+                *files,
+                cell(reference="Al"),
+                shape=CORNER.shape,
+                options=XrdOptions(reference_error=error),
+            ),
+            image,
+        )
+        for error in (5e-5, 2e-3)
+    )
+    assert known.displacement == pytest.approx(MOVED, abs=4 * known.displacement_error)
+    assert known.displacement_error < 0.5 * guessed.displacement_error
+    assert (
+        known.phases["NMC811"].lattice_error["c"]
+        < 0.6 * (guessed.phases["NMC811"].lattice_error["c"])
+    )
+
+
 def test_without_looking_for_it_a_move_becomes_a_wrong_lattice_with_a_small_error(files):
     naive = reduced(XrdReducer(*files, cell(), shape=CORNER.shape), frame(0.6))
     found = naive.phases["NMC811"]

@@ -10,6 +10,7 @@ from pattern_generator import Bench, cell_layers
 
 from battbeam.errors import ReductionError
 from battbeam.materials import lattice_edges
+from battbeam.reduction.pattern_fit import PatternModel
 from battbeam.reduction.reflections import reflections_of
 from battbeam.reduction.xrd import ScatteringPhase, XrdOptions, XrdReducer
 from battbeam.reduction.xrd_references import MeasuredPattern
@@ -82,17 +83,30 @@ def test_stages_of_graphite_are_told_apart_and_lithium_metal_beside_them(full, m
     assert result.valid, result.reason
     content = sum(y * share for _, y, share in mix)
     error = result.lithium_content_counter_error
-    assert result.lithium_content_counter == pytest.approx(content, abs=max(4 * error, 0.003))
+    assert result.lithium_content_counter == pytest.approx(content, abs=4 * error)
     for phase, _, share in mix:
         found = result.phases[phase]
-        assert found.fraction == pytest.approx(share, abs=4 * found.fraction_error + 0.003)
+        assert found.fraction == pytest.approx(share, abs=4 * found.fraction_error)
     # A layer 0.2 mm farther from the detector loses 0.3 % of its solid angle, which the bench ignores.
     scale = ACTIVE / result.active_amount
-    error = 4 * result.counter_amount_error * scale + 0.005 * CARBON
+    error = 4 * result.counter_amount_error * scale + 0.003 * CARBON
     assert result.counter_amount * scale == pytest.approx(CARBON, abs=error)
     metal = result.phases["Li"]
     assert metal.amount * scale == pytest.approx(plated, abs=4 * metal.amount_error * scale)
     assert result.lithium_content == pytest.approx(0.97 * 0.6 + 0.03 * 0.985, abs=0.002)
+
+
+def test_stages_that_are_not_there_cost_little_and_their_amounts_are_honest(full, monkeypatch):
+    """Patterns are drawn 3.1 times a frame; were all phases to follow the noise it would be 5.6."""
+    image, pulls, drawn = pouch(CHARGE[0], counts=3e7), [], []
+    draw = PatternModel.at
+    monkeypatch.setattr(PatternModel, "at", lambda *how: drawn.append(1) or draw(*how))
+    for seed in range(12):
+        found = reduced(full, image, seed=40 + seed).phases
+        pulls += [found[p].amount / found[p].amount_error for p in ("LiC12", "LiC6", "Li")]
+    assert abs(np.mean(pulls)) < 3 / np.sqrt(len(pulls))
+    assert 0.65 < np.std(pulls) < 1.35
+    assert len(drawn) / 12 < 4.5
 
 
 @pytest.mark.acceptance
