@@ -38,7 +38,7 @@ def demo(
         typer.Argument(
             help="xrd: one cell, patterns and maps; schedule: two cells, one beam; xanes: one cell, "
             "spectra at an edge; tomography: particles that swell and crack; three-techniques: "
-            "one cell, maps, spectra and tomograms."
+            "one cell, maps, spectra and tomograms; plating: lithium metal in a pouch, in maps."
         ),
     ] = "xrd",
     chemistry: Annotated[str, typer.Option(help="lfp or nmc811 (xrd).")] = "lfp",
@@ -48,37 +48,49 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of the hidden truth.")] = 1,
     frame_size: Annotated[int, typer.Option(help="Pixels along each side (xrd).")] = 512,
     distance: Annotated[float, typer.Option(help="From cell to detector, mm (xrd).")] = 130.0,
-    speed: Annotated[float, typer.Option(help="Seconds of cell time per second.")] = 60.0,
+    speed: Annotated[
+        float | None,
+        typer.Option(help="Seconds of cell time per second; 60, of plating 120."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("demo-output"),
 ) -> None:
     """Cycle simulated cells, measure in step with them, and compare the results with the hidden truth."""
+    common: dict[str, Any] = {"seed": seed, "out": out.resolve()}
+    if speed is not None:
+        common["speed"] = speed
     if name == "schedule":
         from battbeam.demo.two_cells import ScheduleOptions
         from battbeam.demo.two_cells_run import run_schedule_demo
 
-        asked = ScheduleOptions(seed=seed, speed=speed, out=out.resolve())
+        asked = ScheduleOptions(**common)
         raise typer.Exit(0 if run_schedule_demo(asked) else 1)
     if name == "xanes":
         from battbeam.demo.xanes import XanesDemoOptions
         from battbeam.demo.xanes_run import run_xanes_demo
 
-        wanted = XanesDemoOptions(seed=seed, speed=speed, out=out.resolve())
+        wanted = XanesDemoOptions(**common)
         raise typer.Exit(0 if run_xanes_demo(wanted) else 1)
     if name == "tomography":
         from battbeam.demo.tomography import TomographyDemoOptions
         from battbeam.demo.tomography_run import run_tomography_demo
 
-        chosen = TomographyDemoOptions(seed=seed, speed=speed, out=out.resolve())
+        chosen = TomographyDemoOptions(**common)
         raise typer.Exit(0 if run_tomography_demo(chosen) else 1)
     if name == "three-techniques":
         from battbeam.demo.three_techniques import ThreeTechniquesOptions
         from battbeam.demo.three_techniques_run import run_three_techniques_demo
 
-        three = ThreeTechniquesOptions(seed=seed, speed=speed, out=out.resolve())
+        three = ThreeTechniquesOptions(**common)
         raise typer.Exit(0 if run_three_techniques_demo(three) else 1)
+    if name == "plating":
+        from battbeam.demo.plating import PlatingDemoOptions
+        from battbeam.demo.plating_run import run_plating_demo
+
+        pouch = PlatingDemoOptions(**common)
+        raise typer.Exit(0 if run_plating_demo(pouch) else 1)
     if name != "xrd":
         raise typer.BadParameter(
-            f"must be xrd, schedule, xanes, tomography or three-techniques, got {name!r}",
+            f"must be xrd, schedule, xanes, tomography, three-techniques or plating, got {name!r}",
             param_hint="NAME",
         )
     from battbeam.demo.options import DemoOptions
@@ -87,11 +99,9 @@ def demo(
     options = DemoOptions(
         chemistry=_chemistry(chemistry),
         solid_solution=solid_solution,
-        seed=seed,
         frame_size=frame_size,
         distance=distance,
-        speed=speed,
-        out=out.resolve(),
+        **common,
     )
     raise typer.Exit(0 if run_demo(options) else 1)
 
