@@ -57,15 +57,18 @@ OPTIONS = {"displacement": 0.3, "reference_error": 1e-3}
 
 def protocol(n_cycles: int) -> dict[str, Any]:
     """The same voltage before and after ``n_cycles`` cycles; the only rest is for the first pattern."""
-    empty = {"step": "constant_voltage", "voltage_V": 3.0, "until_time_s": 1800}
+    empty = [
+        {"step": "constant_current", "rate_C": -0.5, "until_voltage_V": 3.0},
+        {"step": "constant_voltage", "voltage_V": 3.0, "until_time_s": 1800},
+    ]
     method = [
-        empty,
+        *empty,
         {"step": "open_circuit_voltage", "until_time_s": 3600},
         {"step": "tag", "tag": "cycle"},
         {"step": "constant_current", "rate_C": 5, "until_voltage_V": 4.2},
         {"step": "constant_current", "rate_C": -5, "until_voltage_V": 3.0},
         {"step": "loop", "loop_to": "cycle", "cycle_count": n_cycles},
-        empty,
+        *empty,
     ]
     return {"record": {"time_s": 60}, "method": method}
 

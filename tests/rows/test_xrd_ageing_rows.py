@@ -83,6 +83,7 @@ def aged(cell, path):
         for _ in range(n_cycles):
             through.step(7200.0, until=4.2, current=5 * full)
             through.discharge(7200.0, until=3.0, current=-5 * full)
+        through.discharge(7200.0, until=3.0, current=-0.5 * full)
         through.step(1800.0, voltage=3.0)
         through.step(1800.0, current=0.0)
         rests.append(through.time - 900.0)
