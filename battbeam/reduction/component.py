@@ -126,8 +126,9 @@ class Component:
         nothing = np.zeros(self.n_edges)
         if self.is_composed:
             content = float(parameters[0])
-            edges = self.table.edges(content)[0]
-            grains = _Grains(edges, content, nothing, nothing, 0.0)
+            edges, slope = self.table.edges(content)
+            by_edge = slope / max(float(slope @ slope), 1e-12)
+            grains = _Grains(edges, content, by_edge, nothing, 0.0)
         elif self.kind == "inert":
             grains = _Grains(parameters[: self.n_edges], None, nothing, nothing, 0.0)
         else:
