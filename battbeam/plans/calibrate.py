@@ -58,7 +58,8 @@ def measure_dark(
     exposure : float
         Of one frame, s; that of the measurement.
     dark : Path
-        Where the sum is kept (.npz: ``counts`` and ``exposure``, the s that they took).
+        Where the sum is kept (.npz: ``counts``, ``exposure``, the s that they took, and ``time``,
+        when the last of them ended).
     n_frames : int
         Added up.
     md : dict, optional
@@ -91,7 +92,8 @@ def measure_dark(
         yield from expose_point(how, PointNotes(), 0)
         _check(detector, n_frames)
         file, first = detector.file_path, int(detector.frame.get())
-        yield from in_thread(lambda: keep_dark(dark, file, first, n_frames, exposure))
+        stamp = float(detector.stamp.get())
+        yield from in_thread(lambda: keep_dark(dark, file, first, n_frames, exposure, stamp))
 
     def measurement() -> Plan:
         said_all = {**said, "n_points": 1, "dark": str(dark), **(md or {})}
@@ -290,11 +292,14 @@ def summed(file: Path, first: int, n_frames: int) -> FloatArray:
         time.sleep(0.05)
 
 
-def keep_dark(dark: Path, file: Path, first: int, n_frames: int, exposure: float) -> None:
-    """Write the sum of dark frames and of their exposures, whole or not at all."""
+def keep_dark(
+    dark: Path, file: Path, first: int, n_frames: int, exposure: float, time: float
+) -> None:
+    """Write the sum of dark frames and of their exposures, and when, whole or not at all."""
     dark.parent.mkdir(parents=True, exist_ok=True)
     scratch = dark.with_suffix(".tmp.npz")
-    np.savez(scratch, counts=summed(file, first, n_frames), exposure=exposure * n_frames)
+    counts = summed(file, first, n_frames)
+    np.savez(scratch, counts=counts, exposure=exposure * n_frames, time=time)
     scratch.replace(dark)
 
 

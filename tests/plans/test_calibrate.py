@@ -28,9 +28,10 @@ def test_frames_that_do_not_come_are_missed(frames, monkeypatch):
 
 
 def test_a_dark_is_kept_with_the_exposure_that_it_took(frames, tmp_path):
-    keep_dark(tmp_path / "new" / "dark.npz", frames, 0, 3, 2.0)
+    keep_dark(tmp_path / "new" / "dark.npz", frames, 0, 3, 2.0, 1.75e9)
     with np.load(tmp_path / "new" / "dark.npz") as kept:
         assert float(kept["exposure"]) == 6.0
+        assert float(kept["time"]) == 1.75e9
         assert kept["counts"].shape == (3, 2)
 
 
@@ -43,7 +44,8 @@ def test_a_dark_is_measured_behind_the_closed_shutter(fakes, engine, documents, 
     assert documents.events()[0]["shutter"] == 0
     assert documents.of("start")[0]["kind"] == "calibration"
     assert kept[0][0] == dark
-    assert kept[0][2:] == (0, 3, 2.0)
+    assert kept[0][2:5] == (0, 3, 2.0)
+    assert kept[0][5] == documents.events()[0]["detector_stamp"]
 
 
 def calibration(fakes, **options):
