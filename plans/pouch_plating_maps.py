@@ -32,8 +32,7 @@ from battbeam.plans.measurements import OwnRun
 from battbeam.plans.operando import operando
 from battbeam.plans.patterns import POLICIES
 from battbeam.plans.stubs import Plan, mounted
-from battbeam.plans.xrd_fly_map import xrd_fly_map
-from battbeam.plans.xrd_map import xrd_map_cost
+from battbeam.plans.xrd_fly_map import xrd_fly_map, xrd_fly_map_cost
 from battbeam.plans.xrd_series import xrd_reduction, xrd_series
 
 PASSPORT = {
@@ -164,7 +163,7 @@ def describe(
     side = (-HALF_WIDTH, HALF_WIDTH, n_points)
     return Description(
         site=site,
-        costs={"map": xrd_map_cost(site, "y", *side, "x", *side, exposure=exposure)},
+        costs={"map": xrd_fly_map_cost(site, "y", *side, "x", *side, exposure=exposure)},
         passport=CellPassport.read(PASSPORT),
         protocol=protocol(n_cycles),
         schedule=schedule(),
