@@ -98,8 +98,13 @@ def _phases(axes: "Axes", drawn: HeatingPicture) -> None:
             axes.plot(drawn.temperature[order], drawn.truth[name][order], color=color, lw=1)
     for law in (drawn.cathode.spinel, drawn.cathode.rock_salt):
         axes.axvline(law.half, color=_GREY, lw=0.8, ls="--")
-        text = f"{law.half:.1f} ± {law.half_error:.1f} °C"
-        axes.annotate(text, (law.half, 1.04), rotation=0, ha="center", fontsize=8, color=_GREY)
+        axes.annotate(
+            f"{law.half:.2f} ± {law.half_error:.2f} °C",
+            (law.half, 1.04),
+            ha="center",
+            fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
+        )
     axes.set_ylim(-0.05, 1.12)
     axes.set_title(drawn.name)
 

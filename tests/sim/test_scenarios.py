@@ -31,6 +31,7 @@ def test_there_are_scenarios():
         "spinel_exafs",
         "lithium_rich_xanes",
         "heated_nca",
+        "heated_cathode",
         "nickel_rich_sweeps",
         "tomography",
         "sno_particles",
