@@ -59,7 +59,7 @@ def test_each_frame_has_its_own_spot():
 
 def test_what_a_pause_broke_off_belongs_to_no_row():
     rows = FlownRows()
-    rows.add(frames("/frames/a.h5", 11, 4))
+    rows.add(frames("/frames/a.h5", 0, 4))
     rows.add(frames("/frames/b.h5", 0, 11))
     told = event(file="/frames/b.h5", first=0)
     assert rows.of_train(told) == frames("/frames/b.h5", 0, 11)

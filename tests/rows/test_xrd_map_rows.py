@@ -153,6 +153,7 @@ def test_step_and_fly_maps_agree(tmp_path):
     judge_frames(flies, hidden)
     judge_points(flies, steps)
     judge_maps(flies, steps)
+    judge_way(flies, steps)
 
 
 def judge_start(start):
@@ -200,6 +201,28 @@ def judge_maps(flies, steps):
         chi_squared = one.disagreement(other) * N * N
         print(f"{column}: chi squared of the difference {chi_squared:.0f} of {N * N}")
         assert abs(chi_squared - N * N) < 5 * math.sqrt(2 * N * N)
+
+
+def judge_way(flies, steps):
+    """Where the maps differ by more, a flown frame met something else: the truth says what."""
+    name = "lithium_content_xray"
+    found = [_by_place(rows, rows.of(name)) for rows in (flies, steps)]
+    errors = [_by_place(rows, rows.of(f"{name}_error")) for rows in (flies, steps)]
+    true = [
+        _by_place(rows, np.array([line["lithium_content"] for line in rows.truths()]))
+        for rows in (flies, steps)
+    ]
+    off = (found[0] - true[0]) - (found[1] - true[1])
+    chi_squared = float((off**2 / (errors[0] ** 2 + errors[1] ** 2)).sum())
+    most = np.abs(true[0] - true[1]).max()
+    print(f"beside the truth of each: {chi_squared:.0f} of {N * N}; the truths part by {most:.4f}")
+    assert abs(chi_squared - N * N) < 5 * math.sqrt(2 * N * N)
+
+
+def _by_place(rows, values):
+    """In one order, whichever way a row was measured."""
+    where = zip(rows.of("sample_stage_y").round(2), rows.of("sample_stage_x").round(2), strict=True)
+    return values[np.array(sorted(range(N * N), key=list(where).__getitem__))]
 
 
 def columns(rows):

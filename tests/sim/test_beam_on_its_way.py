@@ -61,7 +61,10 @@ def test_a_way_onto_the_electrode_meets_the_cell():
 def test_an_exposure_knows_its_way():
     light = Instants(np.array([0.5]), np.array([1.0]))
     assert Exposure(0.0, 1.0, 2.0, 3.0, 2e4, light).way == (0.0, 0.0)
-    assert Exposure(0.0, 1.0, 2.0, 3.0, 2e4, light, 2.5, 3.0).way == (0.5, 0.0)
+    moved = Exposure(0.0, 1.0, 2.0, 3.0, 2e4, light, 2.5, 3.0)
+    assert moved.way == (0.5, 0.0)
+    place = FrameModel(Scenario()).place_during(moved)
+    assert (place.x, place.y, place.way) == (2.25, 3.0, (0.5, 0.0))
     assert Request(0.0, 1.0, 2.0, 3.0, 2e4, 1).stage_end == (2.0, 3.0)
 
 
