@@ -41,6 +41,8 @@ def fit_curve(
     start: FloatArray,
     values: FloatArray,
     errors: FloatArray | float | None,
+    *,
+    derivatives: Callable[[FloatArray], FloatArray] | None = None,
 ) -> CurveFit:
     """Least squares by Levenberg and Marquardt.
 
@@ -49,6 +51,7 @@ def fit_curve(
         start: Parameters to begin with, shape (k,).
         values: Shape (n,).
         errors: One standard deviation of each; None: all the same, taken from what is left.
+        derivatives: Of the values by the parameters, shape (n, k); None: by differences.
 
     Raises:
         ReductionError: If there are fewer values than parameters, or the fit does not settle.
@@ -63,7 +66,15 @@ def fit_curve(
     def left(parameters: FloatArray) -> FloatArray:
         return np.asarray((model(parameters) - values) / sigma)
 
-    solved = least_squares(left, start, method="lm", x_scale="jac")
+    if derivatives is None:
+        solved = least_squares(left, start, method="lm", x_scale="jac")
+    else:
+        given, scale = derivatives, sigma[:, None]
+
+        def slope(parameters: FloatArray) -> FloatArray:
+            return np.asarray(given(parameters) / scale)
+
+        solved = least_squares(left, start, jac=slope, method="lm", x_scale="jac")
     if not solved.success:
         raise ReductionError(f"the fit did not settle: {solved.message}")
     slopes = np.asarray(solved.jac, dtype=float)

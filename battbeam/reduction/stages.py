@@ -24,6 +24,8 @@ _MARGIN = 4.0
 _SEEN = 5.0
 # What chi squared must gain by another line: two parameters, and chance among several sets.
 _PER_LINE = 10.0
+# How far beyond what its phase can have a spacing may be found, angstrom: else it is another stage.
+_BEYOND = 0.006
 # Prior of what widths are multiplied with.
 _WIDTH = 0.05
 
@@ -94,6 +96,8 @@ class StageModel:
         channel: Of a spacing (or an angle, or an energy): the axis that counts come on.
         full_width: Of a line there, same unit.
         strength: Counts of each of `STAGES` per mole of formula units, relative, at a spacing.
+        companions: Of each of `STAGES` the weaker lines of the same phase that come with it, each as
+            (spacing, share of its counts); they stay where they are when the layers widen.
     """
 
     def __init__(
@@ -101,13 +105,19 @@ class StageModel:
         channel: Callable[[FloatArray], FloatArray],
         full_width: Callable[[FloatArray], FloatArray],
         strength: Sequence[Callable[[float], float]],
+        companions: Sequence[Sequence[tuple[float, float]]] = ((),) * len(STAGES),
     ) -> None:
         spacing = np.array([line.spacing for line in STAGES])
         self._expected = channel(spacing)
         slope = (channel(spacing * (1 + 1e-6)) - self._expected) / (spacing * 1e-6)
         self._spread = np.abs(slope) * np.array([line.spread for line in STAGES])
         self._width = full_width(self._expected) / _PER_SIGMA
+        ends = np.array([_ends(line) for line in STAGES])
+        self._limits = np.sort(channel(ends), axis=1)
         self._strength = tuple(strength)
+        self._companions = tuple(
+            tuple((float(channel(np.array(d))), share) for d, share in each) for each in companions
+        )
         margin = _MARGIN * float(self._width.max()) * _PER_SIGMA
         self._range = float(self._expected.min()) - margin, float(self._expected.max()) + margin
 
@@ -159,14 +169,42 @@ class StageModel:
         self, window: "_Window", parameters: FloatArray, lines: tuple[int, ...]
     ) -> FloatArray:
         k = len(lines)
-        sigma = self._width[list(lines)] * parameters[2 * k]
-        away = (window.at[:, None] - parameters[k : 2 * k]) / sigma
-        light = np.exp(-(away**2) / 2) / (np.sqrt(2 * np.pi) * sigma)
+        light, _, _ = self._shapes(window, parameters, lines)
         smooth = parameters[2 * k + 1] + parameters[2 * k + 2] * window.along
         return np.asarray(light @ parameters[:k] + smooth)
 
+    def _slopes(
+        self, window: "_Window", parameters: FloatArray, lines: tuple[int, ...]
+    ) -> FloatArray:
+        """Of `_drawn` by the parameters, shape (n_channels, n_parameters)."""
+        area = parameters[: len(lines)]
+        light, by_place, by_factor = self._shapes(window, parameters, lines)
+        smooth = [np.ones_like(window.along), window.along]
+        return np.column_stack([light, area * by_place, by_factor @ area, *smooth])
+
+    def _shapes(
+        self, window: "_Window", parameters: FloatArray, lines: tuple[int, ...]
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Each line of unit area with what comes with it, and its derivatives by its place and by the
+        factor on the widths; shape (n_channels, n_lines) each.
+        """
+        k, factor = len(lines), parameters[2 * len(lines)]
+        others = [(i, *each) for i, line in enumerate(lines) for each in self._companions[line]]
+        owner = np.array([*range(k), *(i for i, _, _ in others)])
+        places = np.append(parameters[k : 2 * k], [at for _, at, _ in others])
+        share = np.append(np.ones(k), [share for _, _, share in others])
+        sigma = self._width[list(lines)][owner] * factor
+        u = (window.at[:, None] - places) / sigma
+        bells = share * np.exp(-(u**2) / 2) / (np.sqrt(2 * np.pi) * sigma)
+        together = np.equal.outer(owner, np.arange(k)).astype(float)
+        by_factor = bells * (u**2 - 1) / factor
+        by_place = (bells * u / sigma)[:, :k]
+        return bells @ together, by_place, by_factor @ together
+
     def _subset(self, window: "_Window", lines: tuple[int, ...]) -> CurveFit | None:
-        """The fit of some of the stages; None where one of them would be less than nothing."""
+        """The fit of some of the stages; None where one of them would be less than nothing, or not where
+        it can be.
+        """
         k, chosen = len(lines), list(lines)
         middle = np.append(self._expected[chosen], 1.0)
         spread = np.append(self._spread[chosen], _WIDTH)
@@ -176,6 +214,10 @@ class StageModel:
                 [self._drawn(window, parameters, lines), parameters[k : 2 * k + 1]]
             )
 
+        def slopes(parameters: FloatArray) -> FloatArray:
+            priors = np.eye(len(parameters))[k : 2 * k + 1]
+            return np.vstack([self._slopes(window, parameters, lines), priors])
+
         start = self._start(window, lines)
         values = np.concatenate([window.values, middle])
         fit: CurveFit | None = None
@@ -184,13 +226,15 @@ class StageModel:
             expected = self._drawn(window, start, lines) if level is None else level
             errors = np.concatenate([np.sqrt(np.maximum(expected, 1.0)), spread])
             try:
-                fit = fit_curve(model, start, values, errors)
+                fit = fit_curve(model, start, values, errors, derivatives=slopes)
             except ReductionError:
                 return None
             start = fit.parameters
         if fit is None or (fit.parameters[:k] <= 0).any():
             return None
-        return fit
+        low, high = self._limits[chosen].T
+        places = fit.parameters[k : 2 * k]
+        return fit if ((low < places) & (places < high)).all() else None
 
     def _start(self, window: "_Window", lines: tuple[int, ...]) -> FloatArray:
         """Lines where they are expected, with the areas that fit best."""
@@ -267,6 +311,14 @@ def lithium_of(line: Line, spacing: float) -> float:
         return line.lithium
     content, spacings = _table(line.phase)
     return float(np.interp(spacing, spacings, content))
+
+
+def _ends(line: Line) -> tuple[float, float]:
+    """Spacings between which a line can be found, angstrom."""
+    if line.lithium is not None:
+        return line.spacing - 0.1, line.spacing + 0.1
+    _, spacings = _table(line.phase)
+    return float(spacings.min()) - _BEYOND, float(spacings.max()) + _BEYOND
 
 
 @functools.cache

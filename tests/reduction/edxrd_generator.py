@@ -49,6 +49,20 @@ def layer_strength(phase, d, lithium):
     return 2 * abs(factor) ** 2 * d**2 / (volume * units)
 
 
+def in_plane(phase, d):
+    """Lines of the order of lithium in the plane, as (spacing, strength); carbon cancels in them."""
+    if phase not in ("LiC6", "LiC12"):
+        return []
+    a, planes = (4.305, 1) if phase == "LiC6" else (4.288, 2)
+    along, c = a * np.sqrt(3) / 2, planes * d
+    lines = [(along, 6)] if planes == 1 else [(along, 6), (1 / np.hypot(1 / along, 1 / c), 12)]
+    volume = a**2 * np.sqrt(3) / 2 * c
+    return [
+        (at, m * abs(_plane("Li", 1 / (2 * at), 0.02)) ** 2 * at**2 / (volume * planes))
+        for at, m in lines
+    ]
+
+
 def line(d, area):
     """Counts a channel of a line."""
     energy = energy_of(d)
@@ -74,4 +88,9 @@ def layer(stages, counts, *, cathode=None, level=20.0):
     ]
     scale = counts / sum(area for _, area in light)
     more = [cathode] if cathode else []
+    light += [
+        (at, moles * strength * white(energy_of(at)))
+        for phase, d, _, moles in stages
+        for at, strength in in_plane(phase, d)
+    ]
     return spectrum([(d, area * scale) for d, area in light] + more, level=level)

@@ -40,6 +40,33 @@ def test_errors_are_honest_whether_the_noise_is_known_or_not(known):
     assert_honest(pulls)
 
 
+def test_given_derivatives_lead_to_the_same_fit_in_fewer_steps():
+    def bell(parameters):
+        calls.append(parameters)
+        area, place, width = parameters
+        return area * np.exp(-(((AT - place) / width) ** 2))
+
+    def by_parameters(parameters):
+        area, place, width = parameters
+        u, shape = (AT - place) / width, bell(parameters) / area
+        return np.column_stack(
+            [shape, area * shape * 2 * u / width, area * shape * 2 * u**2 / width]
+        )
+
+    calls = []
+    values = bell((3.0, 0.1, 0.4)) + np.random.default_rng(1).normal(0, 0.02, len(AT))
+    fits, costs = [], []
+    for derivatives in (None, by_parameters):
+        calls = []
+        fits.append(
+            fit_curve(bell, np.array([2.0, 0.0, 0.5]), values, 0.02, derivatives=derivatives)
+        )
+        costs.append(len(calls))
+    assert fits[1].parameters == pytest.approx(fits[0].parameters, rel=1e-5)
+    assert fits[1].covariance == pytest.approx(fits[0].covariance, rel=1e-3)
+    assert costs[1] < costs[0]
+
+
 def test_too_few_values_and_values_without_errors_are_refused():
     with pytest.raises(ReductionError, match="1 values cannot say 2 parameters"):
         fit_curve(lambda p: line(p)[:1], np.zeros(2), np.ones(1), 0.1)

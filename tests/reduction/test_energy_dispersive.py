@@ -7,7 +7,9 @@ from edxrd_generator import (
     N,
     energy_of,
     full_width,
+    in_plane,
     layer,
+    layer_strength,
     line,
     spectrum,
     white,
@@ -16,10 +18,12 @@ from pulls import assert_honest
 
 from battbeam.errors import ReductionError
 from battbeam.materials import structure
+from battbeam.reduction import energy_dispersive
 from battbeam.reduction.energy_dispersive import (
     EdxrdCalibration,
     EdxrdGuess,
     EdxrdReducer,
+    companions_of,
     line_strength,
 )
 from battbeam.reduction.stages import STAGES, Line, lithium_of
@@ -112,7 +116,7 @@ def test_the_lithium_of_a_layer_comes_back_within_an_honest_error(calibration, s
     ]
     truth = sum(y * moles for _, _, y, moles in stages) / sum(moles for *_, moles in stages)
     expected, made, pulls, off = layer(stages, 2e4), reducer(calibration), [], []
-    for seed in range(60):
+    for seed in range(30):
         found = made.reduce(
             np.random.default_rng(seed).poisson(expected), real_time=10, live_time=9
         )
@@ -141,7 +145,7 @@ def test_the_spacing_of_the_fullest_stage_is_the_cells_own_within_an_honest_erro
         [],
         calibration.spacing((energy_of(3.7083) - OFFSET) / SLOPE),
     )
-    for seed in range(60):
+    for seed in range(30):
         found = made.reduce(
             np.random.default_rng(seed).poisson(expected), real_time=10, live_time=9
         )
@@ -157,7 +161,7 @@ def test_the_spacing_of_the_fullest_stage_is_the_cells_own_within_an_honest_erro
 def test_a_line_of_another_phase_has_its_spacing_and_area(calibration):
     expected = layer([("LiC6", 3.7, 1.0, 1.0)], 1e4, cathode=(4.80, 8e3))
     made, pulls = reducer(calibration), []
-    for seed in range(60):
+    for seed in range(30):
         found = made.reduce(
             np.random.default_rng(seed).poisson(expected), real_time=10, live_time=8
         )
@@ -181,14 +185,38 @@ def test_a_white_beam_that_is_not_corrected_for_shifts_the_lithium(calibration):
 
 
 def test_strengths_are_those_of_the_sum_over_planes(calibration):
-    from edxrd_generator import layer_strength
-
     known = {"graphite": 0.0, "LiC18": 0.25, "LiC12": 0.5, "LiC6": 1.0}
     ours = [line_strength(each, calibration)(each.spacing) for each in STAGES]
     theirs = [layer_strength(each.phase, each.spacing, known[each.name]) for each in STAGES]
     assert np.array(ours) / ours[-1] == pytest.approx(np.array(theirs) / theirs[-1], rel=0.01)
     with pytest.raises(ReductionError, match="LiC6 has no reflection 555"):
         line_strength(Line("x", "LiC6", "555", 3.7, 0.1), calibration, flux=white)
+
+
+def test_lines_in_the_plane_come_with_the_full_stages(calibration):
+    lines = {each.name: each for each in STAGES}
+    for name, lithium in (("LiC6", 1.0), ("LiC12", 0.5)):
+        own = layer_strength(name, lines[name].spacing, lithium) * white(
+            energy_of(lines[name].spacing)
+        )
+        wanted = {
+            round(d, 3): strength * white(energy_of(d)) / own
+            for d, strength in in_plane(name, lines[name].spacing)
+        }
+        found = companions_of(lines[name], calibration, flux=white)
+        assert {round(d, 3): share for d, share in found} == pytest.approx(wanted, rel=0.05)
+    assert companions_of(lines["graphite"], calibration, flux=white) == ()
+
+
+def test_a_line_in_the_plane_is_not_taken_for_another_stage(calibration, monkeypatch):
+    expected = layer([("LiC6", 3.7, 1.0, 0.5), ("LiC12", 3.525, 0.5, 0.5)], 1e6)
+    right = reducer(calibration).reduce(expected, real_time=1, live_time=1)
+    assert right.lithium_content_counter == pytest.approx(0.75, abs=5e-4)
+    assert right.d["LiC6"][0] == pytest.approx(3.7, abs=2e-4)
+    monkeypatch.setattr(energy_dispersive, "companions_of", lambda *_, **__: ())
+    naive = reducer(calibration).reduce(expected, real_time=1, live_time=1)
+    off, error = naive.lithium_content_counter - 0.75, naive.lithium_content_counter_error
+    assert abs(off) > 3 * error
 
 
 def test_a_spectrum_without_graphite_is_not_valid_and_says_why(calibration):
