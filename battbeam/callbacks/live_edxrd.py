@@ -21,7 +21,7 @@ from battbeam.reduction.energy_dispersive import EdxrdResult
 
 _POINT_COLUMNS = {
     "point": (INTEGER, ""),
-    "seq_num": (INTEGER, ""),
+    "raw_seq_num": (INTEGER, ""),
     "layer": (INTEGER, ""),
     "sample_stage_x": (NUMBER, "mm"),
     "sample_stage_y": (NUMBER, "mm"),
@@ -106,7 +106,7 @@ class LiveEdxrd(LiveRun[Document]):
         place = _number(data.get(self._request.axis))
         row: dict[str, Any] = {
             "point": int(data.get("point", item["seq_num"] - 1)),
-            "seq_num": int(item["seq_num"]),
+            "raw_seq_num": int(item["seq_num"]),
             "layer": self._request.layer(place),
             **{name: _number(data.get(name)) for name in _STAGE},
             "time_start": start,
