@@ -68,6 +68,9 @@ def test_devices_are_found_by_name(tmp_path):
         "pulses",
         "fly_camera",
         "burst_camera",
+        "map_pulses",
+        "fly_detector",
+        "tilt_stage",
     }
 
 
