@@ -11,7 +11,7 @@ class Meter:
     def __init__(self):
         self.expected, self.openings = [], 0
 
-    def expect(self, duration, *, purpose, budget):
+    def expect(self, duration, *, purpose, budget, ahead):
         self.expected.append((duration, purpose, budget))
 
     def opening(self):

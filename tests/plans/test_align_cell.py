@@ -7,11 +7,16 @@ from scipy.special import erf
 
 from battbeam.errors import PreflightError, ReductionError
 from battbeam.plans.align_cell import align_cell, alignment
+from battbeam.sim.beam import Instants
+from battbeam.sim.frame import Exposure, FrameModel
+from battbeam.sim.scenario import Cell, Detector, Scenario
 
 #: Of the cell: middle, radius, tilt, and what it lets through straight; of the beam: counts, and
 #: standard deviation, mm.
 X, Y, RADIUS, TILT, THROUGH = 0.13, -0.21, 3.0, 1.3, 0.5
 COUNTS, WIDTH = 1e8, 0.09
+#: Of a point of the simulated cell, which lets 85 % through: its tilt is known to 0.03 degree then.
+PHOTONS = 4e10
 
 
 @pytest.fixture
@@ -83,3 +88,37 @@ def test_scans_that_cannot_be_are_refused(fakes, engine):
         engine(aligned(fakes, n_points=5))
     with pytest.raises(PreflightError, match=r"tilt_stage: .* outside its limits"):
         engine(aligned(fakes, tilt_reach=25.0))
+
+
+def test_the_simulated_cell_is_found_where_its_scenario_puts_it(fakes, engine, documents):
+    """Row: centre within 0.02 mm, tilt within 0.1 degree; in the physics of the simulation."""
+    cell = Cell(position=(X, Y), tilt=TILT)
+    small = {"n_rows": 16, "n_columns": 16, "pixel_size": 3.0}
+    scenario = Scenario(
+        cells=(cell,), detector=Detector(**small, centre_row=8.0, centre_column=8.0)
+    )
+    model, rng = FrameModel(scenario), np.random.default_rng(3)
+    stage, beam, tilt = fakes.sample_stage, fakes.beam, fakes.tilt_stage
+    cam, hdf = fakes.detector.cam, fakes.detector.hdf
+    light = Instants(np.array([0.5]), np.array([PHOTONS]))
+
+    def acquire(value, **_):
+        if not value:
+            return
+        place = stage.x.position, stage.y.position
+        exposure = Exposure(0.0, 1.0, *place, scenario.beam.energy, light, tilt=tilt.position)
+        passed = model.expected(exposure, lambda times: np.full(len(times), 0.5)).transmission
+        beam.i0.sim_put(float(rng.poisson(PHOTONS * scenario.beam.i0_efficiency)))
+        behind = PHOTONS * passed * scenario.beam.transmission_efficiency
+        beam.transmission_counts.sim_put(float(rng.poisson(behind)))
+        cam.counter.sim_put(cam.counter.get() + 1)
+        hdf.captured.sim_put(hdf.captured.get() + 1)
+
+    cam.acquire.sim_set_putter(acquire)
+    radius = cell.electrode_radius
+    engine(aligned(fakes, size=(2 * radius, 2 * radius), n_points=15))
+    found = alignment(documents.events("alignment")[0]["alignment_document"])
+    assert found["x"].position == pytest.approx(X, abs=0.02)
+    assert found["y"].position == pytest.approx(Y, abs=0.02)
+    assert found["tilt"].tilt == pytest.approx(TILT, abs=0.1)
+    assert abs(found["tilt"].tilt - TILT) < 4 * found["tilt"].tilt_error < 0.2

@@ -248,8 +248,9 @@ def test_a_cell_is_found_by_its_transmission(tmp_path):
                 beam=b.beam,
                 size=(2 * radius, 2 * radius),
                 n_points=15,
-                exposure=2.0,
+                exposure=10.0,
                 tilt=b.tilt_stage,
+                tilt_reach=25.0,
             )
         )
         (event,) = events(session, uid, "alignment")
