@@ -250,7 +250,8 @@ def _strain(model: XrdModel, fit: PatternFit) -> dict[str, float]:
     if precision <= 0:
         return {}
     strain = known @ stretch @ np.array(moved) / precision
-    return {"reference_strain": float(strain), "reference_strain_error": float(precision**-0.5)}
+    error = float(np.hypot(precision**-0.5, model.instrument.spacing_error))
+    return {"reference_strain": float(strain), "reference_strain_error": error}
 
 
 def _named(names: Sequence[str], values: FloatArray) -> dict[str, float]:

@@ -107,6 +107,15 @@ def test_one_frame_gives_the_same_bits_twice(files, half_full):
     np.testing.assert_array_equal(first.model, second.model)
 
 
+def test_a_frame_is_reduced_as_if_it_were_the_only_one(reducer, half_full):
+    """What is kept between frames must not be seen: live and replayed reductions meet others before."""
+    first = reduced(reducer, half_full, 3)
+    reduced(reducer, two_phases(0.98), 4)
+    again = reduced(reducer, half_full, 3)
+    assert repr(first.phases) == repr(again.phases)
+    np.testing.assert_array_equal(first.model, again.model)
+
+
 @pytest.fixture(scope="module")
 def corner(tmp_path_factory):
     files = CORNER.save(tmp_path_factory.mktemp("corner"))
