@@ -31,14 +31,12 @@ class PlatingOutcome:
         cell: The cell run along the session's clock.
         hidden: The hidden cell in the middle of each map.
         course: The hidden cell from the first map to the last.
-        n_frames: That the detector took of the cell for them.
     """
 
     maps: tuple[Measured, ...]
     cell: xr.Dataset
     hidden: HiddenState
     course: HiddenState
-    n_frames: int
 
     @property
     def n_rows(self) -> int:
@@ -54,7 +52,7 @@ class PlatingOutcome:
         """
         try:
             return CellMaps.of(
-                [columns_of(each) for each in self.maps],
+                [named(each.rows) for each in self.maps],
                 area=area,
                 working_capacity=working_capacity,
             )
@@ -68,14 +66,20 @@ class PlatingOutcome:
     def true_map(self, number: int, *keys: str, scale: float = 1.0) -> Map:
         """Of a map's frames, by the truth's keys."""
         measured = self.maps[number]
-        found = {**columns_of(measured), "true": scale * measured.true(*keys)}
-        return Map.of({**found, "true_error": np.zeros(len(measured))}, "true")
+        found = {"true": scale * measured.true(*keys), "true_error": np.zeros(len(measured))}
+        return Map.of(
+            named(measured.rows.assign({name: ("time", each) for name, each in found.items()})),
+            "true",
+        )
 
 
-def columns_of(measured: Measured) -> Mapping[str, Any]:
-    """Columns of one value a row."""
-    rows = measured.rows
-    return {str(name): rows[name].to_numpy() for name in rows if rows[name].ndim == 1}
+def named(rows: xr.Dataset) -> Mapping[str, Any]:
+    """Columns of one value a row, positions among them."""
+    return {
+        str(name): each.to_numpy()
+        for name, each in rows.variables.items()
+        if each.dims == ("time",)
+    }
 
 
 def all_of(maps: tuple[Measured, ...], column: str, *keys: str) -> tuple[FloatArray, ...]:
@@ -96,12 +100,10 @@ def read(connection: Connection, operando: str) -> PlatingOutcome:
     maps = tuple(Measured(catalog.reduced(run), truth) for run in runs)
     cell_run = catalog.run(operando).start["guard"]["cell_run"]
     times = np.array([float(each.rows["time_start"].mean()) for each in maps])
-    files = {str(file) for each in maps for file in each.rows["frame_file"].to_numpy()}
     history = History(history_path(connection.directory, 1))
     return PlatingOutcome(
         maps=maps,
         cell=on_session_clock(catalog, cell_run),
         hidden=history.at(times),
         course=history.at(np.linspace(times[0], times[-1], _N_TRUE)),
-        n_frames=truth.n_in(files),
     )

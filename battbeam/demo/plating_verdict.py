@@ -48,14 +48,14 @@ def judged(
 
 
 def _counted(outcome: PlatingOutcome, n_maps: int, n_points: int) -> list[Check]:
-    """Every map, every point of it once, every frame."""
+    """Every map, and every point of it once."""
     wanted = list(range(n_points))
     whole = sum(each.of("point").astype(int).tolist() == wanted for each in outcome.maps)
     n_valid = sum(len(each.valid) for each in outcome.maps)
     n = n_maps * n_points
     return [
         Check("maps with each of their points once, in order", whole, n_maps, 0.0, n_maps),
-        Check("reduced rows, of the frames of maps", outcome.n_rows, outcome.n_frames, 0.0, n),
+        Check("reduced rows, of the points of maps", outcome.n_rows, n, 0.0, n),
         Check("valid patterns", n_valid, n, 0.0, n),
     ]
 

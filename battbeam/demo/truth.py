@@ -4,7 +4,7 @@ One record a frame, found again by the file it lies in and its index there.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,6 @@ class Truth:
 
     def __len__(self) -> int:
         return len(self._frames)
-
-    def n_in(self, files: Collection[str]) -> int:
-        """Frames that were made for some files, by their names."""
-        return sum(file in files for file, _ in self._frames)
 
     def of(self, file: str, index: int) -> dict[str, Any]:
         """The truth of one frame.

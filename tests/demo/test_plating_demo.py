@@ -172,7 +172,6 @@ def made_up(tmp_path, seed=1, noise=1.0):
         cell=xr.Dataset({"voltage": ("time", np.array([3.0, 4.0]))}, {"time": start}),
         hidden=hidden,
         course=hidden,
-        n_frames=truth.n_in({f"map_{number}.h5" for number in range(N_MAPS)}),
     )
 
 
@@ -203,7 +202,7 @@ def moved(values):
 
 WRONG = {
     "maps with each": lambda o: changed(o, 2, point=lambda p: np.where(p == 7, 6, p)),
-    "reduced rows": lambda o: dataclasses.replace(o, n_frames=o.n_frames + 1),
+    "reduced rows": lambda o: dataclasses.replace(o, maps=o.maps[:-1]),
     "valid patterns": lambda o: changed(o, 1, valid=lambda v: np.where(np.arange(121) == 3, 0, v)),
     "lithium metal of a pixel (mAh/cm2), worst": lambda o: changed(
         o, 3, plated_areal_capacity=lambda p: p + 0.3 * (np.arange(121) == 60)
