@@ -201,6 +201,23 @@ class PatternModel:
         return drawn
 
 
+def _is_idle(gains: Sequence[float]) -> bool:
+    """Whether steps that gained so much in chi squared lead nowhere.
+
+    >>> _is_idle([0.02, 0.004, 0.001]), _is_idle([0.5, 0.1, 0.01])
+    (True, False)
+
+    To and fro, within what a step may rise:
+
+    >>> _is_idle([0.0137, -0.0137, 0.0137]), _is_idle([4.0, -4.0, 4.0])
+    (True, False)
+    """
+    change = np.abs(gains)
+    swings = float(change.max()) <= _NO_WORSE and abs(float(np.sum(gains))) < _IDLE_GAIN
+    # Derivatives are not exact to the last: where no step leads forward any more, it ends.
+    return bool(change.sum() < _IDLE_GAIN or swings or max(gains) <= 0)
+
+
 class _Fit:
     """One fit of one frame."""
 
@@ -235,9 +252,7 @@ class _Fit:
             variance = self._variance(point, linear)
             linear, before = self._amounts(point, variance, linear)
             step, errors = self._step(point, linear, variance)
-            idle = float(np.abs(gains[-_IDLE_STEPS:]).sum()) < _IDLE_GAIN
-            # Derivatives are not exact to the last: where no step leads forward any more, it ends.
-            idle = idle or max(gains[-_IDLE_STEPS:]) <= 0
+            idle = _is_idle(gains[-_IDLE_STEPS:])
             if n_done >= _FREE_STEPS:
                 step = of_the_seen(step, self.model.slices, linear, self._amount_errors)
             converged = idle or bool(np.all(np.abs(step) < _SMALL_STEP * errors))
