@@ -32,8 +32,8 @@ class ChargePicture:
         grains: What they say of grains that stopped.
         collapse: What they say of the collapse.
         cell: The cell run along ``time`` with ``voltage``.
-        truth: Hidden truth of a simulation: arrays ``time`` (s), ``voltage`` (V), ``c`` (angstrom) of the
-            grains that went on, ``displacement`` (mm), and ``fatigued`` of each row; or empty.
+        truth: Hidden truth of a simulation, of each row: ``voltage`` (V), ``c`` (angstrom) of the grains that
+            went on, ``displacement`` (mm) and ``fatigued``, drawn as lines; or empty.
     """
 
     name: str
@@ -180,8 +180,7 @@ def _stopped(axes: "Axes", charge: ChargePicture, color: str) -> None:
 
 def _displacement(axes: "Axes", charge: ChargePicture, color: str) -> None:
     if charge.truth:
-        hours = (charge.truth["time"] - charge.start) / 3600
-        axes.plot(hours, charge.truth["displacement"], color=_GREY, linewidth=1.2, zorder=1)
+        axes.plot(charge.hours, charge.truth["displacement"], color=_GREY, linewidth=1.2, zorder=1)
     axes.errorbar(
         charge.hours,
         charge.of("displacement"),

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from battbeam.connection import Connection
@@ -17,12 +16,8 @@ from battbeam.demo.ni_rich_outcome import Charge, read
 from battbeam.demo.ni_rich_verdict import judged
 from battbeam.demo.reading import truth_of
 from battbeam.demo.show import Demo, show
-from battbeam.materials import lattice_edges
 from battbeam.plots_ni_rich import ChargePicture, nickel_rich_charges
 from battbeam.session import Session, example_path
-from battbeam.sim.fatigue import fatigued_fraction, rest_content
-from battbeam.sim.scenario import Cell, Scenario
-from battbeam.units import FloatArray
 
 
 def run_ni_rich_demo(options: NiRichOptions, console: Console | None = None) -> bool:
@@ -49,7 +44,7 @@ def run_ni_rich_demo(options: NiRichOptions, console: Console | None = None) -> 
         measure=lambda session: _measure(session, recipe),
         read=lambda connection, _: read(connection, recipe),
         judge=judge,
-        draw=lambda charges: _draw(options.out, scenario, charges),
+        draw=lambda charges: _draw(options.out, charges),
     )
     return show(demo, console)
 
@@ -62,36 +57,25 @@ def _measure(session: Session, recipe: Mapping[str, Any]) -> str:
     return str(uid)
 
 
-def _draw(out: Path, scenario: Scenario, charges: Sequence[Charge]) -> Path:
-    pictures = [
-        _picture(charge, cell) for charge, cell in zip(charges, scenario.cells, strict=True)
-    ]
+def _draw(out: Path, charges: Sequence[Charge]) -> Path:
     return nickel_rich_charges(
-        pictures,
+        [_picture(charge) for charge in charges],
         path=out / "ni_rich.png",
         title="Two layered oxides charged to 4.3 V: c collapses where nickel is rich, simulated",
     )
 
 
-def _picture(charge: Charge, cell: Cell) -> ChargePicture:
-    rows = charge.measured.valid.rows
-    times = charge.of("time_start")
-    state = charge.history.at(np.arange(times[0], times[-1] + 10.0, 5.0))
-    content: FloatArray = state.lithium_content
-    if cell.fatigue is not None:
-        fraction = fatigued_fraction(cell.fatigue, state.cycles)
-        content = rest_content(content, fraction, cell.fatigue)
+def _picture(charge: Charge) -> ChargePicture:
     return ChargePicture(
         name=charge.oxide,
-        rows=rows,
+        rows=charge.measured.valid.rows,
         grains=charge.grains,
         collapse=charge.collapse,
         cell=charge.cell,
         truth={
-            "time": state.time,
-            "voltage": state.voltage,
-            "c": lattice_edges(charge.oxide, content)[:, 1],
-            "displacement": state.displacement,
+            "voltage": charge.true("voltage_middle"),
+            "c": charge.true("lattice", "{}", "c"),
+            "displacement": charge.true("displacement"),
             "fatigued": charge.true("fatigued", "phase_fraction", "{}"),
         },
     )
