@@ -38,7 +38,8 @@ def demo(
         typer.Argument(
             help="xrd: one cell, patterns and maps; schedule: two cells, one beam; xanes: one cell, "
             "spectra at an edge; tomography: particles that swell and crack; three-techniques: "
-            "one cell, maps, spectra and tomograms; plating: lithium metal in a pouch, in maps."
+            "one cell, maps, spectra and tomograms; plating: lithium metal in a pouch, in "
+            "maps; ni-rich: two oxides of which one collapses."
         ),
     ] = "xrd",
     chemistry: Annotated[str, typer.Option(help="lfp or nmc811 (xrd).")] = "lfp",
@@ -88,9 +89,16 @@ def demo(
 
         pouch = PlatingDemoOptions(**common)
         raise typer.Exit(0 if run_plating_demo(pouch) else 1)
+    if name == "ni-rich":
+        from battbeam.demo.ni_rich import NiRichOptions
+        from battbeam.demo.ni_rich_run import run_ni_rich_demo
+
+        rich = NiRichOptions(**common)
+        raise typer.Exit(0 if run_ni_rich_demo(rich) else 1)
     if name != "xrd":
         raise typer.BadParameter(
-            f"must be xrd, schedule, xanes, tomography, three-techniques or plating, got {name!r}",
+            "must be xrd, schedule, xanes, tomography, three-techniques, plating or ni-rich, got "
+            f"{name!r}",
             param_hint="NAME",
         )
     from battbeam.demo.options import DemoOptions
