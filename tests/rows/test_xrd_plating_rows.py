@@ -133,6 +133,9 @@ def states(directory, hidden, *, n_cycles, paused=None):
 
 
 def _state(rows, truth, history):
+    # Of a point that was flown again the last row counts, as in the catalogue.
+    last = {row["point"]: row for row in rows}
+    rows = [last[point] for point in sorted(last)]
     numbers = {
         name: np.array([row[name] for row in rows])
         for name, value in rows[0].items()
