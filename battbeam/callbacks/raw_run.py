@@ -105,7 +105,7 @@ class RawRun:
             self.position_units[name] = str(column.get("units") or "mm")
 
     def _configure(self, doc: Mapping[str, Any]) -> None:
-        for configured in doc["configuration"].values():
+        for configured in doc.get("configuration", {}).values():
             self._configuration.update(configured["data"])
 
     def _images(self, data_keys: Mapping[str, Any]) -> list[str]:

@@ -121,7 +121,8 @@ def passport(options: XanesDemoOptions, scenario: Scenario) -> dict[str, Any]:
         voltage_min=low - 0.2,
         voltage_max=high + 0.05,
     )
-    layers = [layer.model_dump(mode="json") for layer in scenario.stack]
+    described = {"material", "thickness", "depth"}
+    layers = [layer.model_dump(mode="json", include=described) for layer in scenario.stack]
     return {**believed, "stack": layers}
 
 

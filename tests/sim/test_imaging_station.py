@@ -97,7 +97,7 @@ class Line:
             rotation=self.rotation,
             clock=self.clock,
             executor=executor,
-            pose=lambda: Pose(*self.place, ENERGY, ENERGY - 2.0),
+            pose=lambda _: Pose(*self.place, ENERGY, ENERGY - 2.0),
         )
 
     async def prepare(self, *, exposure, n_frames=1, mode="Multiple", trigger="Internal"):

@@ -183,7 +183,7 @@ def test_every_record_has_a_line_in_the_documentation_and_every_line_a_record(be
     with_gas = Scenario(mass_spectrometer=MassSpectrometer())
     gas = station_of(with_gas, "", clock=ManualClock(), heated_to=lambda time: 25.0)
     served |= set(gas.pvdb)
-    axes = {"SAMPLE:X", "SAMPLE:Y", "MONO:BRAGG"}
+    axes = {"SAMPLE:X", "SAMPLE:Y", "SAMPLE:TILT", "MONO:BRAGG"}
     assert documented == served | axes
 
 
