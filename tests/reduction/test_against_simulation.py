@@ -135,6 +135,7 @@ N_TRIPLES = 10
 ENDS, BETWEEN = {"discharged": 0.85, "charged": 0.12}, 0.5
 
 
+@pytest.mark.acceptance
 def test_the_truth_is_found_within_errors_that_know_the_noise_of_end_members(tmp_path):
     """Frames are unmixed without any structure. The end members are as noisy as the frame: over many
     independent triples the truth is found within errors only if their noise is in them.

@@ -66,6 +66,7 @@ def test_aluminium_beside_the_electrode_tells_how_far_the_cell_moved(files, cont
     assert abs(result.reference_strain) < 4 * result.reference_strain_error
 
 
+@pytest.mark.acceptance
 def test_where_counts_are_few_it_is_what_is_known_of_the_reference_that_tells(files):
     """With many, the orders of its lines tell nearly as much: a stretch is no motion."""
     image = np.random.default_rng(3).poisson(frame(0.6) / 100)
@@ -130,6 +131,7 @@ def test_a_reference_that_did_not_move_with_the_cell_misleads_and_is_called_so(f
     assert right.phases["NMC811"].lattice["c"] == pytest.approx(true_edges(0.6)[1], abs=0.003)
 
 
+@pytest.mark.acceptance
 def test_a_wrong_energy_shows_in_the_references(files, tmp_path):
     """8 eV are 3.6e-4 of every lattice; displacement has another course over angles."""
     other = Bench(

@@ -164,6 +164,7 @@ def test_where_fatigued_grains_lie_among_the_others_nothing_is_said_of_them(tire
     assert found.lattice["c"] == pytest.approx(mean, abs=0.002)
 
 
+@pytest.mark.acceptance
 def test_broader_lines_of_the_oxide_are_measured_and_leave_its_lattice_alone(tmp_path):
     """Gaussians widen by squares: from 0.12 to 0.13 degree is 0.05; with tan(theta) a little more."""
     sharp = dataclasses.replace(CORNER, lorentzian=0.0, width=(0.12, 0.0), _kept=CORNER._kept)
@@ -218,6 +219,7 @@ def _one_line(phase, name, bench):
     return curve
 
 
+@pytest.mark.acceptance
 def test_lines_of_a_textured_foil_get_intensities_of_their_own(files):
     factors = {"111": 0.4, "200": 1.9, "220": 1.2, "311": 0.7, "222": 1.0}
     phases = [ScatteringPhase("LiFePO4"), *INERT]
@@ -306,6 +308,7 @@ def test_noise_of_end_members_goes_into_the_variance(files, members, tmp_path):
     assert ignored / told == pytest.approx(1 + 0.7**2 + 0.3**2, rel=0.1)
 
 
+@pytest.mark.acceptance
 def test_an_empty_cell_is_taken_off_with_its_noise(files, tmp_path):
     """Steel that is in no list of phases is in the blank."""
     layers = cell_layers([("LiFePO4", 0.9, 1.0)])
