@@ -18,6 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from battbeam.devices.beamline import Beamline
+from battbeam.errors import PreflightError
 from battbeam.experiment.cost import Cost
 from battbeam.experiment.description import Description, SiteFacts, map_cost
 from battbeam.plans.heating_xrd import heated_reduction, heating_xrd
@@ -49,7 +50,9 @@ def plan(
     ``oxide`` is the layered phase, charged to ``lithium_content``; ``lag``: measure that of the mass
     spectrometer first.
     """
-    spectrometer = beamline.mass_spectrometer
+    furnace, spectrometer = beamline.furnace, beamline.mass_spectrometer
+    if furnace is None:
+        raise PreflightError("heated_cathodes", ["this beamline declares no furnace"])
     channels = [] if spectrometer is None else [spectrometer.channel]
     if spectrometer is not None and lag:
         yield from measure_lag(spectrometer, clock=beamline.clock, calibration=beamline.calibration)
@@ -57,7 +60,7 @@ def plan(
     return (
         yield from heating_xrd(
             [beamline.detector],
-            beamline.furnace,
+            furnace,
             temperatures=temperatures(start, stop, step),
             ramp=ramp,
             beam=beamline.beam,
