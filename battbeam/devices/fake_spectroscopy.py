@@ -101,10 +101,15 @@ def ready_foil(foil: Foil, element: str = "") -> Foil:
 
 def ready_furnace(furnace: Furnace, temperature: float = 25.0) -> Furnace:
     """Let a fake furnace be wherever it is sent."""
-    furnace.readback.sim_put(temperature)
+
+    def go(value: float, **_: object) -> None:
+        furnace.programme.sim_put(value)
+        furnace.readback.sim_put(value)
+
+    go(temperature)
     furnace.ramp.sim_put(5.0)
     furnace.setpoint.sim_put(temperature)
-    furnace.setpoint.sim_set_putter(lambda value, **_: furnace.readback.sim_put(value))
+    furnace.setpoint.sim_set_putter(go)
     return furnace
 
 

@@ -26,6 +26,7 @@ class Furnace(Device):  # type: ignore[misc]
 
     readback = Cpt(FreshReadback, "RBV", units="degC", kind="hinted", doc="of the sample")
     setpoint = Cpt(Setting, "SP", units="degC", kind="normal", doc="where it was sent")
+    programme = Cpt(FreshReadback, "WSP", units="degC", kind="omitted", doc="the sample follows it")
     ramp = Cpt(Setting, "RAMP", units="K/min", kind="config", doc="rate of heating and cooling")
     egu = "degC"
 
@@ -94,11 +95,15 @@ class Furnace(Device):  # type: ignore[misc]
             way[0].finish()
 
     def stop(self, *, success: bool = False) -> None:
-        """Stay at the present temperature, if it is on its way."""
+        """Hold the programme where it is, if it is on its way.
+
+        The sample comes after it, and up to it. Were it sent back to the sample's own temperature, the
+        sample would go beyond that first, and what heat has turned does not turn back.
+        """
         way, self._way = self._way, None
         if way is None or way[0].done:
             return
-        here = self.position
+        here = float(self.programme.value_now())
         self.setpoint.put(here, wait=False)
         if success:
             way[0].finish()

@@ -61,7 +61,8 @@ def heating_xrd(
 ) -> Plan:
     """Heat at an even rate and take a pattern each time that a temperature is passed.
 
-    A pause stops the ramp: the sample stays where it is, and the ramp goes on with the plan.
+    A pause stops the ramp: the sample comes up to where the programme was and stays there. A pattern that
+    was broken off is taken again at that temperature; the ramp goes on on the way to the next.
 
     Parameters
     ----------

@@ -111,6 +111,10 @@ class FurnaceModel:
         """Of the sample, degC."""
         return self._at(time)[0].temperature_at(time)
 
+    def programme_at(self, time: float) -> float:
+        """Of the programme, which the sample follows, degC."""
+        return self._at(time)[0].programme_at(time)
+
     def highest_until(self, time: float) -> float:
         """Highest temperature of the sample so far, degC."""
         segment, hottest = self._at(time)
@@ -136,6 +140,10 @@ async def _get_temperature(furnace: "FurnaceGroup", _instance: Any) -> None:
     await furnace.show()
 
 
+async def _get_programme(furnace: "FurnaceGroup", _instance: Any) -> None:
+    await furnace.show_programme()
+
+
 class FurnaceGroup(PVGroup):  # type: ignore[misc]
     """The furnace's records. A put that it cannot follow changes nothing and stands in LastError."""
 
@@ -149,6 +157,15 @@ class FurnaceGroup(PVGroup):  # type: ignore[misc]
         precision=2,
         doc="of the sample",
     )
+    Programme = pvproperty(
+        value=25.0,
+        name="WSP",
+        get=_get_programme,
+        read_only=True,
+        units="degC",
+        precision=2,
+        doc="working set-point, which goes to the set-point at the ramp",
+    )
     Ramp = pvproperty(value=5.0, name="RAMP", put=_put_ramp, units="K/min", precision=2)
     LastError = shown_text("", doc="the last refusal")
 
@@ -161,6 +178,7 @@ class FurnaceGroup(PVGroup):  # type: ignore[misc]
         await self.Setpoint.write(self.model.setpoint, verify_value=False)
         await self.Ramp.write(self.model.ramp, verify_value=False)
         await self.show()
+        await self.show_programme()
 
     async def set(self, *, setpoint: float | None = None, ramp: float | None = None) -> float:
         """Change one of both; answers it."""
@@ -177,3 +195,8 @@ class FurnaceGroup(PVGroup):  # type: ignore[misc]
         now = self._clock.now()
         # Also where it is the same: a record says when it was looked at.
         await self.Temperature.write(self.model.temperature_at(now), timestamp=now)
+
+    async def show_programme(self) -> None:
+        """Where the programme is now."""
+        now = self._clock.now()
+        await self.Programme.write(self.model.programme_at(now), timestamp=now)

@@ -41,12 +41,13 @@ def test_a_temperature_outside_the_limits_is_refused(furnace):
         furnace.set(float("nan"))
 
 
-def test_a_stop_on_the_way_holds_the_present_temperature(slow):
+def test_a_stop_on_the_way_holds_the_programme_where_it_is(slow):
     status = slow.set(250.0)
     slow.readback.sim_put(100.0)
+    slow.programme.sim_put(101.5)
     slow.stop()
-    assert slow.told == [250.0, 100.0]
-    with pytest.raises(DeviceError, match="stopped at 100 on its way to 250 degC"):
+    assert slow.told == [250.0, 101.5]
+    with pytest.raises(DeviceError, match=r"stopped at 101\.5 on its way to 250 degC"):
         status.wait(timeout=1)
 
 

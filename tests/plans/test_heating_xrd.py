@@ -35,7 +35,8 @@ def held(fakes):
     def nearer():
         here, goal = float(real()), float(furnace.setpoint.get())
         if told and here < goal:
-            Signal.put(furnace.readback, min(here + 2.0, goal), force=True)
+            for signal in (furnace.readback, furnace.programme):
+                Signal.put(signal, min(here + 2.0, goal), force=True)
         return float(real())
 
     furnace.readback.value_now = nearer

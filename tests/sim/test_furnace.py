@@ -1,4 +1,5 @@
 import asyncio
+import math
 
 import numpy as np
 import pytest
@@ -52,6 +53,32 @@ def test_the_highest_temperature_is_that_of_all_times_before():
     assert highest[-1] > model.temperature_at(START + 60) + 1.0
 
 
+def test_a_programme_that_is_held_heats_the_sample_no_further_than_it_stays():
+    model = furnace(time_constant=10.0, ramp=5.0)
+    model.set(START, setpoint=310.0)
+    pause = START + 600.0
+    behind = model.programme_at(pause) - model.temperature_at(pause)
+    # 5 K/min for 10 s.
+    assert behind == pytest.approx(5 / 6)
+    model.set(pause, setpoint=model.programme_at(pause))
+    for since in (0.0, 1.0, 10.0, 100.0):
+        held = model.temperature_at(pause + since)
+        assert held == pytest.approx(model.programme_at(pause) - behind * math.exp(-since / 10))
+        assert model.highest_until(pause + since) == pytest.approx(held, abs=1e-9)
+
+
+def test_a_programme_that_is_sent_back_to_the_sample_heats_it_further_first():
+    model = furnace(time_constant=10.0, ramp=5.0)
+    model.set(START, setpoint=310.0)
+    pause = START + 600.0
+    here = model.temperature_at(pause)
+    model.set(pause, setpoint=here)
+    assert model.temperature_at(pause + 100.0) == pytest.approx(here, abs=1e-3)
+    # It turns where it meets the programme: ramp x lag x (1 - ln 2).
+    beyond = 5 / 6 * (1 - math.log(2))
+    assert model.highest_until(pause + 100.0) == pytest.approx(here + beyond, abs=1e-6)
+
+
 def test_the_lag_behind_a_long_ramp_is_its_rate_times_the_time_constant():
     model = furnace(time_constant=30.0, ramp=6.0)
     model.set(START, setpoint=500.0)
@@ -85,16 +112,22 @@ class Standing:
 def test_the_record_shows_the_temperature_and_keeps_a_refusal():
     clock = Standing()
     group = FurnaceGroup("FURNACE:", model=furnace(ramp=600.0, time_constant=0.1), clock=clock)
+    programmes = []
 
     async def steps():
         await group.prepare()
         await group.set(setpoint=125.0)
-        clock.time += 30
+        clock.time += 5
+        await group.show_programme()
+        programmes.append(group.Programme.value)
+        clock.time += 25
         await group.show()
         with pytest.raises(SkipWrite):
             await group.set(setpoint=1e4)
 
     asyncio.run(steps())
     assert group.Temperature.value == pytest.approx(125.0)
+    # 10 K/s for 5 s.
+    assert programmes == [pytest.approx(75.0)]
     assert "got 10000" in as_text(group.LastError.value)
     assert group.model.setpoint == 125.0
