@@ -1,5 +1,5 @@
-"""Artefacts of diffraction in the frames of one beamline, calibrated as ever: the plain reduction is wrong,
-the one that asks is right or says so. Four cells of the changer, and a detector that is moved in between.
+"""Artefacts of diffraction through the wire: the plain reduction is wrong, the one that asks is right or
+says so. One beamline: four cells of the changer, and a detector that is moved between two runs.
 """
 
 import contextlib
@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 from battbeam.callbacks.frame_checks import AskedChecks, FrameChecks
+from battbeam.callbacks.methods import reduced_again
 from battbeam.callbacks.xrd_phases import scattering_phases
-from battbeam.reduction.geometry import GeometryGuess, calibrate_geometry
+from battbeam.plans.calibrate import calibrate_geometry, measure_dark
+from battbeam.plans.stubs import wait_until
+from battbeam.plans.xrd_series import xrd_reduction, xrd_series
+from battbeam.reduction.geometry import GeometryGuess
+from battbeam.reduction.geometry import calibrate_geometry as calibrate_geometry_of
 from battbeam.reduction.xrd import XrdReducer
 from battbeam.sim.beam import BeamLog
 from battbeam.sim.cell import HalfCell
@@ -28,6 +33,9 @@ from battbeam.sim.scenario import (
 from battbeam.sim.scenario_layer import coin_cell_stack
 from battbeam.sim.shots import DiffractionCamera, Request
 from battbeam.sim.truth import TruthWriter
+from battbeam.storage.tail import documents
+from tests.rows.spectra import truth_lines
+from tests.rows.wire import session_on, set_rate
 
 #: Above this many of its own errors a value is wrong, below it is right.
 SURE = 3.0
@@ -159,6 +167,9 @@ def judge(naive, ours, lines):
         assert word in ours[number]["flags"]
 
 
+# Without the wire.
+
+
 class Standing:
     """A clock that nobody reads, at the start."""
 
@@ -231,7 +242,7 @@ def test_artefacts_in_frames_are_set_right_or_said(tmp_path):
         energy,
     )
     geometry, instrument = tmp_path / "g.poni", tmp_path / "i.json"
-    found = calibrate_geometry(standard.frame, calibrant=FAULTY.standard, guess=guess, time=0.0)
+    found = calibrate_geometry_of(standard.frame, calibrant=FAULTY.standard, guess=guess, time=0.0)
     found.write(geometry, instrument)
     shape = standard.frame.shape
     naive, ours = (
@@ -254,3 +265,80 @@ def test_artefacts_in_frames_are_set_right_or_said(tmp_path):
         result = ours.reduce(looked.frame, **light)
         rows[1].append(row_of(result, [*looked.flags, *checks.said_of(result)]))
     judge(*rows, {shot.truth["cell"]: shot.truth for shot in shots})
+
+
+# Through the wire.
+
+
+def rows_of(session, uid, **asked):
+    """Reduced rows of a run, as it asked for or otherwise."""
+    spool = session.connection.spool
+    lines = [(line.name, line.doc) for line in documents(spool / f"{uid}.jsonl")]
+    found = reduced_again(lines, session.connection.directory / "volumes", options=asked or None)
+    return [doc["data"] for name, doc in found if name == "event"]
+
+
+def calibrated(b):
+    """Dark, and geometry by the standard where it stands."""
+    stage, place = b.sample_stage, b.standard_position
+    yield from measure_dark(
+        b.detector, beam=b.beam, exposure=EXPOSURE, n_frames=3, dark=b.calibration / "dark.npz"
+    )
+    yield from calibrate_geometry(
+        b.detector,
+        beam=b.beam,
+        standard=b.standard,
+        positions=[(stage.x, place[0]), (stage.y, place[1])],
+        exposure=4.0,
+        n_frames=3,
+        energy=b.monochromator.position,
+        guess=b.guess,
+        geometry=b.calibration / "detector.poni",
+        readables=[stage, b.monochromator],
+    )
+
+
+def pattern(b, place):
+    """One of a cell of the changer, reduced as if nothing were wrong."""
+    stage = b.sample_stage
+    beam = FAULTY.beam
+    plain = xrd_reduction(
+        b.calibration,
+        [],
+        # What the counters say without a cell.
+        transmission_reference=beam.transmission_efficiency / beam.i0_efficiency,
+    )
+    return (
+        yield from xrd_series(
+            [b.detector],
+            beam=b.beam,
+            clock=b.clock,
+            exposure=EXPOSURE,
+            readables=[stage],
+            positions=[(stage.x, place[0]), (stage.y, place[1])],
+            reduction=plain | {"phases": phases()},
+        )
+    )
+
+
+@pytest.mark.ioc
+@pytest.mark.acceptance
+def test_artefacts_are_set_right_or_said_where_the_plain_reduction_is_wrong(tmp_path):
+    with session_on(FAULTY, tmp_path) as session:
+        b = session.beamline
+        session.run(calibrated(b))
+        uids = [session.run(pattern(b, place)) for place in FAULTY.positions]
+        assert b.clock.now() < FAULTY.start + MOVED_AT
+        set_rate(FAULTY, 1000.0)
+        session.run(wait_until(b.clock, FAULTY.start + MOVED_AT + 10.0))
+        set_rate(FAULTY, FAULTY.rate)
+        uids.append(session.run(pattern(b, FAULTY.positions[0])))
+        uids = [uid[0] if isinstance(uid, tuple) else uid for uid in uids]
+        naive = [rows_of(session, uid)[-1] for uid in uids]
+        asked = {"phases": phases("Al"), "checks": {"powder": True}}
+        ours = [rows_of(session, uid, **asked)[-1] for uid in uids]
+        truth = truth_lines(session.connection.directory / "sim" / "truth.jsonl")
+        lines = {line["cell"]: line for line in truth if "lattice" in line}
+    judge(naive, ours, lines)
+    # The detector was moved hours after its dark.
+    assert "dark is" in naive[-1]["flags"]
