@@ -20,17 +20,10 @@ from battbeam.devices.frame_writer import DATASET
 from battbeam.devices.frames import FrameTrain
 from battbeam.devices.notes import PointNotes, VerdictNotes
 from battbeam.errors import DeviceError
+from battbeam.plans.one_point import at_one_point, check_frames
 from battbeam.plans.preflight import refuse, xrd_faults
-from battbeam.plans.preprocessors import positions_put_back, run, shutter_closed_after
-from battbeam.plans.stubs import (
-    Exposure,
-    Plan,
-    also_read,
-    expose_point,
-    in_thread,
-    prepared,
-    write_down,
-)
+from battbeam.plans.preprocessors import run
+from battbeam.plans.stubs import Exposure, Plan, expose_point, in_thread, prepared, write_down
 from battbeam.plans.xrd_series import xrd_metadata
 from battbeam.units import FloatArray
 
@@ -90,7 +83,7 @@ def measure_dark(
         yield from bps.mv(beam.shutter, CLOSED)
         yield from prepared([detector], train)
         yield from expose_point(how, PointNotes(), 0)
-        _check(detector, n_frames)
+        check_frames(detector, n_frames)
         file, first = detector.file_path, int(detector.frame.get())
         stamp = float(detector.stamp.get())
         yield from in_thread(lambda: keep_dark(dark, file, first, n_frames, exposure, stamp))
@@ -217,56 +210,29 @@ def from_standard(
         The uid of the run; its stream ``calibration`` holds the verdict.
     """
     energy = float(md["energy"])
-    refuse(
-        plan_name,
-        faults,
-        [] if energy > 0 else [f"energy must be greater than 0 eV, got {energy:g} eV"],
-        xrd_faults(
-            [detector],
-            exposure=exposure,
-            n_frames=n_frames,
-            period=0.0,
-            reduction=None,
-            positions=positions,
-            devices=(detector, beam, *readables),
-        ),
-    )
-    train = FrameTrain(exposure=exposure, n_frames=n_frames)
-    motors = [motor for motor, _ in positions]
-    how = Exposure((detector,), beam, train, also_read(readables, motors))
-    said = {
-        **xrd_metadata(how, plan_name=plan_name, reduction=None),
-        "kind": "calibration",
-        "n_points": 1,
-    }
 
-    def body() -> Plan:
-        for motor, position in positions:
-            yield from bps.mv(motor, position)
-        yield from prepared([detector], train)
-        yield from expose_point(how, PointNotes(), 0)
-        _check(detector, n_frames)
+    def keep() -> Plan:
+        check_frames(detector, n_frames)
         file, first = detector.file_path, int(detector.frame.get())
         stamp = float(detector.stamp.get())
         found = yield from in_thread(lambda: find(summed(file, first, n_frames), stamp))
         yield from write_down(VerdictNotes("", name="calibration"), "calibration", **found)
 
-    def measurement() -> Plan:
-        safe = positions_put_back(shutter_closed_after(body(), beam), motors)
-        return (yield from run(lambda _: safe, {**said, **md}))
-
-    return (yield from bpp.stage_wrapper(measurement(), [detector]))
-
-
-def _check(detector: AreaDetector, n_frames: int) -> None:
-    """Refuse to calibrate with frames that are not there.
-
-    Raises:
-        DeviceError: If frames are missing.
-    """
-    arrived = int(detector.n_frames.get())
-    if arrived != n_frames:
-        raise DeviceError(f"{detector.name}: {n_frames} frame(s) asked, {arrived} arrived")
+    positive = [] if energy > 0 else [f"energy must be greater than 0 eV, got {energy:g} eV"]
+    return (
+        yield from at_one_point(
+            detector,
+            keep,
+            plan_name=plan_name,
+            beam=beam,
+            exposure=exposure,
+            n_frames=n_frames,
+            positions=positions,
+            readables=readables,
+            md=md,
+            faults=[*faults, *positive],
+        )
+    )
 
 
 def summed(file: Path, first: int, n_frames: int) -> FloatArray:

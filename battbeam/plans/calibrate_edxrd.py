@@ -5,27 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import bluesky.plan_stubs as bps
-import bluesky.preprocessors as bpp
 import numpy as np
 
 from battbeam import materials
 from battbeam.devices.energy_dispersive import EnergyDispersive
-from battbeam.devices.frames import FrameTrain
-from battbeam.devices.notes import PlainNotes, PointNotes, text_note
+from battbeam.devices.notes import PlainNotes, text_note
 from battbeam.devices.white_beam import WhiteBeam
-from battbeam.plans.preflight import refuse, xrd_faults
-from battbeam.plans.preprocessors import positions_put_back, run, shutter_closed_after
-from battbeam.plans.stubs import (
-    Exposure,
-    Plan,
-    also_read,
-    expose_point,
-    in_thread,
-    prepared,
-    write_down,
-)
-from battbeam.plans.xrd_series import xrd_metadata
+from battbeam.plans.one_point import at_one_point
+from battbeam.plans.stubs import Plan, in_thread, write_down
 from battbeam.reduction.energy_dispersive import EdxrdCalibration, EdxrdGuess
 from battbeam.units import FloatArray
 
@@ -83,35 +70,8 @@ def calibrate_edxrd(
         If the lines are not those of the standard, or too few are found.
     """
     known = materials.CALIBRANTS
-    refuse(
-        "calibrate_edxrd",
-        [] if standard in known else [f"standard {standard!r} is none of {', '.join(known)}"],
-        xrd_faults(
-            [mca],
-            exposure=exposure,
-            n_frames=1,
-            period=0.0,
-            reduction=None,
-            positions=positions,
-            devices=(mca, beam, *readables),
-        ),
-    )
-    train = FrameTrain(exposure=exposure)
-    motors = [motor for motor, _ in positions]
-    how = Exposure((mca,), beam, train, also_read(readables, motors))
-    said = {
-        **xrd_metadata(how, plan_name="calibrate_edxrd", reduction=None),
-        "technique": "EDXRD",
-        "kind": "calibration",
-        "standard": standard,
-        "n_points": 1,
-    }
 
-    def body() -> Plan:
-        for motor, position in positions:
-            yield from bps.mv(motor, position)
-        yield from prepared([mca], train)
-        yield from expose_point(how, PointNotes(), 0)
+    def keep() -> Plan:
         counts = np.array(mca.spectrum.value_now())
         guess, stamp = guess_of(mca), float(mca.stamp.get())
         found = yield from in_thread(
@@ -119,11 +79,22 @@ def calibrate_edxrd(
         )
         yield from write_down(EdxrdVerdict(name="calibration"), "calibration", **found)
 
-    def measurement() -> Plan:
-        safe = positions_put_back(shutter_closed_after(body(), beam), motors)
-        return (yield from run(lambda _: safe, {**said, **(md or {})}))
-
-    return (yield from bpp.stage_wrapper(measurement(), [mca]))
+    return (
+        yield from at_one_point(
+            mca,
+            keep,
+            plan_name="calibrate_edxrd",
+            beam=beam,
+            exposure=exposure,
+            n_frames=1,
+            positions=positions,
+            readables=readables,
+            md={"technique": "EDXRD", "standard": standard, **(md or {})},
+            faults=[]
+            if standard in known
+            else [f"standard {standard!r} is none of {', '.join(known)}"],
+        )
+    )
 
 
 def guess_of(mca: EnergyDispersive) -> EdxrdGuess:

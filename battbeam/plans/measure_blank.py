@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bluesky.plan_stubs as bps
-import bluesky.preprocessors as bpp
 import h5py
 import hdf5plugin  # noqa: F401  registers the filters that frames are compressed with
 import numpy as np
@@ -14,13 +12,10 @@ import numpy as np
 from battbeam.devices.beam import Beam
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.frames import FrameTrain
-from battbeam.devices.notes import PointNotes
 from battbeam.errors import DeviceError
 from battbeam.plans.calibrate import summed
-from battbeam.plans.preflight import refuse, xrd_faults
-from battbeam.plans.preprocessors import positions_put_back, run, shutter_closed_after
-from battbeam.plans.stubs import Exposure, Plan, also_read, expose_point, in_thread, prepared
-from battbeam.plans.xrd_series import xrd_metadata
+from battbeam.plans.one_point import at_one_point, check_frames
+from battbeam.plans.stubs import Plan, in_thread
 
 #: Where NDFileHDF5 keeps one value a frame of each counter.
 BESIDE = "/entry/instrument/NDAttributes"
@@ -93,10 +88,17 @@ def measure_blank(
         The uid of the run.
     """
     what = PatternOf(blank, dark, transmission_reference)
-    train = FrameTrain(exposure=exposure, n_frames=n_frames)
     return (
         yield from measured_pattern(
-            detector, what, train, "measure_blank", beam, positions, readables, md
+            detector,
+            what,
+            plan_name="measure_blank",
+            beam=beam,
+            exposure=exposure,
+            n_frames=n_frames,
+            positions=positions,
+            readables=readables,
+            md=md or {},
         )
     )
 
@@ -104,56 +106,38 @@ def measure_blank(
 def measured_pattern(
     detector: AreaDetector,
     what: PatternOf,
-    train: FrameTrain,
-    plan_name: str,
+    *,
     beam: Beam,
-    positions: Sequence[tuple[Any, float]],
-    readables: Sequence[Any],
-    md: Mapping[str, Any] | None,
+    exposure: float,
+    n_frames: int,
+    md: Mapping[str, Any],
+    **point: Any,
 ) -> Plan:
-    """Frames at one point, and their sum with what is needed to compare others with it."""
-    dark = what.dark
-    refuse(
-        plan_name,
-        [] if dark is None or dark.exists() else [f"dark {dark}: the file is missing"],
-        xrd_faults(
-            [detector],
-            exposure=train.exposure,
-            n_frames=train.n_frames,
-            period=train.period,
-            reduction=None,
-            positions=positions,
-            devices=(detector, beam, *readables),
-        ),
-    )
-    motors = [motor for motor, _ in positions]
-    how = Exposure((detector,), beam, train, also_read(readables, motors))
+    """Frames at one point, and their sum with what is needed to compare others with it.
 
-    def body() -> Plan:
-        for motor, position in positions:
-            yield from bps.mv(motor, position)
-        yield from prepared([detector], train)
-        yield from expose_point(how, PointNotes(), 0)
-        arrived = int(detector.n_frames.get())
-        if arrived != train.n_frames:
-            raise DeviceError(f"{detector.name}: {train.n_frames} frame(s) asked, {arrived} came")
+    See `battbeam.plans.one_point.at_one_point`.
+    """
+    dark = what.dark
+
+    def keep() -> Plan:
+        check_frames(detector, n_frames)
+        train = FrameTrain(exposure=exposure, n_frames=n_frames)
         file, first = detector.file_path, int(detector.frame.get())
         dark_rate = float(beam.i0_dark_rate.get())
         yield from in_thread(lambda: keep_pattern(what, file, first, train, dark_rate))
 
-    said = {
-        **xrd_metadata(how, plan_name=plan_name, reduction=None),
-        "kind": "calibration",
-        "n_points": 1,
-        "pattern": str(what.path),
-        **(md or {}),
-    }
-
-    def measurement() -> Plan:
-        safe = positions_put_back(shutter_closed_after(body(), beam), motors)
-        return (yield from run(lambda _: safe, said))
-
-    return (yield from bpp.stage_wrapper(measurement(), [detector]))
+    return (
+        yield from at_one_point(
+            detector,
+            keep,
+            beam=beam,
+            exposure=exposure,
+            n_frames=n_frames,
+            md={"pattern": str(what.path), **md},
+            faults=[] if dark is None or dark.exists() else [f"dark {dark}: the file is missing"],
+            **point,
+        )
+    )
 
 
 def keep_pattern(

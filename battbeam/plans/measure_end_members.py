@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from battbeam.devices.beam import Beam
 from battbeam.devices.detector import AreaDetector
-from battbeam.devices.frames import FrameTrain
 from battbeam.plans.measure_blank import PatternOf, measured_pattern
 from battbeam.plans.stubs import Plan
 
@@ -67,10 +66,16 @@ def measure_end_member(
         The uid of the run.
     """
     what = PatternOf(end_member, dark, transmission_reference, lithium_content, host)
-    train = FrameTrain(exposure=exposure, n_frames=n_frames)
-    said = {"lithium_content": lithium_content, "host": host, **(md or {})}
     return (
         yield from measured_pattern(
-            detector, what, train, "measure_end_member", beam, positions, readables, said
+            detector,
+            what,
+            plan_name="measure_end_member",
+            beam=beam,
+            exposure=exposure,
+            n_frames=n_frames,
+            positions=positions,
+            readables=readables,
+            md={"lithium_content": lithium_content, "host": host, **(md or {})},
         )
     )

@@ -106,3 +106,11 @@ def test_a_dark_that_is_not_there_is_refused_before_anything_moves(fakes, engine
     )
     with pytest.raises(PreflightError, match=r"dark\.npz: the file is missing"):
         engine(plan)
+
+
+def test_an_exposure_of_no_length_is_refused_before_anything_moves(fakes, engine, tmp_path):
+    plan = measure_blank(
+        fakes.detector, beam=fakes.beam, exposure=0.0, blank=tmp_path / "b.npz", n_frames=0
+    )
+    with pytest.raises(PreflightError, match=r"exposure must be .*0 s(.|\n)*n_frames"):
+        engine(plan)
