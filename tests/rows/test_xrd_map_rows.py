@@ -3,7 +3,6 @@ wire; and where the cell stands, found by its transmission.
 """
 
 import math
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from battbeam.plans.operando import identity
 from battbeam.plans.xrd_fly_map import xrd_fly_map
 from battbeam.plans.xrd_map import xrd_map
 from battbeam.plans.xrd_series import xrd_reduction
-from battbeam.processes import wait_for
 from battbeam.reduction.maps import Map
 from battbeam.session import example_path
 from battbeam.sim.scenario import Scenario
@@ -24,7 +22,15 @@ from battbeam.storage.tail import documents
 from tests.conftest import SMALL_DETECTOR
 from tests.own import own_prefix
 from tests.rows.spectra import SCENARIOS, truth_lines
-from tests.rows.wire import cycled, events, passport, session_on, set_rate, start_of
+from tests.rows.wire import (
+    cycled,
+    events,
+    passport,
+    paused_in_row,
+    session_on,
+    set_rate,
+    start_of,
+)
 
 pytestmark = [pytest.mark.ioc, pytest.mark.acceptance]
 
@@ -98,31 +104,11 @@ def options(b):
     }
 
 
-def paused_in_row(session, number):
-    """Pause the session's run once some frames of a row have come."""
-    fly = session.beamline.fly_detector
-    begun, kickoff = [], fly.kickoff
-
-    def counted():
-        begun.append(1)
-        return kickoff()
-
-    def pause():
-        try:
-            wait_for(lambda: len(begun) > number, timeout=300, what="the row")
-            wait_for(lambda: 2 < fly.n_frames < N - 2, timeout=60, what="frames of it")
-        finally:
-            session.RE.request_pause()
-
-    fly.kickoff = counted
-    return threading.Thread(target=pause, daemon=True)
-
-
 def flown(session):
     """Fly the map, pause it in the middle, and go on."""
     b = session.beamline
     session.is_interactive = True
-    pause = paused_in_row(session, PAUSED)
+    pause = paused_in_row(session, PAUSED, n_points=N, patience=300)
     pause.start()
     with pytest.raises(RunEngineInterrupted):
         session.run(

@@ -1,6 +1,5 @@
 """Rows A2 and A3: lithium that plates on graphite, in maps over fast cycles, and where all lithium is."""
 
-import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from tests.rows.plating import (
     scenario,
 )
 from tests.rows.spectra import truth_lines
-from tests.rows.wire import runs_of, session_on, set_rate
+from tests.rows.wire import paused_in_row, runs_of, session_on, set_rate
 
 pytestmark = [pytest.mark.ioc, pytest.mark.acceptance]
 
@@ -71,26 +70,6 @@ def experiment(b, hidden, reference, n_cycles):
     )
 
 
-def paused_in_row(session, number):
-    """Pause the session's run once some frames of a row have come."""
-    fly = session.beamline.fly_detector
-    begun, kickoff = [], fly.kickoff
-
-    def counted():
-        begun.append(1)
-        return kickoff()
-
-    def pause():
-        try:
-            wait_for(lambda: len(begun) > number, timeout=600, what="the row")
-            wait_for(lambda: 2 < fly.n_frames < N - 2, timeout=60, what="frames of it")
-        finally:
-            session.RE.request_pause()
-
-    fly.kickoff = counted
-    return threading.Thread(target=pause, daemon=True)
-
-
 def states(directory, hidden, *, n_cycles, paused=None):
     """The maps of fast cycles, as the reducer of the beamline left them."""
     with session_on(hidden, directory) as session, reducing(session.connection):
@@ -107,7 +86,8 @@ def states(directory, hidden, *, n_cycles, paused=None):
             session.run(plan)
         else:
             session.is_interactive = True
-            paused_in_row(session, paused[0] * N + paused[1]).start()
+            number = paused[0] * N + paused[1]
+            paused_in_row(session, number, n_points=N, patience=600).start()
             with pytest.raises(RunEngineInterrupted):
                 session.run(plan)
             b.fly_detector.land()

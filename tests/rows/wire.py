@@ -1,6 +1,7 @@
 """What the rows share that go through the wire: a beamline of a test's own, and what it measured."""
 
 import json
+import threading
 from contextlib import contextmanager
 
 from caproto.threading.client import Context
@@ -8,6 +9,7 @@ from caproto.threading.client import Context
 from battbeam.callbacks.methods import reduced_again
 from battbeam.experiment.cell import EXAMPLE
 from battbeam.plans.stubs import finished, mounted, wait_until
+from battbeam.processes import wait_for
 from battbeam.session import Session
 from battbeam.sim.chemistry import ACTIVE_MATERIALS
 from battbeam.sim.lithium import full_capacity
@@ -100,3 +102,23 @@ def cycled(beamline, steps, passport):
     yield from finished(guard.start())
     while str(guard.state.value_now()) == "Running":
         yield from wait_until(beamline.clock, beamline.clock.now() + 5.0)
+
+
+def paused_in_row(session, number, *, n_points, patience):
+    """A thread that pauses the session's run once some frames of a row have come."""
+    fly = session.beamline.fly_detector
+    begun, kickoff = [], fly.kickoff
+
+    def counted():
+        begun.append(1)
+        return kickoff()
+
+    def pause():
+        try:
+            wait_for(lambda: len(begun) > number, timeout=patience, what="the row")
+            wait_for(lambda: 2 < fly.n_frames < n_points - 2, timeout=60, what="frames of it")
+        finally:
+            session.RE.request_pause()
+
+    fly.kickoff = counted
+    return threading.Thread(target=pause, daemon=True)
