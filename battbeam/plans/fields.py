@@ -149,10 +149,6 @@ class FieldsOfRun:
     at: Mapping[FieldRole, tuple[Place, ...]]
     earlier: Mapping[FieldRole, Earlier]
 
-    def n_trains(self, role: FieldRole) -> int:
-        """How often a role is taken."""
-        return len(self.at[role])
-
     def document(self) -> dict[str, Any]:
         """For the start document."""
         return {

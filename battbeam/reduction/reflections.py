@@ -161,11 +161,6 @@ class Reflections:
     metric: FloatArray
     square_table: FloatArray = field(repr=False)
 
-    @property
-    def holds_lithium(self) -> bool:
-        """Whether strengths and lattice follow a lithium content."""
-        return _range_of(self.phase) is not None
-
     @cached_property
     def _spline(self) -> CubicSpline:
         return CubicSpline(_contents_of(self.phase), self.square_table)
