@@ -208,7 +208,7 @@ def imaging(
         labels=("detectors",),
     )
     pulses = Pulses(f"{prefix}PSO1:", name="pulses")
-    timed = {"camera": camera, "clock": clock, "facts": facts}
+    timed: dict[str, Any] = {"camera": camera, "clock": clock, "facts": facts}
     return {
         "camera": camera,
         "pulses": pulses,

@@ -25,6 +25,8 @@ from typing import Any
 import bluesky.plan_stubs as bps
 
 from battbeam.devices.beamline import Beamline
+from battbeam.devices.fly_detector import FlyDetector
+from battbeam.errors import PreflightError
 from battbeam.experiment.cell import CellPassport
 from battbeam.experiment.description import Description, SiteFacts
 from battbeam.experiment.schedule import Schedule
@@ -95,6 +97,17 @@ def schedule() -> Schedule:
     return Schedule.parse(f"plating: {when}, measure map (step then measure)")
 
 
+def fly_detector_of(beamline: Beamline) -> FlyDetector:
+    """What times the detector by the stage's encoder.
+
+    Raises:
+        PreflightError: If nothing does.
+    """
+    if beamline.fly_detector is None:
+        raise PreflightError("pouch_plating_maps", ["this beamline declares no fly_detector"])
+    return beamline.fly_detector
+
+
 def look(beamline: Beamline) -> Plan:
     """Counts behind over before, without a cell."""
     stage, beam = beamline.sample_stage, beamline.beam
@@ -117,13 +130,14 @@ def square(
 ) -> OwnRun:
     """One map about the middle of the cell, flown row by row."""
     stage, side = beamline.sample_stage, (-HALF_WIDTH, HALF_WIDTH, n_points)
+    fly_detector = fly_detector_of(beamline)
     reduction = xrd_reduction(
         beamline.calibration, PHASES, transmission_reference=transmission_reference
     )
 
     def measured(said: Mapping[str, Any]) -> Plan:
         return xrd_fly_map(
-            beamline.fly_detector,
+            fly_detector,
             *(stage.y, *side),
             *(stage.x, *side),
             beam=beamline.beam,
@@ -141,6 +155,7 @@ def square(
 def plan(beamline: Beamline, exposure: float = 2.0, n_points: int = 11, n_cycles: int = 6) -> Plan:
     """``n_cycles`` fast cycles; maps of ``n_points`` a side, ``exposure`` s a point."""
     guard = beamline.potentiostat
+    fly_detector_of(beamline)  # Refused before anything moves.
     yield from mounted(guard, PASSPORT)
     reference = yield from look(beamline)
     return (

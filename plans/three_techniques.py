@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from battbeam.devices.beamline import Beamline
+from battbeam.errors import PreflightError
 from battbeam.experiment.cell import CellPassport
 from battbeam.experiment.description import Description, SiteFacts, SpectrumRequest
 from battbeam.experiment.energy_grid import EnergyGrid
@@ -136,6 +137,9 @@ def measurements(
 ) -> dict[str, Measurement]:
     """What the rules measure, by name."""
     stage, guard = beamline.sample_stage, beamline.potentiostat
+    fly_camera = beamline.fly_camera
+    if fly_camera is None:
+        raise PreflightError("three_techniques", ["this beamline declares no fly_camera"])
     return {
         "map": _square(beamline, exposure, n_points),
         "spectra": spectrum(
@@ -147,7 +151,7 @@ def measurements(
             reduction=xanes_reduction(beamline.calibration, [EDGE]),
         ),
         "tomogram": tomogram(
-            beamline.fly_camera,
+            fly_camera,
             stage=stage,
             beam=beamline.beam,
             clock=beamline.clock,

@@ -2,6 +2,7 @@ import ast
 import inspect
 import json
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,26 @@ def test_a_recipe_makes_a_plan_without_touching_anything(path, tmp_path):
     assert hasattr(plan, "send")
     assert held.beam.shutter.position == 0
     plan.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        ("heated_cathodes", "furnace"),
+        ("pouch_plating_maps", "fly_detector"),
+        ("three_techniques", "fly_camera"),
+        ("tin_oxide_tomography", "fly_camera"),
+    ],
+)
+def test_a_beamline_without_what_a_recipe_needs_is_refused_before_anything_is_done(
+    name, missing, tmp_path
+):
+    held = replace(fake_beamline(tmp_path), **{missing: None})
+    plan = runpy.run_path(str(TOP / "plans" / f"{name}.py"))["plan"](held)
+    with pytest.raises(
+        PreflightError, match=rf"{name}: [^-]*- this beamline declares no {missing}"
+    ):
+        next(plan)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
