@@ -11,6 +11,7 @@ from battbeam.devices.beam import Beam
 from battbeam.devices.beamline import Beamline, DetectorGuess
 from battbeam.devices.clock_watch import ClockWatch
 from battbeam.devices.detector import AreaDetector
+from battbeam.devices.mass_spectrometer import MassSpectrometer
 from battbeam.devices.monochromator import Monochromator
 from battbeam.devices.potentiostat import Potentiostat
 from battbeam.devices.rotation_stage import RotationStage
@@ -46,6 +47,7 @@ def declare(connection: Connection) -> Beamline:
             clock_watch=ClockWatch("BL99:DET1:IOC:UPTIME", name="detector_clock", clock=clock),
             labels=("detectors",),
         ),
+        mass_spectrometer=MassSpectrometer("BL99:MS1:", name="mass_spectrometer"),
         clock=clock,
         calibration=connection.calibration,
         standard="LaB6",

@@ -18,7 +18,12 @@ from battbeam.experiment.dose import DoseBudget
 from battbeam.materials import HEATED_PHASES
 from battbeam.plans.exposure import exposure_faults, take_point
 from battbeam.plans.preflight import refuse, xrd_faults
-from battbeam.plans.preprocessors import positions_put_back, run, shutter_closed_after
+from battbeam.plans.preprocessors import (
+    positions_put_back,
+    recorded,
+    run,
+    shutter_closed_after,
+)
 from battbeam.plans.stubs import SLICE, Exposure, Plan, also_read, prepared
 from battbeam.plans.xrd_series import xrd_metadata, xrd_reduction
 
@@ -26,21 +31,6 @@ from battbeam.plans.xrd_series import xrd_metadata, xrd_reduction
 COLD = 25.0
 #: How well the charge of a powder is known, 1.
 _CONTENT_ERROR = 0.015
-
-
-def recorded(plan: Plan, channels: Sequence[Channel]) -> Plan:
-    """Record channels at their own rates during a plan's run, each in a stream ``<name>_monitor``.
-
-    While the plan is paused they are not recorded; what is read of them later has a gap there.
-
-    Parameters
-    ----------
-    plan : Plan
-        Of one run.
-    channels : list of Channel
-        Any signals: of the mass spectrometer, of the furnace, ...
-    """
-    return (yield from bpp.monitor_during_wrapper(plan, list(channels)))
 
 
 def heating_xrd(

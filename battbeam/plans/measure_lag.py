@@ -14,9 +14,8 @@ from battbeam.devices.mass_spectrometer import MassSpectrometer
 from battbeam.devices.notes import VerdictNotes
 from battbeam.errors import DeviceError
 from battbeam.experiment.clock import Clock
-from battbeam.plans.heating_xrd import recorded
 from battbeam.plans.preflight import connection_faults, refuse
-from battbeam.plans.preprocessors import run
+from battbeam.plans.preprocessors import recorded, run
 from battbeam.plans.stubs import Plan, wait_until, write_down
 from battbeam.reduction.gas import Capillary, capillary
 

@@ -7,7 +7,7 @@ ended. It never stops them.
 
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import bluesky.preprocessors as bpp
 from bluesky.utils import RunEngineControlException
 
 from battbeam.devices.beam import Beam
+from battbeam.devices.channel import Channel
 from battbeam.devices.potentiostat import Potentiostat
 from battbeam.devices.sample_stage import SampleStage
 from battbeam.experiment.clock import Clock
@@ -39,7 +40,13 @@ from battbeam.plans.preflight import (
     guard_faults,
     refuse,
 )
-from battbeam.plans.preprocessors import contained, positions_put_back, run, shutter_closed_after
+from battbeam.plans.preprocessors import (
+    contained,
+    positions_put_back,
+    recorded,
+    run,
+    shutter_closed_after,
+)
 from battbeam.plans.service import Service
 from battbeam.plans.stubs import Plan, finished
 from battbeam.plans.team import cells_of, identity, travel_between
@@ -69,6 +76,7 @@ def operando(
     parking: Mapping[str, Parking] | None = None,
     dose: Mapping[str, DoseBudget] | None = None,
     schedule_file: Path | None = None,
+    channels: Sequence[Channel] = (),
     resumes: str | Earlier | None = None,
     md: Mapping[str, Any] | None = None,
 ) -> Plan:
@@ -104,6 +112,8 @@ def operando(
         By cell, a limit of light and what is done at it.
     schedule_file : Path, optional
         The running schedule as text; whoever edits it changes the schedule.
+    channels : list of Channel, optional
+        What is recorded meanwhile at its own rate, in the outer run: the mass spectrometer.
     resumes : str or Earlier, optional
         The operando run that this one goes on with; the gap between them is recorded.
     md : dict, optional
@@ -116,12 +126,13 @@ def operando(
     """
     cells = cells_of(schedule, potentiostat, protocol, protocols or {}, cell_positions or {}, md)
     wanted = {name: _protocol_of(name, protocol, protocols) for name in cells}
+    beside = [channel.signal.parent for channel in channels]
     asked: list[str] = []
     for name, one in wanted.items():
         asked += yield from guard_faults(cells[name].potentiostat, one)
     refuse(
         "operando",
-        connection_faults([*(cell.potentiostat for cell in cells.values()), beam]),
+        connection_faults([*(cell.potentiostat for cell in cells.values()), beam, *beside]),
         schedule_faults(schedule, measurements, cells),
         measurement_faults(measurements),
         place_faults(cells, measurements, stage),
@@ -139,6 +150,7 @@ def operando(
         "schedule": schedule.model_dump(mode="json"),
         "policies": dict(policies or {}),
         "joined": not any(wanted.values()),
+        "channels": [channel.name for channel in channels],
         "resumes": earlier.uid if earlier else resumes or "",
         "experiment": str(uuid.uuid4()),
         **_said_of(cells, wanted),
@@ -190,7 +202,8 @@ def operando(
         told = _told(safe, [cell.potentiostat for cell in cells.values()])
         yield from bpp.finalize_wrapper(told, closed)
 
-    return (yield from bpp.set_run_key_wrapper(run(experiment, said), RUN_KEY))
+    outer = bpp.set_run_key_wrapper(run(experiment, said), RUN_KEY)
+    return (yield from recorded(outer, channels))
 
 
 def _protocol_of(

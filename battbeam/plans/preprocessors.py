@@ -7,9 +7,10 @@ from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
-from bluesky.utils import RunEngineControlException
+from bluesky.utils import Msg, RunEngineControlException
 
 from battbeam.devices.beam import CLOSED, Beam, reason_without_beam
+from battbeam.devices.channel import Channel
 from battbeam.plans.stubs import Plan
 
 #: s of wall time for which the beam must have been back before measuring goes on.
@@ -53,6 +54,41 @@ def run(body: Callable[[str], Plan], md: dict[str, Any]) -> Plan:
 
     yield from bpp.contingency_wrapper(body(str(uid)), except_plan=failed, else_plan=bps.close_run)
     return uid
+
+
+def recorded(plan: Plan, channels: Sequence[Channel]) -> Plan:
+    """Record channels at their own rates during a plan's run, each in a stream ``<name>_monitor``.
+
+    Where a plan opens runs within its run, they are in the outer one. While the plan is paused they are
+    not recorded; what is read of them later has a gap there.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of one run, or an `operando`.
+    channels : list of Channel
+        Any signals: of the mass spectrometer, of the furnace, ...
+    """
+    keys: list[Any] = []
+
+    def beside(message: Msg) -> tuple[Plan | None, Plan | None]:
+        if message.command not in ("open_run", "close_run"):
+            return None, None
+        keys.append(message.run)
+        if message.run != keys[0]:
+            return None, None
+        return (None, begun()) if message.command == "open_run" else (ended(message), None)
+
+    def begun() -> Plan:
+        for channel in channels:
+            yield Msg("monitor", channel, name=f"{channel.name}_monitor", run=keys[0])
+
+    def ended(message: Msg) -> Plan:
+        for channel in channels:
+            yield Msg("unmonitor", channel, run=keys[0])
+        return (yield message)
+
+    return (yield from bpp.plan_mutator(plan, beside))
 
 
 def why(error: BaseException) -> str:
