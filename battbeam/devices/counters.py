@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ophyd import Component as Cpt
-from ophyd import Device
 from ophyd import FormattedComponent as FCpt
 
 from battbeam.connection import CounterCalibration
 from battbeam.devices.amplifier import Amplifier
+from battbeam.devices.interruptible import Interruptible
 from battbeam.devices.signals import Action, Readback, Setting, put_new
 from battbeam.devices.status import TimedStatus, already_done
-from battbeam.errors import DeviceError
 
 #: Wall seconds that a count may take beyond its preset: a busy server.
 COUNT_MARGIN = 30.0
@@ -25,7 +24,7 @@ AMPLIFIED = ("i0", "it", "ir")
 CHANNELS = (*AMPLIFIED, "if")
 
 
-class Counters(Device):  # type: ignore[misc]
+class Counters(Interruptible):
     """A scaler behind ionisation chambers and a fluorescence detector.
 
     Args:
@@ -63,7 +62,6 @@ class Counters(Device):  # type: ignore[misc]
     ) -> None:
         self._amplifiers = amplifiers
         self.calibration = CounterCalibration() if calibration is None else calibration
-        self._counting: TimedStatus | None = None
         super().__init__(prefix, name=name, **kwargs)
         self.fluorescence.name = f"{name}_if"
         self.fluorescence_input.name = f"{name}_if_input"
@@ -143,11 +141,7 @@ class Counters(Device):  # type: ignore[misc]
     def trigger(self) -> TimedStatus:
         """Count once."""
         limit = float(self.preset.value_now()) + COUNT_MARGIN
-        overdue = DeviceError(
-            f"{self.name}: not counted within {limit:g} s; is its server running?"
-        )
-        status = TimedStatus(timeout=limit, overdue=overdue)
-        self._counting = status
+        status = self._begin("counted", limit=limit)
         self.count.begin(status.finish)
         return status
 
@@ -158,20 +152,5 @@ class Counters(Device):  # type: ignore[misc]
             fault = f"counted {counted:g} s of {asked:g} s"
         return fault
 
-    def _abandon(self) -> None:
-        """Break off; whoever waits is told that it is over."""
-        status, self._counting = self._counting, None
-        if status is not None and not status.done:
-            self.count.put(0, wait=False)
-            status.finish()
-
-    def pause(self) -> None:
-        """Break off; on resume the point is taken again."""
-        self._abandon()
-
-    def resume(self) -> None:
-        """Nothing: the plan is rewound to where it triggers."""
-
-    def stop(self, *, success: bool = False) -> None:
-        """Break off what is counting."""
-        self._abandon()
+    def _break_off(self) -> None:
+        self.count.put(0, wait=False)

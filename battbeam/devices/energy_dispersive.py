@@ -5,11 +5,11 @@ import threading
 from typing import Any
 
 from ophyd import Component as Cpt
-from ophyd import Device
 
 from battbeam.connection import WhiteBeamCalibration
 from battbeam.devices.clock_watch import ClockWatch
 from battbeam.devices.frames import FrameTrain, train_faults
+from battbeam.devices.interruptible import Interruptible
 from battbeam.devices.signals import Action, ArrayReadback, Note, Readback, Setting, put_new
 from battbeam.devices.status import TimedStatus, already_done
 from battbeam.errors import DeviceError
@@ -20,7 +20,7 @@ COUNT_MARGIN = 60.0
 SHORT = 1e-3
 
 
-class EnergyDispersive(Device):  # type: ignore[misc]
+class EnergyDispersive(Interruptible):
     """A multichannel analyser (EPICS mca record) behind a detector that tells energies.
 
     It takes the place of an area detector in a plan: one spectrum a point.
@@ -70,7 +70,6 @@ class EnergyDispersive(Device):  # type: ignore[misc]
     ) -> None:
         super().__init__(prefix, name=name, **kwargs)
         self.calibration = WhiteBeamCalibration() if calibration is None else calibration
-        self._counting: TimedStatus | None = None
         self._found: float | None = None
         self.without_frames()
 
@@ -122,12 +121,7 @@ class EnergyDispersive(Device):  # type: ignore[misc]
         """Count one spectrum."""
         self.without_frames()
         asked = float(self.preset.value_now())
-        limit = asked + COUNT_MARGIN
-        overdue = DeviceError(
-            f"{self.name}: not counted within {limit:g} s; is its server running?"
-        )
-        status = TimedStatus(timeout=limit, overdue=overdue)
-        self._counting = status
+        status = self._begin("counted", limit=asked + COUNT_MARGIN)
         arguments = (status, asked)
         threading.Thread(target=self._count, args=arguments, name=self.name, daemon=True).start()
         return status
@@ -162,20 +156,5 @@ class EnergyDispersive(Device):  # type: ignore[misc]
         for note in (self.real_time, self.live_time, self.stamp):
             note.put(math.nan)
 
-    def _abandon(self) -> None:
-        """Break off; whoever waits is told that it is over."""
-        status, self._counting = self._counting, None
-        if status is not None and not status.done:
-            self.halt.put(1, wait=False)
-            status.finish()
-
-    def pause(self) -> None:
-        """Break off; on resume the point is taken again."""
-        self._abandon()
-
-    def resume(self) -> None:
-        """Nothing: the plan is rewound to where it triggers."""
-
-    def stop(self, *, success: bool = False) -> None:
-        """Break off what is counting."""
-        self._abandon()
+    def _break_off(self) -> None:
+        self.halt.put(1, wait=False)

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ophyd import Component as Cpt
-from ophyd import Device
 
+from battbeam.devices.interruptible import Interruptible
 from battbeam.devices.signals import Action, ArrayReadback, Note, Readback, Setting, put_new
 from battbeam.devices.status import TimedStatus, already_done
-from battbeam.errors import DeviceError
 
 #: Samples that one sweep can hold.
 MAX_SAMPLES = 4000
@@ -82,7 +81,7 @@ def _samples(suffix: str, units: str, doc: str) -> Any:
     )
 
 
-class EnergySweep(Device):  # type: ignore[misc]
+class EnergySweep(Interruptible):
     """A controller that moves the monochromator and reads the counters meanwhile.
 
     >>> RE(bps.trigger_and_read([energy_sweep]))  # doctest: +SKIP
@@ -110,7 +109,6 @@ class EnergySweep(Device):  # type: ignore[misc]
 
     def __init__(self, prefix: str, *, name: str, **kwargs: Any) -> None:
         super().__init__(prefix, name=name, **kwargs)
-        self._sweeping: TimedStatus | None = None
         # The words that stand in a paper, not the path through the device tree.
         for attribute in ("time", "bragg", "i0", "it", "ir", "direction"):
             getattr(self, attribute).name = f"sweep_{attribute}"
@@ -142,9 +140,7 @@ class EnergySweep(Device):  # type: ignore[misc]
         begin, end = float(self.start.value_now()), float(self.end.value_now())
         self.direction.put(1 if end > begin else -1)
         limit = float(self.duration.value_now()) + SWEEP_MARGIN
-        overdue = DeviceError(f"{self.name}: not swept within {limit:g} s; is its server running?")
-        status = TimedStatus(timeout=limit, overdue=overdue)
-        self._sweeping = status
+        status = self._begin("swept", limit=limit)
         self.go.begin(status.finish)
         return status
 
@@ -156,20 +152,5 @@ class EnergySweep(Device):  # type: ignore[misc]
             fault = f"swept {counted:g} s of {asked:g} s"
         return fault
 
-    def _abandon(self) -> None:
-        """Break off; whoever waits is told that it is over."""
-        status, self._sweeping = self._sweeping, None
-        if status is not None and not status.done:
-            self.go.put(0, wait=False)
-            status.finish()
-
-    def pause(self) -> None:
-        """Break off; on resume the sweep is made again."""
-        self._abandon()
-
-    def resume(self) -> None:
-        """Nothing: the plan is rewound to where it triggers."""
-
-    def stop(self, *, success: bool = False) -> None:
-        """Break off what is sweeping."""
-        self._abandon()
+    def _break_off(self) -> None:
+        self.go.put(0, wait=False)
