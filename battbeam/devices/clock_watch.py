@@ -1,7 +1,8 @@
 """This file is where the clock of an instrument's computer is compared with the session's.
 
 Its server stamps a record that changes again and again, and the session notes when that arrives.
-What arrives is late, never early: of the latest arrivals the promptest counts.
+What arrives is late, never early: of the latest arrivals the promptest counts. While the session's
+clock stands none does: the session may not know yet that it goes on, and take for early what is not.
 """
 
 import math
@@ -46,7 +47,7 @@ class ClockWatch(Device):  # type: ignore[misc]
         self.heartbeat.subscribe(self._arrived, run=False)
 
     def _arrived(self, timestamp: float | None = None, **_: Any) -> None:
-        if timestamp:
+        if timestamp and self._clock.rate > 0:
             with self._lock:
                 self._arrivals.append((float(timestamp), self._clock.now()))
 

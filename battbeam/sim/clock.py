@@ -191,8 +191,9 @@ def _text(value: Any) -> str:
 class ClockClient:
     """The clock as a simulated device sees it, through monitors; it never goes backwards.
 
-    A client learns a millisecond late that the clock was frozen, and may have shown a time just
-    beyond; it goes on to show that time until the clock has caught up.
+    A client learns late that another has frozen the clock, and may have shown a time just beyond; it
+    goes on to show that time until the clock has caught up. While it has the clock frozen itself it
+    stands before the clock does, for what it shows meanwhile would be stamped on what it serves.
     """
 
     def __init__(self, prefix: str, *, timeout: float = 30.0) -> None:
@@ -205,6 +206,7 @@ class ClockClient:
         self._changed = threading.Condition()
         self._state: ClockState | None = None
         self._latest = -float("inf")
+        self._n_freezing = 0
         names = [prefix + name for name in ("State", "Rate", "Freeze", "Thaw")]
         pvs: list[PV] = self._context.get_pvs(*names, timeout=_TIMEOUT)
         self._state_pv, self._rate_pv, self._freeze_pv, self._thaw_pv = pvs
@@ -237,7 +239,8 @@ class ClockClient:
     def now(self) -> float:
         """s since the Unix epoch, on this clock."""
         with self._changed:
-            self._latest = max(self._latest, self.state.now())
+            if not self._n_freezing:
+                self._latest = max(self._latest, self.state.now())
             return self._latest
 
     def set_rate(self, rate: float) -> None:
@@ -250,11 +253,18 @@ class ClockClient:
         Raises:
             DeviceError: If the clock does not say within 5 wall s that it stands.
         """
-        self._freeze_pv.write(token, timeout=_TIMEOUT)
-        # The put is answered before the monitor arrives; a time read in between would lie ahead.
         with self._changed:
-            if not self._changed.wait_for(lambda: self.rate == 0.0, timeout=_TIMEOUT):
-                raise DeviceError(f"the clock runs on, although {token!r} froze it")
+            self.now()
+            self._n_freezing += 1
+        try:
+            self._freeze_pv.write(token, timeout=_TIMEOUT)
+            # The put is answered before the monitor arrives; a time read in between would lie ahead.
+            with self._changed:
+                if not self._changed.wait_for(lambda: self.rate == 0.0, timeout=_TIMEOUT):
+                    raise DeviceError(f"the clock runs on, although {token!r} froze it")
+        finally:
+            with self._changed:
+                self._n_freezing -= 1
 
     def thaw(self, token: str) -> None:
         """Let it go on."""

@@ -5,6 +5,7 @@ from ophyd.sim import make_fake_device
 
 from battbeam.devices.clock import SimulatedClock
 from battbeam.devices.clock_watch import LATENCY, ClockWatch
+from battbeam.experiment.clock import ClockState
 from battbeam.processes import wait_for
 from battbeam.sim.run import SimulatedBeamline
 from battbeam.sim.scenario import Detector, Scenario
@@ -43,6 +44,48 @@ def test_a_single_arrival_proves_little(watch):
     made, clock = watch
     made._arrived(timestamp=clock.time - 1.0)
     assert made.comparison()[2] > 0.3
+
+
+class LateClock:
+    """The session's view of a clock, which learns ``late`` wall s after a change that it was made."""
+
+    def __init__(self, states, late):
+        self._states, self._late, self.wall = states, late, 0.0
+
+    def _state(self):
+        return [each for each in self._states if each.anchor + self._late <= self.wall][-1]
+
+    @property
+    def rate(self):
+        return self._state().rate
+
+    def now(self):
+        return self._state().at(wall=self.wall)
+
+
+def frozen_now_and_then(*, rate, n):
+    """States of a clock that stands for 0.5 of every 1.3 wall s."""
+    states = [ClockState(epoch=1000.0, anchor=-1.0, rate=rate)]
+    for index in range(n):
+        states.append(states[-1].changed(wall=1.3 * index + 0.4, rate=0.0))
+        states.append(states[-1].changed(wall=1.3 * index + 0.9, rate=rate))
+    return states
+
+
+def test_a_beat_that_overtakes_the_news_of_the_clock_is_not_early():
+    states = frozen_now_and_then(rate=60.0, n=10)
+    session = LateClock(states, late=0.04)
+    made = make_fake_device(ClockWatch)("BEAT", name="detector_clock", clock=session)
+    for index in range(130):
+        # The detector's computer knows at once, and its beat needs 1 or 2 ms.
+        beat = LateClock(states, late=0.0)
+        beat.wall = 0.1 * index + 0.02
+        session.wall = beat.wall + 0.001 * (1 + index % 2)
+        made._arrived(timestamp=beat.now())
+        if index > 2:
+            device, time, uncertainty = made.comparison()
+            assert device - time == pytest.approx(0.0, abs=0.13)
+    assert uncertainty < 0.2
 
 
 @pytest.mark.ioc

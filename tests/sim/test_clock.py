@@ -1,8 +1,10 @@
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from battbeam.errors import DeviceError
+from battbeam.experiment.clock import ClockState
 from battbeam.processes import wait_for
 from battbeam.sim.clock import LEASE, ClockClient, SimulatedClock
 from battbeam.sim.run import SimulatedBeamline
@@ -96,6 +98,54 @@ def test_a_client_says_so_when_no_clock_answers(monkeypatch):
     monkeypatch.setenv("EPICS_CA_AUTO_ADDR_LIST", "NO")
     with pytest.raises(DeviceError, match=r"clock NOWHERE:: no answer within 0.3 s"):
         ClockClient("NOWHERE:", timeout=0.3)
+
+
+class Record:
+    """A PV; ``put`` is called by a write, ``bring`` is what a monitor brings."""
+
+    def __init__(self, put=lambda token: None):
+        self.put, self.told = put, []
+
+    def write(self, value, timeout):
+        self.put(value)
+
+    def subscribe(self):
+        return self
+
+    def add_callback(self, told):
+        self.told.append(told)
+
+    def bring(self, state):
+        for told in self.told:
+            told(self, SimpleNamespace(data=[state.epoch, state.anchor, state.rate]))
+
+
+def test_a_client_that_freezes_the_clock_shows_no_time_beyond_meanwhile(monkeypatch):
+    wall, shown = [100.0], []
+    monkeypatch.setattr(time, "time", lambda: wall[0])
+    running = ClockState(epoch=1000.0, anchor=100.0, rate=60.0)
+
+    class State(Record):
+        def add_callback(self, told):
+            super().add_callback(told)
+            self.bring(running)
+
+    def freeze(_token):
+        frozen = running.changed(wall=101.0, rate=0.0)
+        # Somebody asks this client the time before it is told that the clock stands.
+        wall[0] = 101.03
+        shown.append(client.now())
+        state.bring(frozen)
+
+    state = State()
+    records = [state, Record(), Record(freeze), Record()]
+    context = SimpleNamespace(get_pvs=lambda *_, **__: records)
+    monkeypatch.setattr("battbeam.sim.clock.Context", lambda: context)
+    client = ClockClient("CLOCK:")
+    wall[0] = 100.99
+    client.freeze("detector")
+    assert shown == [pytest.approx(1059.4)]
+    assert client.now() == pytest.approx(1060.0)
 
 
 @pytest.mark.ioc
