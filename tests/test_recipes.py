@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from battbeam.cli import app
 from battbeam.devices.fakes import fake_beamline
 from battbeam.errors import PreflightError
-from battbeam.experiment.cell import CellPassport
+from battbeam.experiment.cell import EXAMPLE, CellPassport
 from battbeam.experiment.protocol import Protocol
 
 TOP = Path(__file__).parents[1]
@@ -76,6 +76,30 @@ def test_a_beamline_without_what_a_recipe_needs_is_refused_before_anything_is_do
         PreflightError, match=rf"{name}: [^-]*- this beamline declares no {missing}"
     ):
         next(plan)
+
+
+def test_the_content_of_an_end_member_is_by_charge_or_has_to_be_given(tmp_path):
+    """A third of the theoretical capacity has gone out: 0.98 - 0.33."""
+    recipe = runpy.run_path(str(TOP / "plans" / "measure_end_members.py"))
+    by_charge = recipe["content_by_charge"]
+    held = fake_beamline(tmp_path, passport=EXAMPLE)
+    capacity = CellPassport.read(EXAMPLE).theoretical_capacity
+    held.potentiostat.charge.sim_put(0.33 * capacity)
+    assert by_charge(held, "working") == pytest.approx(EXAMPLE["initial_lithium_content"] - 0.33)
+    with pytest.raises(PreflightError, match="host is 'counter': give it"):
+        next(recipe["plan"](held, host="counter"))
+    with pytest.raises(PreflightError, match="no cell is mounted: give it"):
+        by_charge(fake_beamline(tmp_path), "working")
+
+
+def test_an_alignment_is_told_in_sentences():
+    centre = {"position": 0.1312, "position_error": 0.002, "size": 15.01, "size_error": 0.004}
+    document = {"x": centre, "tilt": {"tilt": 1.314, "tilt_error": 0.05, "residual": 1.1}}
+    told = runpy.run_path(str(TOP / "plans" / "align_cell.py"))["sentences"](json.dumps(document))
+    assert told == [
+        "x of the middle: 0.131 +- 0.002 mm, 15.010 mm from edge to edge",
+        "perpendicular at 1.31 +- 0.05 degree",
+    ]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

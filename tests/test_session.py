@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bluesky.utils import RunEngineInterrupted
 
@@ -22,6 +23,7 @@ from battbeam.plans.stubs import Exposure, mounted
 from battbeam.plans.xrd_map import xrd_map
 from battbeam.plans.xrd_series import xrd_series
 from battbeam.processes import wait_for
+from battbeam.reduction.xrd_references import MeasuredPattern
 from battbeam.session import Session, example_path, open_session, status_text
 
 TOP = Path(__file__).parents[1]
@@ -292,6 +294,31 @@ def test_a_recipe_runs_by_its_path(session):
     assert len(uids) == 2
     assert (session.beamline.calibration / "detector.poni").exists()
     assert (session.beamline.calibration / "dark.npz").exists()
+
+
+@pytest.mark.ioc
+@pytest.mark.acceptance
+def test_the_recipes_of_commissioning_run_and_say_what_they_found(session, capsys):
+    calibration = session.beamline.calibration
+    session.run_recipe(example_path("plans/calibrate.py"), exposure=20.0, n_frames=1)
+    short = {"exposure": 5.0, "n_frames": 2}
+    session.run_recipe(example_path("plans/measure_blank.py"), **short)
+    end_members = example_path("plans/measure_end_members.py")
+    session.run_recipe(end_members, name="fresh", lithium_content=0.98, **short)
+    blank = MeasuredPattern.read(calibration / "blank.npz")
+    fresh = MeasuredPattern.read(calibration / "fresh.npz")
+    assert (fresh.lithium_content, fresh.host) == (0.98, "working")
+    # The same cell in the same light, twice: what differs is noise.
+    pulls = (fresh.counts - blank.counts) / np.sqrt(fresh.variance + blank.variance)
+    lit = fresh.variance > 50
+    assert lit.sum() > 1000
+    assert abs(np.mean(pulls[lit])) < 1
+    session.run_recipe(example_path("plans/align_cell.py"), n_points=8)
+    found = dict(
+        line.split(": ") for line in capsys.readouterr().out.splitlines() if "edge to" in line
+    )
+    for axis in "xy":
+        assert abs(float(found[f"{axis} of the middle"].split()[0])) < 0.02
 
 
 ENDLESS = """
