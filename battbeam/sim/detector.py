@@ -22,8 +22,9 @@ from battbeam.errors import BattbeamError
 from battbeam.experiment.clock import Clock
 from battbeam.sim import scenario
 from battbeam.sim.device_clock import DeviceClock
-from battbeam.sim.exposure_times import ExposureTimes, Pulsed, PulseSource, Timed
+from battbeam.sim.exposure_times import ExposureTimes, Pulsed, Timed
 from battbeam.sim.motor import Motor
+from battbeam.sim.pulse_queue import PulseQueue
 from battbeam.sim.records import choice, setting, shown, shown_text
 from battbeam.sim.shots import Camera, Kept, Pose, Request, Shot, Turn
 from battbeam.sim.writer import EPICS_EPOCH, Writer
@@ -137,7 +138,7 @@ class Detector(PVGroup):  # type: ignore[misc]
         show_counters: ShowCounters,
         keep: KeepShot | None = None,
         readout: float = 0.0,
-        pulses: PulseSource | None = None,
+        pulses: PulseQueue | None = None,
         began: Callable[[float], Awaitable[None]] | None = None,
         **kwargs: Any,
     ) -> None:

@@ -3,28 +3,10 @@
 import math
 from typing import Protocol
 
+from battbeam.sim.pulse_queue import PulseQueue
+
 #: s by which a pulse may come before the camera is ready: stamps have 2e-7 s at their size.
 _ROUNDING = 1e-6
-
-
-class PulseSource(Protocol):
-    """What triggers a camera from outside."""
-
-    def listen(self) -> None:
-        """Forget the pulses so far."""
-        ...
-
-    async def next_pulse(self) -> float:
-        """Time of the next one on the session's clock, s, once it has come."""
-        ...
-
-    def pulse_now(self) -> float | None:
-        """The same if it has come, else None."""
-        ...
-
-    async def miss(self) -> None:
-        """The camera could not follow the latest one."""
-        ...
 
 
 class ExposureTimes(Protocol):
@@ -72,7 +54,7 @@ class Pulsed:
         readout: From the end of an exposure to the next one's earliest start, s.
     """
 
-    def __init__(self, pulses: PulseSource, *, exposure: float, readout: float) -> None:
+    def __init__(self, pulses: PulseQueue, *, exposure: float, readout: float) -> None:
         self._pulses, self._exposure, self._readout = pulses, exposure, readout
         self._ready = -math.inf
         self._held: float | None = None

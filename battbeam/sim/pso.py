@@ -11,10 +11,11 @@ import math
 from typing import Any
 
 from caproto import ChannelType
-from caproto.server import PVGroup, pvproperty
+from caproto.server import pvproperty
 
 from battbeam.experiment.clock import Clock
 from battbeam.sim.motor import Motor
+from battbeam.sim.pulse_queue import PulseQueue
 from battbeam.sim.records import shown
 from battbeam.sim.trajectory import Move
 
@@ -56,7 +57,7 @@ async def _put_step(group: "Pulses", _instance: Any, value: Any) -> float:
     return group.whole(float(value)) / group.encoder
 
 
-class Pulses(PVGroup):  # type: ignore[misc]
+class Pulses(PulseQueue):
     """Position-synchronized output of one stage.
 
     Args:
@@ -88,7 +89,6 @@ class Pulses(PVGroup):  # type: ignore[misc]
         self._axis, self._clock = axis, clock
         self.encoder: float = axis.encoder
         self._task: asyncio.Task[None] | None = None
-        self._came: asyncio.Queue[float] = asyncio.Queue()
         self._given_up = self._seen = axis.move
 
     async def prepare(self) -> None:
@@ -111,30 +111,13 @@ class Pulses(PVGroup):  # type: ignore[misc]
             await self.Missed.write(0)
             self._task = asyncio.ensure_future(self._fire(self._clock.now()))
 
-    def listen(self) -> None:
-        """See `battbeam.sim.exposure_times.PulseSource`."""
-        self._came = asyncio.Queue()
-
-    async def next_pulse(self) -> float:
-        """See `battbeam.sim.exposure_times.PulseSource`."""
-        return await self._came.get()
-
-    def pulse_now(self) -> float | None:
-        """See `battbeam.sim.exposure_times.PulseSource`."""
-        return None if self._came.empty() else self._came.get_nowait()
-
-    async def miss(self) -> None:
-        """See `battbeam.sim.exposure_times.PulseSource`."""
-        await self.Missed.write(self.Missed.value + 1)
-
     async def _fire(self, since: float) -> None:
         first, step = self.whole(float(self.Start.value)), self.whole(float(self.Step.value))
         direction = 1 if step > 0 else -1
         self._given_up = self._seen = self._axis.move
         for index in range(int(self.Number.value)):
             since = await self._reach(first + index * step, direction, since)
-            self._came.put_nowait(since)
-            await self.Fired.write(index + 1, timestamp=since)
+            await self.fire(since)
         await self.Arm.write("Off", verify_value=False)
 
     async def _reach(self, counts: int, direction: int, since: float) -> float:
