@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
@@ -70,15 +71,14 @@ class Services:
         from battbeam.storage.server import choose_address
 
         self._claim()
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.stop)
             self.connection.catalog_uri = choose_address(self.connection)
             self.connection.write()
             for role in self._roles:
                 self._start(role)
             self._supervisor.wait_ready(list(self._children.values()), timeout=timeout)
-        except BaseException:
-            self.stop()
-            raise
+            undo.pop_all()
         self._watcher.start()
         return self.connection
 
