@@ -30,8 +30,9 @@ from battbeam.sim.grains import spots
 from battbeam.sim.heated_phases import COLD
 from battbeam.sim.history import HiddenState
 from battbeam.sim.host_patterns import host_pattern
+from battbeam.sim.optics import Optics
 from battbeam.sim.scenario import Cell, Detector, Layer, Scenario
-from battbeam.sim.scene import REFERENCE_LITHIUM, Optics, Scene
+from battbeam.sim.scene import REFERENCE_LITHIUM, Scene
 from battbeam.sim.stack import HALF_FULL, Absorption, Opposite, cell_slabs, standard_slabs
 from battbeam.units import FloatArray
 
@@ -138,7 +139,7 @@ class FrameModel:
                 for (_, of_energy), scene in self._scenes.items()
                 if of_energy == key[1] and scene.optics is optics
             ]
-            nodes = alike[0].nodes if alike else None
+            nodes = alike[0].patterns.nodes if alike else None
             self._scenes[key] = Scene(self.scenario, optics, energy, number=number, nodes=nodes)
             while len(self._scenes) > _KEPT_ENERGIES * len(self.scenario.cells):
                 self._scenes.popitem(last=False)

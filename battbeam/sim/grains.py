@@ -77,4 +77,4 @@ def _lines(
         if layer.material == host:
             return host_lines(scene, index, seen, host)
     crystal = materials.structure(layer.material)
-    return met * layer.areal_moles * scene.lines_pattern(crystal, layer.texture)
+    return met * layer.areal_moles * scene.patterns.lines(crystal, layer.texture)

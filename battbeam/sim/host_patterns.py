@@ -54,7 +54,7 @@ def _pattern_at(
     total = np.zeros_like(scene.optics.grid)
     for share in seen.of(host):
         here = share.depth == depth
-        pattern = scene.mixed_pattern(
+        pattern = scene.patterns.mixed(
             share.phase,
             lithium_content=share.lithium_content[here],
             weight=share.weight[here],
@@ -72,7 +72,7 @@ def host_lines(scene: Scene, index: int, seen: Illuminated, host: Host) -> Float
     for share in seen.of(host):
         if share.phase not in materials.PHASES or not share.weight.any():
             continue
-        pattern = scene.mixed_pattern(
+        pattern = scene.patterns.mixed(
             share.phase,
             lithium_content=share.lithium_content,
             weight=share.weight,

@@ -1,29 +1,21 @@
 """This file is where everything about a frame is worked out that the cell's state does not change.
 
-For one photon energy: images of the layers that are no hosts (per incident photon), the radial
-patterns of the hosts' phases at the nodes of a grid of lithium contents, and each pixel's solid
-angle and polarization.
+For one photon energy: images of the layers that are no hosts (per incident photon), and the radial
+patterns of the hosts' phases.
 """
 
 import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from battbeam import materials
 from battbeam.sim import diffraction, texture
-from battbeam.sim.diffraction import LineShape, Reflections
-from battbeam.sim.geometry import (
-    FlatDetector,
-    PixelMap,
-    azimuth_of,
-    fine_grid,
-    pixel_means,
-    polarization_factor,
-    samples_per_edge,
-)
+from battbeam.sim.geometry import azimuth_of, pixel_means
+from battbeam.sim.optics import Optics, pixel_acceptance
+from battbeam.sim.phase_patterns import NodeKey, PhasePatterns
 from battbeam.sim.scenario import Scenario, Texture
 from battbeam.sim.stack import (
     AIR,
@@ -38,11 +30,6 @@ from battbeam.sim.stack import (
 )
 from battbeam.units import FloatArray
 
-#: Step of lithium content between radial patterns; between them cubic Lagrange interpolation, whose
-#: error is below 1e-3 of a line's height where the lattice of NMC811 changes fastest.
-NODE_STEP = 0.0025
-#: Step of strain along c between them, as much of c as changes in a step of lithium content.
-STRAIN_STEP = 4e-4
 #: mm between displacements whose images of inert layers are kept; between three of them a parabola.
 MOTION_STEP = 0.1
 #: Lithium content at which the images of the inert layers hold; frames correct for the difference.
@@ -52,55 +39,6 @@ REFERENCE_LITHIUM = 0.5
 AIR_PATH, AIR_RISE = 4.0, 4.0
 #: Points per pixel edge for what has no lines.
 _SMOOTH_POINTS = 2
-
-
-#: Phase, node of lithium content, node of strain, and how its crystals lie.
-NodeKey = tuple[str, int, int, Texture | None]
-
-
-@dataclass(frozen=True)
-class Optics:
-    """The detector as rays see it, for all energies.
-
-    Attributes:
-        flat: Where each pixel is.
-        shape: Of a line.
-        grid: Fine grid of 2 theta, degree.
-        points: Samples per pixel edge.
-        electrode_map: From the grid to the pixels, for rays from the electrode.
-        acceptance: Solid angle (sr) times polarization of each pixel, seen from the electrode.
-    """
-
-    flat: FlatDetector
-    shape: LineShape
-    grid: FloatArray
-    points: int
-    electrode_map: PixelMap
-    acceptance: FloatArray
-
-    @classmethod
-    def of(cls, scenario: Scenario, number: int = 1) -> "Optics":
-        """Of the detector as a cell's stack sees it; takes about a second per megapixel and more."""
-        detector = scenario.detector
-        flat = FlatDetector.of(detector)
-        shape = LineShape(detector.peak_width, detector.peak_width_slope, detector.peak_lorentzian)
-        depths = tuple(layer.depth for layer in scenario.stack_of(number))
-        electrode = active_depth(scenario, number)
-        grid = fine_grid(flat, line_width=shape.width, depths=(0.0, *depths))
-        points = samples_per_edge(flat, line_width=shape.width)
-        electrode_map = PixelMap(flat, grid=grid, depth=electrode, points=points)
-        acceptance = pixel_acceptance(flat, depth=electrode, degree=scenario.beam.polarization)
-        return cls(flat, shape, grid, points, electrode_map, acceptance)
-
-
-def pixel_acceptance(flat: FlatDetector, *, depth: float, degree: float) -> FloatArray:
-    """Solid angle (sr) times polarization factor of each pixel, shape (rows, columns)."""
-    return flat.solid_angle(depth) * polarization_factor(flat.pixel_rays(depth), degree=degree)
-
-
-def active_depth(scenario: Scenario, number: int = 1) -> float:
-    """z of the middle of a cell's electrode, mm."""
-    return next(slab.depth for slab in cell_slabs(scenario, number) if slab.has_active)
 
 
 @dataclass(frozen=True)
@@ -125,7 +63,7 @@ class Scene:
         hosts: Indices of the slabs that hold hosts.
         electrode: Index of the one that holds the active material.
         standard_transmission: Of the direct beam.
-        nodes: Patterns of hosts' phases, by phase, node of lithium content and node of strain.
+        patterns: Of crystals.
 
     Images are made on first use.
     """
@@ -145,7 +83,7 @@ class Scene:
         self.slabs = cell_slabs(scenario, number)
         self.hosts = tuple(i for i, slab in enumerate(self.slabs) if slab.hosts)
         self.electrode = next(i for i, slab in enumerate(self.slabs) if slab.has_active)
-        self.nodes = {} if nodes is None else nodes
+        self.patterns = PhasePatterns(optics.grid, shape=optics.shape, energy=energy, nodes=nodes)
         self._standard_slabs = standard_slabs(scenario.standard)
         self._standard_absorption = self._absorption_of(self._standard_slabs, REFERENCE_LITHIUM)
         self.standard_transmission = self._standard_absorption.transmission
@@ -261,7 +199,7 @@ class Scene:
         azimuth = azimuth_of(self.optics.flat.pixel_rays(depth)) - lies.tilt_direction
         image = np.zeros(self.optics.flat.shape)
         for order in range(1, texture.N_ORDERS + 1):
-            pattern = passed * self.lines_pattern(materials.structure(phase), lies, order)
+            pattern = passed * self.patterns.lines(materials.structure(phase), lies, order)
             rings = self._image(pattern, depth=depth, has_lines=True)
             image += rings * np.cos(np.radians(order * azimuth))
         return image
@@ -286,126 +224,13 @@ class Scene:
 
     def _layer_pattern(self, layer: AmountLayer) -> FloatArray:
         if layer.crystalline:
-            return self._crystal_pattern(materials.structure(layer.material), layer.texture)
+            return self.patterns.crystal(materials.structure(layer.material), layer.texture)
         formula: Mapping[str, float] = materials.AMORPHOUS[layer.material][0]
         return diffraction.glass_pattern(
             layer.material, formula, two_theta=self.optics.grid, energy=self.energy
         )
 
-    def _crystal_pattern(
-        self, crystal: materials.Structure, lies: Texture | None = None
-    ) -> FloatArray:
-        return self.lines_pattern(crystal, lies) + diffraction.crystal_diffuse_pattern(
-            crystal, two_theta=self.optics.grid, energy=self.energy
-        )
-
-    def lines_pattern(
-        self, crystal: materials.Structure, lies: Texture | None = None, order: int = 0
-    ) -> FloatArray:
-        """Radial pattern of a crystal's lines per mol, cm2/(mol sr), mean around the beam or another
-        order of the azimuth (`battbeam.sim.texture`).
-        """
-
-        share = None
-        if lies is not None:
-            each = functools.partial(texture.line_shares, lies, crystal, energy=self.energy)
-
-            def share(lines: Reflections) -> FloatArray:
-                return each(lines)[:, order]
-
-        return diffraction.bragg_pattern(
-            crystal,
-            two_theta=self.optics.grid,
-            energy=self.energy,
-            shape=self.optics.shape,
-            share=share,
-        )
-
-    def node_pattern(
-        self, phase: str, node: int, strain: int = 0, lies: Texture | None = None
-    ) -> FloatArray:
-        """Radial pattern of a host's phase per mol, cm2/(mol sr), at a node of lithium content and one
-        of strain along c, with its crystals lying somehow.
-        """
-        key = (phase, node, strain, lies)
-        if key not in self.nodes:
-            low, high = content_range(phase)
-            crystal = materials.structure(phase, min(low + node * NODE_STEP, high))
-            if strain != 0:
-                stretched = replace(
-                    crystal.lattice, c=crystal.lattice.c * (1 + strain * STRAIN_STEP)
-                )
-                crystal = replace(crystal, lattice=stretched)
-            self.nodes[key] = self._crystal_pattern(crystal, lies)
-        return self.nodes[key]
-
-    def mixed_pattern(
-        self,
-        phase: str,
-        *,
-        lithium_content: FloatArray,
-        weight: FloatArray,
-        c_strain: float = 0.0,
-        lies: Texture | None = None,
-    ) -> FloatArray:
-        """Sum of a phase's patterns at the given lithium contents with the given weights, c longer by
-        a share ``c_strain``, its crystals lying somehow; 0 for one without lines.
-        """
-        total = np.zeros_like(self.optics.grid)
-        if phase not in materials.PHASES:
-            return total
-        shares = node_shares(phase, lithium_content=lithium_content, weight=weight)
-        for strain, share in _strain_shares(c_strain).items():
-            for node in np.flatnonzero(shares):
-                total += shares[node] * share * self.node_pattern(phase, int(node), strain, lies)
-        return total
-
 
 def _weighted(images: Sequence[InertImage], shares: Iterable[float]) -> FloatArray:
     parts = [share * each.image for share, each in zip(shares, images, strict=True)]
     return np.asarray(sum(parts))
-
-
-def content_range(phase: str) -> tuple[float, float]:
-    """Lithium content over which a phase has nodes; both 0 for one that is always the same."""
-    ranges = {**materials.LITHIUM_RANGE, **materials.COUNTER_RANGE}
-    return ranges.get(phase, (0.0, 0.0))
-
-
-def _strain_shares(c_strain: float) -> dict[int, float]:
-    """Weights of the nodes of strain that stand for one."""
-    place = c_strain / STRAIN_STEP
-    first = int(np.floor(place)) - 1
-    weights = _lagrange(np.array(place - first))
-    return {first + offset: float(each) for offset, each in enumerate(weights) if each != 0}
-
-
-def _lagrange(t: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Cubic weights of the nodes 0 to 3 at a place between them."""
-    return (
-        -(t - 1) * (t - 2) * (t - 3) / 6,
-        t * (t - 2) * (t - 3) / 2,
-        -t * (t - 1) * (t - 3) / 2,
-        t * (t - 1) * (t - 2) / 6,
-    )
-
-
-def node_shares(phase: str, *, lithium_content: FloatArray, weight: FloatArray) -> FloatArray:
-    """Weights of the node patterns that stand for a sum over lithium contents (cubic Lagrange),
-    shape (n_nodes,).
-
-    Weights of nodes may be negative; their sum is the sum of the given weights, and their mean
-    lithium content, and its second and third moments, are those of the given contents.
-    """
-    low, high = content_range(phase)
-    if low == high:
-        return np.array([np.sum(weight)])
-    n_nodes = round((high - low) / NODE_STEP) + 1
-    place = (np.asarray(lithium_content) - low) / NODE_STEP
-    first = np.clip(np.floor(place).astype(int) - 1, 0, n_nodes - 4)
-    shares = np.zeros(n_nodes)
-    for offset, share in enumerate(_lagrange(place - first)):
-        shares += np.bincount(first + offset, weights=weight * share, minlength=n_nodes)
-    # what is left of cancelled terms is rounding
-    shares[np.abs(shares) < 1e-12 * np.abs(weight).sum()] = 0
-    return shares

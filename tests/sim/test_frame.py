@@ -9,8 +9,9 @@ from battbeam.sim.beam import BeamLog
 from battbeam.sim.electrode import footprint, illuminated
 from battbeam.sim.frame import Exposure, FrameModel, counts
 from battbeam.sim.lithium import active_areal_moles
+from battbeam.sim.phase_patterns import NODE_STEP, node_shares
 from battbeam.sim.scenario import Beam, Cell, DeadSpot, Detector, Layer, Scenario
-from battbeam.sim.scene import NODE_STEP, Scene, node_shares
+from battbeam.sim.scene import Scene
 from battbeam.sim.truth import electrode_truth
 from battbeam.units import FloatArray
 
@@ -169,7 +170,7 @@ def test_the_pattern_of_a_gradient_is_the_mean_of_patterns() -> None:
     for low, high in ((0.1, 0.16), (0.3, 0.5), (0.95, 1.0)):
         content = rng.uniform(low, high, 40)
         weight = rng.uniform(0.5, 1.5, 40)
-        ours = scene.mixed_pattern("NMC811", lithium_content=content, weight=weight)
+        ours = scene.patterns.mixed("NMC811", lithium_content=content, weight=weight)
         exact = np.zeros_like(ours)
         for x, w in zip(content, weight, strict=True):
             exact += w * Scene._crystal_pattern(scene, materials.structure("NMC811", float(x)))

@@ -194,12 +194,12 @@ def test_strain_along_c_is_a_longer_c(pouch: FrameModel) -> None:
     scene = pouch.scene(ENERGY)
     content, weight = np.array([0.5]), np.array([1.0])
     for strain in (0.0021, -0.0007):
-        ours = scene.mixed_pattern(
+        ours = scene.patterns.mixed(
             "NMC811", lithium_content=content, weight=weight, c_strain=strain
         )
         crystal = materials.structure("NMC811", 0.5)
         lattice = replace(crystal.lattice, c=crystal.lattice.c * (1 + strain))
-        exact = scene._crystal_pattern(replace(crystal, lattice=lattice))
+        exact = scene.patterns.crystal(replace(crystal, lattice=lattice))
         # As good as between nodes of lithium content.
         assert np.abs(ours - exact).max() < 1e-3 * exact.max()
 
