@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from battbeam.plots_ending import written
 from battbeam.units import FloatArray
 
 if TYPE_CHECKING:
@@ -39,26 +40,17 @@ def operando_xrd(
     Returns:
         The path.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
     start = float(cell["time"].values[0])
-    figure, axes = plt.subplots(
-        1, 3, figsize=(13.5, 6.2), width_ratios=(1.05, 2.1, 1.7), layout="constrained", dpi=150
-    )
+    figure = Figure(figsize=(13.5, 6.2), layout="constrained", dpi=150)
+    axes = figure.subplots(1, 3, width_ratios=(1.05, 2.1, 1.7))
     _cell_trace(axes[0], cell, start)
     _waterfall(axes[1], results, start)
     axes[1].sharey(axes[0])
     axes[1].tick_params(labelleft=False)
     _against_capacity(axes[2], results, truth)
-    if title:
-        figure.suptitle(title, fontsize=13)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    plt.close(figure)
-    return path
+    return written(figure, path, title, 13)
 
 
 def _hours(time: Any, start: float) -> FloatArray:
@@ -222,30 +214,15 @@ def operando_cells(
     Returns:
         The path.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
     start = min(float(trace.cell["time"].values[0]) for trace in traces)
-    figure, axes = plt.subplots(
-        len(traces),
-        1,
-        figsize=(12.5, 3.4 * len(traces) + 0.6),
-        sharex=True,
-        squeeze=False,
-        layout="constrained",
-        dpi=150,
-    )
+    figure = Figure(figsize=(12.5, 3.4 * len(traces) + 0.6), layout="constrained", dpi=150)
+    axes = figure.subplots(len(traces), 1, sharex=True, squeeze=False)
     for panel, trace in zip(axes[:, 0], traces, strict=True):
         _measured_trace(panel, trace, start, revisions)
     axes[-1, 0].set_xlabel("time (h)")
-    if title:
-        figure.suptitle(title, fontsize=13)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    plt.close(figure)
-    return path
+    return written(figure, path, title, 13)
 
 
 def _measured_trace(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from battbeam.plots_ending import written
 from battbeam.reduction.gas import GasSignal
 from battbeam.reduction.heating import CARBON_DIOXIDE, OXYGEN, GasOfHeating, HeatedCathode
 from battbeam.units import FloatArray
@@ -62,8 +63,8 @@ def heated_cathodes(
 
     cathodes = drawn if isinstance(drawn, list) else [drawn]
     with_gas = any(each.gases for each in cathodes)
-    figure = Figure(figsize=(5.2 * len(cathodes) + 0.8, 6.4 if with_gas else 3.8))
-    figure.set_layout_engine("constrained")
+    size = (5.2 * len(cathodes) + 0.8, 6.4 if with_gas else 3.8)
+    figure = Figure(figsize=size, layout="constrained", dpi=160)
     axes = figure.subplots(
         2 if with_gas else 1,
         len(cathodes),
@@ -82,10 +83,7 @@ def heated_cathodes(
     if with_gas:
         axes[1, 0].set_ylabel("ion current / pA")
         axes[1, -1].legend(frameon=False, loc="upper right")
-    if title:
-        figure.suptitle(title)
-    figure.savefig(path, dpi=160)
-    return path
+    return written(figure, path, title, 12)
 
 
 def _phases(axes: "Axes", drawn: HeatingPicture) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from battbeam.plots_ending import written
 from battbeam.reduction.cell_maps import CellMaps
 from battbeam.reduction.inventory import Inventory
 from battbeam.reduction.maps import Map
@@ -58,13 +59,10 @@ def plating_maps(drawn: PlatingPicture, *, path: Path, title: str = "") -> Path:
     Returns:
         The path.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
     n_cycles = len(drawn.maps.plated) // 2
-    figure = plt.figure(figsize=(4.2 + 3.1 * n_cycles, 10.6), layout="constrained", dpi=150)
+    figure = Figure(figsize=(4.2 + 3.1 * n_cycles, 10.6), layout="constrained", dpi=150)
     whole = figure.add_gridspec(2, 1, height_ratios=(1.75, 1.0))
     grid = whole[0].subgridspec(2, n_cycles + 1)
     _metal(figure, grid, drawn.maps)
@@ -74,12 +72,7 @@ def plating_maps(drawn: PlatingPicture, *, path: Path, title: str = "") -> Path:
     _course(panels[0], drawn)
     _efficiency(panels[1], drawn.growth, drawn.maps)
     _inventory(panels[2], drawn.inventory)
-    if title:
-        figure.suptitle(title, fontsize=15)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    plt.close(figure)
-    return path
+    return written(figure, path, title, 15)
 
 
 def _image(axes: "Axes", shown: Map, **colors: object) -> "AxesImage":

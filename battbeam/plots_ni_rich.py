@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from battbeam.plots_ending import written
 from battbeam.reduction.coexisting import Coexisting
 from battbeam.reduction.transitions import Collapse
 from battbeam.units import FloatArray
@@ -69,12 +70,9 @@ def nickel_rich_charges(charges: Sequence[ChargePicture], *, path: Path, title: 
     Returns:
         The path.
     """
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure = plt.figure(figsize=(13.5, 7.2), layout="constrained", dpi=150)
+    figure = Figure(figsize=(13.5, 7.2), layout="constrained", dpi=150)
     grid = figure.add_gridspec(3, 2, width_ratios=(1.45, 1.0))
     large = figure.add_subplot(grid[:, 0])
     small = [figure.add_subplot(grid[row, 1]) for row in range(3)]
@@ -84,12 +82,7 @@ def nickel_rich_charges(charges: Sequence[ChargePicture], *, path: Path, title: 
         _stopped(small[1], charge, color)
         _displacement(small[2], charge, color)
     _labelled(large, small, any(charge.truth for charge in charges))
-    if title:
-        figure.suptitle(title, fontsize=13)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    plt.close(figure)
-    return path
+    return written(figure, path, title, 13)
 
 
 def _labelled(large: "Axes", small: Sequence["Axes"], has_truth: bool) -> None:

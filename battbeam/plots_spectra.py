@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from battbeam.plots_ending import written
 from battbeam.units import FloatArray
 
 if TYPE_CHECKING:
@@ -59,14 +60,11 @@ def operando_xanes(drawn: SpectraPicture, *, path: Path, title: str = "") -> Pat
     Returns:
         The path.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
 
-    figure = plt.figure(figsize=(14.5, 7.4), layout="constrained", dpi=150)
+    figure = Figure(figsize=(14.5, 7.4), layout="constrained", dpi=150)
     grid = figure.add_gridspec(2, 3, width_ratios=(1.55, 1.15, 1.0))
     color = ScalarMappable(Normalize(0, 1), "viridis")
     left = figure.add_subplot(grid[:, 0])
@@ -77,12 +75,7 @@ def operando_xanes(drawn: SpectraPicture, *, path: Path, title: str = "") -> Pat
     _edges(figure.add_subplot(grid[1, 1]), drawn)
     _neighbours(figure.add_subplot(grid[0, 2]), drawn, color)
     _energy_scale(figure.add_subplot(grid[1, 2]), drawn)
-    if title:
-        figure.suptitle(title, fontsize=14)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    plt.close(figure)
-    return path
+    return written(figure, path, title, 14)
 
 
 def _column(rows: Sequence[Row], name: str) -> FloatArray:

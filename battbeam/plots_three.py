@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from battbeam.plots_ending import written
 from battbeam.units import FloatArray
 
 if TYPE_CHECKING:
@@ -76,14 +77,11 @@ def three_techniques(drawn: ThreePicture, *, path: Path, title: str = "") -> Pat
     Returns:
         The path.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
 
-    figure = plt.figure(figsize=(15.5, 9.2), layout="constrained", dpi=150)
+    figure = Figure(figsize=(15.5, 9.2), layout="constrained", dpi=150)
     grid = figure.add_gridspec(3, 2, width_ratios=(1.0, 1.45))
     color = ScalarMappable(Normalize(0, 1), "viridis")
     first: Axes | None = None
@@ -102,12 +100,7 @@ def three_techniques(drawn: ThreePicture, *, path: Path, title: str = "") -> Pat
     _maps(figure, grid[0, 1], drawn.maps)
     _spectra(figure, grid[1, 1], drawn.spectra, color)
     _slices(figure, grid[2, 1], drawn)
-    if title:
-        figure.suptitle(title, fontsize=15)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    plt.close(figure)
-    return path
+    return written(figure, path, title, 15)
 
 
 def _trends(axes: "Axes", pair: tuple[Trend, Trend | None]) -> None:

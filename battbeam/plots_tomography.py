@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from battbeam.plots_ending import written
 from battbeam.plots_particles import (
     MARKS,
     TomogramsPicture,
@@ -51,12 +52,9 @@ def operando_tomography(drawn: TomogramsPicture, *, path: Path, title: str = "")
     Returns:
         The path.
     """
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure = plt.figure(figsize=(15.5, 11.4), layout="constrained", dpi=150)
+    figure = Figure(figsize=(15.5, 11.4), layout="constrained", dpi=150)
     parts = figure.subfigures(3, 1, height_ratios=(1.2, 0.95, 0.95), squeeze=False)[:, 0]
     _sections(parts[0], drawn)
     _opened(parts[1], drawn)
@@ -65,12 +63,7 @@ def operando_tomography(drawn: TomogramsPicture, *, path: Path, title: str = "")
         (draw_voltage, draw_expansion, draw_cores, draw_cracks), panels, strict=True
     ):
         draw(axes, drawn)
-    if title:
-        figure.suptitle(title, fontsize=15)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    plt.close(figure)
-    return path
+    return written(figure, path, title, 15)
 
 
 def draw_section(
