@@ -11,7 +11,6 @@ from battbeam.sim.frame import Exposure, FrameModel, counts
 from battbeam.sim.lithium import active_areal_moles
 from battbeam.sim.phase_patterns import NODE_STEP, node_shares
 from battbeam.sim.scenario import Beam, Cell, DeadSpot, Detector, Layer, Scenario
-from battbeam.sim.scene import Scene
 from battbeam.sim.truth import electrode_truth
 from battbeam.units import FloatArray
 
@@ -173,7 +172,7 @@ def test_the_pattern_of_a_gradient_is_the_mean_of_patterns() -> None:
         ours = scene.patterns.mixed("NMC811", lithium_content=content, weight=weight)
         exact = np.zeros_like(ours)
         for x, w in zip(content, weight, strict=True):
-            exact += w * Scene._crystal_pattern(scene, materials.structure("NMC811", float(x)))
+            exact += w * scene.patterns.crystal(materials.structure("NMC811", float(x)))
         assert np.abs(ours - exact).max() < 1e-3 * exact.max()
         assert ours.sum() == pytest.approx(exact.sum(), rel=1e-6)
 
