@@ -15,6 +15,7 @@ from battbeam.callbacks.cell_columns import (
     scalar_keys,
 )
 from battbeam.callbacks.edxrd_request import METHOD, EdxrdRequest
+from battbeam.callbacks.event_values import as_number
 from battbeam.callbacks.live_run import Document, LiveRun
 from battbeam.errors import ReductionError
 from battbeam.reduction.energy_dispersive import EdxrdResult
@@ -81,7 +82,7 @@ class LiveEdxrd(LiveRun[Document]):
         return [doc] if is_spectrum else ()
 
     def _time_end(self, item: Document) -> float:
-        return _number(item["data"].get(f"{self._key}_stamp"))
+        return as_number(item["data"].get(f"{self._key}_stamp"))
 
     def _named(self, item: Document) -> str:
         return f"event {item['seq_num']}"
@@ -90,7 +91,7 @@ class LiveEdxrd(LiveRun[Document]):
         if not self._run.is_described:
             self._run.describe(scalar_keys(edxrd_columns(self._request.names)), {})
         data, end = item["data"], self._time_end(item)
-        real, live = (_number(data.get(f"{self._key}_{name}_time")) for name in ("real", "live"))
+        real, live = (as_number(data.get(f"{self._key}_{name}_time")) for name in ("real", "live"))
         start, faults = end - real, _point_faults(data, end)
         cell = self._cell.during(start, end)
         faults += [cell.fault] if cell.fault else []
@@ -103,17 +104,17 @@ class LiveEdxrd(LiveRun[Document]):
                 faults.append(str(fault))
         if result is not None and not result.valid:
             faults.append(result.reason)
-        place = _number(data.get(self._request.axis))
+        place = as_number(data.get(self._request.axis))
         row: dict[str, Any] = {
             "point": int(data.get("point", item["seq_num"] - 1)),
             "raw_seq_num": int(item["seq_num"]),
             "layer": self._request.layer(place),
-            **{name: _number(data.get(name)) for name in _STAGE},
+            **{name: as_number(data.get(name)) for name in _STAGE},
             "time_start": start,
             "time_end": end,
             "exposure": real,
             "live_time": live,
-            "ring_current": _number(data.get("ring_current")),
+            "ring_current": as_number(data.get("ring_current")),
             "valid": int(not faults),
             "invalid_reason": "; ".join(faults),
             "flags": "" if result is None else "; ".join(result.flags),
@@ -148,7 +149,3 @@ def _result_values(result: EdxrdResult | None, names: Sequence[str]) -> dict[str
     for name in _VALUES:
         values[name] = math.nan if result is None else float(getattr(result, name))
     return values
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else math.nan

@@ -16,7 +16,7 @@ from battbeam.callbacks.cell_columns import (
     scalar_keys,
 )
 from battbeam.callbacks.live_run import Document, LiveRun
-from battbeam.callbacks.raw_run import RawFrame
+from battbeam.callbacks.raw_frame import RawFrame
 from battbeam.callbacks.tomogram import ImagingRun, Stack, point_of
 from battbeam.errors import ReductionError
 from battbeam.reduction.fronts import Edges, fronts_of

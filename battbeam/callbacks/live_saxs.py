@@ -1,13 +1,15 @@
 """This file is where small-angle frames are reduced while their run goes on, or afterwards."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
-from battbeam.callbacks.live_run import Document, LiveRun
-from battbeam.callbacks.raw_run import RawFrame, RawRun
+from battbeam.callbacks.live_frames import LiveFrames
+from battbeam.callbacks.live_run import Document
+from battbeam.callbacks.raw_frame import RawFrame
+from battbeam.callbacks.raw_run import RawRun
 from battbeam.callbacks.saxs_request import METHOD, SaxsRequest
 from battbeam.callbacks.small_angle_row import SmallAngleSchema
 from battbeam.callbacks.xrd_row import FrameContext
@@ -16,38 +18,20 @@ from battbeam.reduction.saxs import SaxsResult
 from battbeam.units import AnyArray, q_from_two_theta
 
 
-class LiveSaxs(LiveRun[RawFrame]):
+class LiveSaxs(LiveFrames):
     """Reduces the small-angle frames of one run and publishes a reduced run, a row a frame.
 
     A frame at another energy than the geometry's has its own q.
     """
 
     method: ClassVar[str] = METHOD
+    _request: SaxsRequest
 
     def _open(self, start: Document) -> Mapping[str, Any]:
         asked = dict(start.get("reduction") or {})
         self._raw = RawRun(start, detector=str(asked.get("detector", METHOD)))
         self._request = SaxsRequest.of_start(start)
         return self._request.parameters
-
-    def _take(self, name: str, doc: Document) -> Sequence[RawFrame]:
-        if name == "event":
-            return self._raw.frames(doc)
-        if name in ("descriptor", "stream_resource", "stream_datum"):
-            getattr(self._raw, name)(doc)
-        return ()
-
-    def _time_end(self, item: RawFrame) -> float:
-        return self._raw.time_end(item)
-
-    def _is_there(self, item: RawFrame) -> bool:
-        return item.file is None or item.file.holds(item.index)
-
-    def _close(self) -> None:
-        self._raw.close()
-
-    def _named(self, item: RawFrame) -> str:
-        return f"event {item.event['seq_num']}, frame {item.position}"
 
     def _reduce(self, item: RawFrame) -> None:
         context = self._raw.context(item, minimum_i0=self._request.minimum_i0)
@@ -110,15 +94,9 @@ class LiveSaxs(LiveRun[RawFrame]):
 
     def _energy(self, item: RawFrame) -> float:
         """As the monochromator said it beside the frame, else that of the geometry, eV."""
-        noted = math.nan if item.file is None else item.file.attribute("Energy", item.index)
+        noted = item.attribute("Energy")
         return noted if math.isfinite(noted) and noted > 0 else self._reducer.energy
 
     def _n_full(self, pixels: AnyArray) -> int:
         limit = self._request.saturation
         return 0 if limit is None else int(np.count_nonzero(pixels >= limit))
-
-    def _transmission(self, context: FrameContext) -> float:
-        reference = self._request.transmission_reference
-        if reference is None or not context.i0 > 0:
-            return math.nan
-        return context.transmission_counts / context.i0 / reference

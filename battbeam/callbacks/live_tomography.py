@@ -22,7 +22,7 @@ from battbeam.callbacks.cell_columns import (
     scalar_keys,
 )
 from battbeam.callbacks.live_run import Document, LiveRun
-from battbeam.callbacks.raw_run import RawFrame
+from battbeam.callbacks.raw_frame import RawFrame
 from battbeam.callbacks.reduced_run import Publish
 from battbeam.callbacks.tomogram import ImagingRun, Stack
 from battbeam.callbacks.tomogram_columns import (

@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 
 from battbeam.callbacks.channels import Channels
 from battbeam.callbacks.frame_checks import FrameChecks, Looked
-from battbeam.callbacks.live_run import Document, LiveRun, reduced
-from battbeam.callbacks.raw_run import RawFrame, RawRun
+from battbeam.callbacks.live_frames import LiveFrames
+from battbeam.callbacks.live_run import Document, reduced
+from battbeam.callbacks.raw_frame import RawFrame
+from battbeam.callbacks.raw_run import RawRun
 from battbeam.callbacks.reduced_run import Publish
 from battbeam.callbacks.reducers import CellLogs, MakeReducer, Reducers
 from battbeam.callbacks.xrd_request import Choices, XrdRequest
@@ -29,7 +31,7 @@ FURNACE, FURNACE_PERIOD = "furnace", 60.0
 _SURE = 4.0
 
 
-class LiveXrd(LiveRun[RawFrame]):
+class LiveXrd(LiveFrames):
     """Reduces the diffraction frames of one run and publishes a reduced run, a row a frame.
 
     Args:
@@ -40,6 +42,7 @@ class LiveXrd(LiveRun[RawFrame]):
     """
 
     method: ClassVar[str] = "xrd"
+    _request: XrdRequest
 
     def __init__(
         self,
@@ -63,26 +66,10 @@ class LiveXrd(LiveRun[RawFrame]):
 
     def _take(self, name: str, doc: Document) -> Sequence[RawFrame]:
         self._channels(name, doc)
-        if name == "event":
-            frames = self._raw.frames(doc)
-            # What was said until then and no more, or rows that wait would differ from those that do not.
-            self._known |= {id(frame): len(self._channels) for frame in frames}
-            return frames
-        if name in ("descriptor", "stream_resource", "stream_datum"):
-            getattr(self._raw, name)(doc)
-        return ()
-
-    def _time_end(self, item: RawFrame) -> float:
-        return self._raw.time_end(item)
-
-    def _is_there(self, item: RawFrame) -> bool:
-        return item.file is None or item.file.holds(item.index)
-
-    def _close(self) -> None:
-        self._raw.close()
-
-    def _named(self, item: RawFrame) -> str:
-        return f"event {item.event['seq_num']}, frame {item.position}"
+        frames = super()._take(name, doc)
+        # What was said until then and no more, or rows that wait would differ from those that do not.
+        self._known |= {id(frame): len(self._channels) for frame in frames}
+        return frames
 
     def _reduce(self, item: RawFrame) -> None:
         context = self._raw.context(item, minimum_i0=self._request.minimum_i0)
@@ -201,12 +188,6 @@ class LiveXrd(LiveRun[RawFrame]):
                 if phase.fatigued is not None and math.isnan(phase.fatigued.fraction)
             ]
         return flags
-
-    def _transmission(self, context: FrameContext) -> float:
-        reference = self._request.transmission_reference
-        if reference is None or not context.i0 > 0:
-            return math.nan
-        return context.transmission_counts / context.i0 / reference
 
 
 def reduce_run(

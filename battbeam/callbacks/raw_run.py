@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
+from battbeam.callbacks.event_values import as_number, first_number
 from battbeam.callbacks.flown_rows import FlownRow, FlownRows
 from battbeam.callbacks.frames import EPICS_EPOCH, FrameFile
+from battbeam.callbacks.raw_frame import STAGE, RawFrame, moved
 from battbeam.callbacks.xrd_row import FrameContext
 from battbeam.experiment.clock_relation import (
     IDENTITY,
@@ -17,41 +18,8 @@ from battbeam.experiment.clock_relation import (
     middle_of_exposure,
 )
 
-#: A stage that differs by more between frame and event has moved, mm: a tenth of a small beam.
-MOVED = 0.02
 #: Standard deviations by which I0 must exceed what it counts in the dark.
 I0_SIGMAS = 5.0
-_STAGE = {"sample_stage_x": "SampleX", "sample_stage_y": "SampleY"}
-
-
-@dataclass(frozen=True)
-class RawFrame:
-    """One frame that an event speaks of; its file may not hold it yet.
-
-    Attributes:
-        file: None if the event came without one.
-        index: In the file.
-        event: Its event document.
-        position: Within the event.
-        n_frames: Of the event.
-        stream: That it was taken in.
-        clock: Of the detector, as known when the event was written.
-        row: Of a map on the fly, whose event it is then.
-    """
-
-    file: FrameFile | None
-    index: int
-    event: Mapping[str, Any]
-    position: int
-    n_frames: int
-    clock: ClockRelation = IDENTITY
-    stream: str = "primary"
-    row: FlownRow | None = None
-
-    @property
-    def path(self) -> Path | None:
-        """Of its file."""
-        return None if self.file is None else self.file.path
 
 
 class RawRun:
@@ -100,7 +68,7 @@ class RawRun:
         self.shape = (int(shape[-2]), int(shape[-1]))
         self._configure(doc)
         motors = [*self.start.get("motors", ()), *self.start.get("axes", ())]
-        for name in (*_STAGE, *map(str, motors)):
+        for name in (*STAGE, *map(str, motors)):
             column = doc["data_keys"].get(name, {})
             self.position_units[name] = str(column.get("units") or "mm")
 
@@ -165,7 +133,7 @@ class RawRun:
     def _clock_with(self, data: Mapping[str, Any]) -> ClockRelation:
         """The detector's clock, with the comparison that an event brings."""
         names = ("device_time", "session_time", "uncertainty")
-        found = tuple(_number(data.get(f"{self.detector}_clock_{name}")) for name in names)
+        found = tuple(as_number(data.get(f"{self.detector}_clock_{name}")) for name in names)
         if all(map(math.isfinite, found)):
             self._comparisons = [*self._comparisons[-WINDOW:], found]
         return _detector_clock(self._comparisons)
@@ -177,18 +145,18 @@ class RawRun:
 
     def context(self, raw: RawFrame, *, minimum_i0: float) -> FrameContext:
         """What is known of a frame, from its event and from what stands beside it in its file."""
-        data, beside = raw.event["data"], _beside(raw)
-        places = {name: _number(data.get(name)) for name in self.position_units}
+        data, beside = raw.event["data"], raw.beside()
+        places = {name: as_number(data.get(name)) for name in self.position_units}
         if raw.row is not None:
-            data = raw.row.told(data, raw.index, beside[_STAGE[raw.row.axis]])
-            places |= {name: _known(beside[of], data.get(name)) for name, of in _STAGE.items()}
+            data = raw.row.told(data, raw.index, beside[STAGE[raw.row.axis]])
+            places |= {name: first_number(beside[of], data.get(name)) for name, of in STAGE.items()}
         exposure = self._exposure(data)
         middle = self._middle(raw, exposure)
-        i0 = _known(beside["I0"], data.get("i0"))
-        ring = _known(beside["RingCurrent"], data.get("ring_current"))
-        shutter = _known(beside["Shutter"], data.get("shutter"))
-        moved = self._moved(beside, data)
-        faults = [*self._beam_faults(data, i0, ring, shutter, exposure, minimum_i0), *moved]
+        i0 = first_number(beside["I0"], data.get("i0"))
+        ring = first_number(beside["RingCurrent"], data.get("ring_current"))
+        shutter = first_number(beside["Shutter"], data.get("shutter"))
+        faults = [*self._beam_faults(data, i0, ring, shutter, exposure, minimum_i0)]
+        faults += moved(beside, data)
         if math.isnan(middle):
             faults.append("no time stamp")
         if raw.clock.fault:
@@ -201,15 +169,15 @@ class RawRun:
             time_end=middle + exposure / 2,
             exposure=exposure,
             i0=i0,
-            transmission_counts=_known(beside["IT"], data.get("transmission_counts")),
+            transmission_counts=first_number(beside["IT"], data.get("transmission_counts")),
             ring_current=ring,
             file="" if raw.file is None else raw.file.path.name,
             index=raw.index,
             measurement=int(data.get("measurement", -1)),
             repeat=int(data.get("repeat", -1)),
-            spot_x=_number(data.get("spot_x")),
-            spot_y=_number(data.get("spot_y")),
-            fluence=_number(data.get("fluence")),
+            spot_x=as_number(data.get("spot_x")),
+            spot_y=as_number(data.get("spot_y")),
+            fluence=as_number(data.get("fluence")),
             positions=places,
             faults=tuple(faults),
         )
@@ -231,15 +199,13 @@ class RawRun:
         configured = self._configuration.get(f"{self.detector}_cam_exposure")
         # Of a point of a spectrum it is called a dwell.
         asked = (data.get("exposure"), data.get("dwell"))
-        return _known(*asked, configured, self.start.get("exposure"))
+        return first_number(*asked, configured, self.start.get("exposure"))
 
     def _middle(self, raw: RawFrame, exposure: float) -> float:
-        stamp = _number(raw.event["data"].get(f"{self.detector}_stamp"))
+        stamp = as_number(raw.event["data"].get(f"{self.detector}_stamp"))
         if raw.n_frames > 1 or math.isnan(stamp):
             # The event's stamp is that of its last frame; each has its own in the file.
-            missing = raw.file is None
-            noted = math.nan if missing else _attribute(raw, "NDArrayTimeStamp")
-            stamp = noted + EPICS_EPOCH
+            stamp = raw.attribute("NDArrayTimeStamp") + EPICS_EPOCH
         on_detector = middle_of_exposure(
             stamp=stamp, readout_delay=self.readout_delay, exposure=exposure
         )
@@ -254,7 +220,7 @@ class RawRun:
         exposure: float,
         minimum_i0: float,
     ) -> Iterator[str]:
-        minimum = _known(self._configuration.get("beam_minimum_ring_current"), 0.0)
+        minimum = first_number(self._configuration.get("beam_minimum_ring_current"), 0.0)
         if "ring_current" in data and math.isnan(ring):
             yield "no beam: ring current not known"
         elif ring < minimum:
@@ -263,27 +229,21 @@ class RawRun:
             yield "shutter closed"
         if "i0" not in data:
             return
-        dark = _known(self._configuration.get("beam_i0_dark_rate"), 0.0) * exposure
+        dark = first_number(self._configuration.get("beam_i0_dark_rate"), 0.0) * exposure
         needed = max(minimum_i0, dark + I0_SIGMAS * math.sqrt(dark + 1))
         if math.isnan(i0):
             yield "no beam: I0 not known"
         elif i0 < needed:
             yield f"no beam: I0 {i0:.4g} counts, at least {needed:.4g} wanted"
 
-    def _moved(self, beside: Mapping[str, float], data: Mapping[str, Any]) -> Iterator[str]:
-        for name, attribute in _STAGE.items():
-            distance = abs(beside[attribute] - _number(data.get(name)))
-            if distance > MOVED:
-                yield f"stage moved: {name} by {distance:.3f} mm"
-
     @property
     def readout_delay(self) -> float:
         """Of the detector, from the end of an exposure to its stamp, s."""
-        return _known(self._configuration.get(f"{self.detector}_readout_delay"), 0.0)
+        return first_number(self._configuration.get(f"{self.detector}_readout_delay"), 0.0)
 
     def dark_i0(self, exposure: float) -> float:
         """Counts of I0 without beam."""
-        return _known(self._configuration.get("beam_i0_dark_rate"), 0.0) * exposure
+        return first_number(self._configuration.get("beam_i0_dark_rate"), 0.0) * exposure
 
 
 def _flown_event(number: int) -> dict[str, Any]:
@@ -300,27 +260,3 @@ def _detector_clock(comparisons: Sequence[tuple[float, ...]]) -> ClockRelation:
         return IDENTITY
     device, session, uncertainty = zip(*comparisons, strict=True)
     return clock_relation(device_time=device, session_time=session, uncertainty=uncertainty)
-
-
-def _beside(raw: RawFrame) -> dict[str, float]:
-    """What stands beside a frame; the stage in the middle of the exposure."""
-    names = ("I0", "IT", "RingCurrent", "Shutter", *_STAGE.values())
-    found = {name: _attribute(raw, name) for name in names}
-    for name in _STAGE.values():
-        end = _attribute(raw, f"{name}End")
-        if math.isfinite(end):
-            found[name] = (found[name] + end) / 2
-    return found
-
-
-def _attribute(raw: RawFrame, name: str) -> float:
-    return math.nan if raw.file is None else raw.file.attribute(name, raw.index)
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else math.nan
-
-
-def _known(*values: Any) -> float:
-    """The first that is a number; NaN if none is."""
-    return next((float(v) for v in values if not math.isnan(_number(v))), math.nan)

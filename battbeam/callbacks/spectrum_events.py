@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from battbeam.callbacks.event_values import as_number
 from battbeam.errors import ReductionError
 from battbeam.reduction.spectrum import Spectrum
 from battbeam.reduction.sweeps import Sweep
@@ -72,11 +73,11 @@ class Scan:
         starts, ends = [], []
         for point in self.points.values():
             if "sweep_bragg" in point:
-                starts.append(_number(point.get("sweep_stamp_start")))
-                ends.append(_number(point.get("sweep_stamp_end")))
+                starts.append(as_number(point.get("sweep_stamp_start")))
+                ends.append(as_number(point.get("sweep_stamp_end")))
             else:
-                stamp = _number(point.get("counters_stamp"))
-                starts.append(stamp - _number(point.get("counters_elapsed")))
+                stamp = as_number(point.get("counters_stamp"))
+                starts.append(stamp - as_number(point.get("counters_elapsed")))
                 ends.append(stamp)
         known = [(s, e) for s, e in zip(starts, ends, strict=True) if math.isfinite(s + e)]
         return (min(s for s, _ in known), max(e for _, e in known)) if known else (math.nan,) * 2
@@ -98,7 +99,7 @@ class Axis:
     def of_configuration(cls, configuration: Mapping[str, Any]) -> "Axis":
         """From what stands in a descriptor."""
         return cls(
-            _number(configuration.get("monochromator_d_spacing")),
+            as_number(configuration.get("monochromator_d_spacing")),
             float(configuration.get("monochromator_offset", 0.0)),
         )
 
@@ -120,7 +121,7 @@ def spectrum_of(scan: Scan, axis: Axis) -> Spectrum:
         raise ReductionError(f"no point can be used: {'; '.join(scan.faults) or 'none came'}")
 
     def column(name: str) -> FloatArray:
-        return np.array([_number(point.get(name)) for point in points])
+        return np.array([as_number(point.get(name)) for point in points])
 
     counts = {to: column(f"counters_{name}") for name, to in _CHANNELS.items()}
     return Spectrum(
@@ -174,14 +175,14 @@ def chambers_of(scan: Scan) -> dict[str, dict[str, float]]:
     """
     dark = scan.dark
     rates, units, shares = {}, {}, {}
-    elapsed = _number(dark.get("counters_elapsed"))
+    elapsed = as_number(dark.get("counters_elapsed"))
     for name, to in _CHANNELS.items():
-        counts = _number(dark.get(f"counters_{name}"))
+        counts = as_number(dark.get(f"counters_{name}"))
         if math.isfinite(counts) and elapsed > 0:
             rates[to] = counts / elapsed
-        if (per_photon := _number(dark.get(f"counts_per_photon_{name}"))) > 0:
+        if (per_photon := as_number(dark.get(f"counts_per_photon_{name}"))) > 0:
             units[to] = per_photon
-        if (share := _number(dark.get(f"share_{name}"))) > 0:
+        if (share := as_number(dark.get(f"share_{name}"))) > 0:
             shares[to] = share
     return {"dark_rate": rates, "counts_per_photon": units, "efficiency": shares}
 
@@ -189,7 +190,3 @@ def chambers_of(scan: Scan) -> dict[str, dict[str, float]]:
 def _present(counts: FloatArray) -> FloatArray | None:
     """Counts, or None where there are no numbers at all."""
     return counts if np.isfinite(counts).any() else None
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else math.nan

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from battbeam.callbacks.frames import EPICS_EPOCH, FrameFile
-from battbeam.callbacks.raw_run import RawFrame, RawRun
+from battbeam.callbacks.raw_frame import RawFrame
+from battbeam.callbacks.raw_run import RawRun
 from battbeam.errors import ReductionError
 from battbeam.experiment.clock_relation import middle_of_exposure
 from battbeam.reduction.projections import Projections

@@ -1,22 +1,25 @@
 """This file is where a run's start document says how its diffraction frames are to be reduced."""
 
-import hashlib
 import json
-import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from battbeam.callbacks.frame_checks import AskedChecks
+from battbeam.callbacks.frame_request import (
+    FrameRequest,
+    asked_of_frames,
+    asked_options,
+    hash_of,
+    path_of,
+)
 from battbeam.callbacks.xrd_phases import COUNTER, scattering_phases
 from battbeam.errors import PreflightError, ReductionError
 from battbeam.experiment.cell import CellPassport
-from battbeam.reduction.xrd import Dark, ScatteringPhase, XrdOptions
-from battbeam.units import HC, AnyArray
+from battbeam.reduction.xrd import ScatteringPhase, XrdOptions
+from battbeam.units import HC
 
 #: How well the lithium content of a cell as mounted is known, 1: a per cent and a half of the
 #: capacity, the usual loss and scatter of a first charge.
@@ -39,34 +42,23 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class XrdRequest:
-    """What is asked of the reduction of one run.
+class XrdRequest(FrameRequest):
+    """What is asked of the reduction of one run's diffraction frames.
 
     Attributes:
-        geometry: The .poni file.
-        energy: eV, of the run or else of the geometry; None if neither says.
         instrument: Widths of lines and so on, as the calibration left it.
         phases: In the beam.
         options: Of the reducer.
-        dark: Frames without beam (.npz: ``counts``, their sum, ``exposure``, its s, and ``time``, when,
-            s since the epoch), or none.
-        mask: Pixels to leave out (.npy, not 0 is left out), or none.
-        transmission_reference: Counts behind over before without a cell; None: no correction.
-        minimum_i0: Fewer counts than this in a frame are no beam.
+        energy: eV, of the run or else of the geometry; None if neither says.
         full_areal_capacity: Of the working electrode, that moves its x by 1, of a cell with graphite
             in its stack, mAh/cm2; None of others.
         checks: What frames are looked at for before they are fitted.
         choices: Departures.
     """
 
-    geometry: Path
     instrument: Path
     phases: tuple[ScatteringPhase, ...]
     options: XrdOptions
-    dark: Path | None = None
-    mask: Path | None = None
-    transmission_reference: float | None = None
-    minimum_i0: float = 0.0
     energy: float | None = None
     full_areal_capacity: float | None = None
     checks: AskedChecks = field(default_factory=AskedChecks)
@@ -98,10 +90,7 @@ class XrdRequest:
                 instrument=Path(asked["instrument"]),
                 phases=scattering_phases(asked.get("phases") or (), passport, energy),
                 options=_options(asked.get("options") or {}, passport),
-                dark=_path(asked.get("dark")),
-                mask=_path(asked.get("mask")),
-                transmission_reference=asked.get("transmission_reference"),
-                minimum_i0=float(asked.get("minimum_i0") or 0.0),
+                **asked_of_frames(asked),
                 energy=energy,
                 full_areal_capacity=_full_areal_capacity(passport),
                 checks=AskedChecks.of(asked.get("checks")),
@@ -119,11 +108,11 @@ class XrdRequest:
         for name in ("cache_directory", "references", "blank"):
             del options[name]
         paths = ("geometry", "instrument", "dark", "mask")
-        files = {name: _sha256(getattr(self, name)) for name in paths}
+        files = {name: hash_of(getattr(self, name)) for name in paths}
         if self.options.blank is not None:
-            files["blank"] = _sha256(self.options.blank)
+            files["blank"] = hash_of(self.options.blank)
         for name, path in self.options.references.items():
-            files[f"reference {name}"] = _sha256(path)
+            files[f"reference {name}"] = hash_of(path)
         given = {
             "files": files,
             "phases": [asdict(phase) for phase in self.phases],
@@ -138,36 +127,6 @@ class XrdRequest:
             given["checks"] = asdict(self.checks)
         plain: dict[str, Any] = json.loads(json.dumps(given))
         return plain
-
-    def read_dark(self) -> Dark | None:
-        """The frames without beam, or None.
-
-        Raises:
-            ReductionError: If the file cannot be read.
-        """
-        if self.dark is None:
-            return None
-        try:
-            with np.load(self.dark) as stored:
-                counts = np.asarray(stored["counts"], dtype=float)
-                time = float(stored["time"]) if "time" in stored else math.nan
-                return Dark(counts=counts, exposure=float(stored["exposure"]), time=time)
-        except (OSError, KeyError, ValueError) as fault:
-            raise ReductionError(f"dark {self.dark} cannot be read: {fault}") from fault
-
-    def read_mask(self) -> AnyArray | None:
-        """Pixels to leave out, or None.
-
-        Raises:
-            ReductionError: If the file cannot be read.
-        """
-        if self.mask is None:
-            return None
-        try:
-            left_out: AnyArray = np.asarray(np.load(self.mask)) != 0
-            return left_out
-        except (OSError, ValueError) as fault:
-            raise ReductionError(f"mask {self.mask} cannot be read: {fault}") from fault
 
 
 def _merged(asked: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,15 +143,9 @@ def _passport(start: Mapping[str, Any]) -> CellPassport | None:
 
 
 def _options(asked: Mapping[str, Any], passport: CellPassport | None) -> XrdOptions:
-    known = {each.name for each in fields(XrdOptions)}
-    unknown = sorted(set(asked) - known)
-    if unknown:
-        raise ValueError(f"options {', '.join(unknown)} are not known; there are {sorted(known)}")
-    given: dict[str, Any] = {
-        name: tuple(v) if isinstance(v, list) else v for name, v in asked.items()
-    }
+    given = asked_options(XrdOptions, asked)
     for name in ("cache_directory", "blank"):
-        given[name] = _path(given.get(name))
+        given[name] = path_of(given.get(name))
     given["references"] = {n: Path(p) for n, p in (given.get("references") or {}).items()}
     if passport is not None and "initial_lithium_content" not in given:
         content = (passport.initial_lithium_content, INITIAL_CONTENT_ERROR)
@@ -216,13 +169,3 @@ def energy_of_geometry(path: Path) -> float | None:
             with suppress(ValueError):
                 return float(HC / (float(value) * 1e10))
     return None
-
-
-def _path(given: str | None) -> Path | None:
-    return Path(given) if given else None
-
-
-def _sha256(path: Path | None) -> str:
-    if path is None:
-        return ""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"

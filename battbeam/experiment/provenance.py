@@ -68,10 +68,15 @@ def file_record(path: Path) -> dict[str, Any]:
     return {"file": str(path), "sha256": digest}
 
 
-@functools.lru_cache(maxsize=64)
-def _sha256(path: Path, _changed: int, _size: int) -> str:
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256(path: Path, _changed: int, _size: int) -> str:
+    return file_sha256(path)
 
 
 def calibration_record(reduction: Mapping[str, Any]) -> dict[str, Any]:
