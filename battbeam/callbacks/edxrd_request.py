@@ -9,7 +9,8 @@ import numpy as np
 
 from battbeam.errors import ReductionError
 from battbeam.experiment.reductions import reductions_of
-from battbeam.reduction.energy_dispersive import EdxrdCalibration, EdxrdReducer
+from battbeam.reduction.edxrd_calibration import EdxrdCalibration
+from battbeam.reduction.energy_dispersive import EdxrdReducer
 from battbeam.reduction.stages import STAGES, Line
 from battbeam.units import FloatArray
 

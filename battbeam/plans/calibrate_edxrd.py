@@ -13,7 +13,7 @@ from battbeam.devices.notes import PlainNotes, text_note
 from battbeam.devices.white_beam import WhiteBeam
 from battbeam.plans.one_point import at_one_point
 from battbeam.plans.stubs import Plan, in_thread, write_down
-from battbeam.reduction.energy_dispersive import EdxrdCalibration, EdxrdGuess
+from battbeam.reduction.edxrd_calibration import EdxrdCalibration, EdxrdGuess
 from battbeam.units import FloatArray
 
 

@@ -19,13 +19,8 @@ from pulls import assert_honest
 from battbeam.errors import ReductionError
 from battbeam.materials import structure
 from battbeam.reduction import energy_dispersive
-from battbeam.reduction.energy_dispersive import (
-    EdxrdCalibration,
-    EdxrdGuess,
-    EdxrdReducer,
-    companions_of,
-    line_strength,
-)
+from battbeam.reduction.edxrd_calibration import EdxrdCalibration, EdxrdGuess
+from battbeam.reduction.energy_dispersive import EdxrdReducer, companions_of, line_strength
 from battbeam.reduction.stages import STAGES, Line, lithium_of
 
 # The angle is by a ruler: 0.6 % off.

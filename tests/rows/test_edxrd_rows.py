@@ -9,7 +9,8 @@ from battbeam.experiment.schedule import Schedule
 from battbeam.plans.calibrate_edxrd import calibrate_edxrd
 from battbeam.plans.edxrd_layers import instruments_of, layer_sweep
 from battbeam.plots_layers import gradients_of, layers_against_time
-from battbeam.reduction.energy_dispersive import EdxrdCalibration, EdxrdGuess, EdxrdReducer
+from battbeam.reduction.edxrd_calibration import EdxrdCalibration, EdxrdGuess
+from battbeam.reduction.energy_dispersive import EdxrdReducer
 from battbeam.sim.energy_dispersive import WhiteBeam
 from tests.rows.imaging import experiment
 from tests.rows.spectra import scenario, truth_lines

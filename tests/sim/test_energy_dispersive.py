@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from battbeam import materials
-from battbeam.reduction.energy_dispersive import EdxrdCalibration, EdxrdGuess, EdxrdReducer
+from battbeam.reduction.edxrd_calibration import EdxrdCalibration, EdxrdGuess
+from battbeam.reduction.energy_dispersive import EdxrdReducer
 from battbeam.sim.energy_dispersive import WhiteBeam, bragg_lines
 from battbeam.sim.gauge import Gauge, standard_planes
 from battbeam.sim.scenario import EnergyDispersive, Motion
