@@ -28,25 +28,33 @@ class GuardAddress(BaseModel):
     log: Path
 
 
-class FluxCalibration(BaseModel):
-    """What the staff of a beamline have measured of its beam, with a calibrated diode say.
+class BeamLight(BaseModel):
+    """What the staff of a beamline have measured of a beam in which nothing counts.
 
     Attributes:
-        photons_per_count: On the sample for each count of I0, which counts behind the attenuator.
         photons_per_milliampere: On the sample per s and mA of ring current, attenuator open.
         ring_current_max: mA; no filling is above.
         beam_size: Full width and height on the sample, mm.
-        energy: At which this holds, eV.
+        energy: At which this holds, of a white beam the mean of its photons, eV.
         date: When it was measured, ISO 8601; empty where nobody wrote it down.
     """
 
     model_config = ConfigDict(extra="forbid")
-    photons_per_count: float = Field(gt=0)
     photons_per_milliampere: float = Field(gt=0)
     ring_current_max: float = Field(gt=0)
     beam_size: tuple[float, float]
     energy: float = Field(gt=0)
     date: str = ""
+
+
+class FluxCalibration(BeamLight):
+    """The same of a beam with an I0, by a calibrated diode say.
+
+    Attributes:
+        photons_per_count: On the sample for each count of I0, which counts behind the attenuator.
+    """
+
+    photons_per_count: float = Field(gt=0)
 
 
 class CounterCalibration(BaseModel):
@@ -77,11 +85,13 @@ class WhiteBeamCalibration(BaseModel):
         resolution: Full width at half maximum of a line at 40 keV, eV.
         flux: (energy in eV, photons per eV times what the detector detects, relative), ascending; empty
             where nobody has measured it.
+        light: On the cell, its size along and across the layers; None where nobody has measured it.
     """
 
     model_config = ConfigDict(extra="forbid")
     resolution: float = Field(default=350.0, gt=0)
     flux: list[tuple[float, float]] = Field(default_factory=list)
+    light: BeamLight | None = None
 
 
 class CameraCalibration(BaseModel):

@@ -144,15 +144,23 @@ class Session:
 
     def _count_light(self) -> None:
         """Close a shutter that a dead session left open, and count its light."""
-        meter = self.beamline.dose_meter
-        if meter is None:
-            return
-        try:
-            meter.recover()
-        except (DeviceError, TimeoutError) as error:
-            _log.error("a dead session's light is not counted yet, it stays reserved: %s", error)
-        if not self.refusal and owned(self._cells):
-            meter.ready()
+        white = self.beamline.white_beam
+        if white is not None and white.dose_meter is None:
+            _log.warning(
+                "%s: its light is not counted, and nobody closes its shutter when a session dies; "
+                "write white_beam.light into %s and declare a white_dose_meter",
+                white.name,
+                SITE_FILE_NAME,
+            )
+        for meter in self.beamline.dose_meters:
+            try:
+                meter.recover()
+            except (DeviceError, TimeoutError) as error:
+                _log.error(
+                    "a dead session's light is not counted yet, it stays reserved: %s", error
+                )
+            if not self.refusal and owned(self._cells):
+                meter.ready()
 
     # Running.
 
@@ -282,8 +290,8 @@ class Session:
 
     def close(self) -> None:
         """Give the cells free, as they are, and keep what is in the spool."""
-        if self.beamline.dose_meter is not None:
-            self.beamline.dose_meter.close()
+        for meter in self.beamline.dose_meters:
+            meter.close()
         release_all(self._cells)
         self.heartbeat.stop()
         self.spool.close()

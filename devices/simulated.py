@@ -24,13 +24,13 @@ from battbeam.devices.potentiostat import Potentiostat
 from battbeam.devices.pulses import Pulses
 from battbeam.devices.ring_buffer import BurstCamera, RingBuffer
 from battbeam.devices.rotation_stage import RotationStage
-from battbeam.devices.sample_places import Place, SamplePlaces
+from battbeam.devices.sample_places import LayerPlaces, Place, SamplePlaces
 from battbeam.devices.shutter_keeper import ShutterKeeper
 from battbeam.devices.statistics import Statistics
 from battbeam.devices.top_up import TopUp
 from battbeam.devices.white_beam import WhiteBeam
 from battbeam.experiment.camera_facts import CameraFacts
-from battbeam.experiment.dose import LEDGER, DoseLedger
+from battbeam.experiment.dose import LEDGER, WHITE_LEDGER, DoseLedger
 
 
 def declare(connection: Connection) -> Beamline:
@@ -133,7 +133,7 @@ def declare(connection: Connection) -> Beamline:
         **spectroscopy(connection, site),
         **small_angle(connection, site, detector, clock),
         **imaging(connection, site, rotation_stage, clock),
-        **energy_dispersive(connection, site),
+        **energy_dispersive(connection, site, clock, LayerPlaces(sample_stage, places)),
     )
 
 
@@ -156,16 +156,38 @@ def spectroscopy(connection: Connection, site: SiteNotes) -> dict[str, Any]:
     }
 
 
-def energy_dispersive(connection: Connection, site: SiteNotes) -> dict[str, Any]:
+def energy_dispersive(
+    connection: Connection, site: SiteNotes, clock: SimulatedClock, places: LayerPlaces
+) -> dict[str, Any]:
     """The white beam and the detector for it; nothing where there is none."""
     if site.white_beam is None:
         return {}
     prefix = connection.beamline
+    white_beam = WhiteBeam(prefix, name="white_beam", point_overhead=site.point_overhead)
+    light = site.white_beam.light
     return {
         "energy_dispersive": EnergyDispersive(
             f"{prefix}MCA1:", name="mca", calibration=site.white_beam, labels=("detectors",)
         ),
-        "white_beam": WhiteBeam(prefix, name="white_beam", point_overhead=site.point_overhead),
+        "white_beam": white_beam,
+        "white_dose_meter": None
+        if light is None
+        else DoseMeter(
+            name="white_dose_meter",
+            ledger=DoseLedger(connection.directory / WHITE_LEDGER),
+            beam=white_beam,
+            monochromator=None,
+            clock=clock,
+            flux=light,
+            places=places,
+            keeper=ShutterKeeper(
+                f"{prefix}WHITE:SHUTTER:CMD",
+                clock_pv=f"{connection.clock}State",
+                directory=connection.directory / "log",
+                name="white_shutter_keeper",
+            ),
+            overhead=site.shutter_overhead,
+        ),
     }
 
 

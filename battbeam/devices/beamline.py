@@ -79,6 +79,7 @@ class Beamline:
         mass_spectrometer: For gas that comes from it; None where there is none.
         energy_dispersive: Counts spectra of the white beam; None where none are measured.
         white_beam: For them.
+        white_dose_meter: As `dose_meter`, of the white beam.
         saxs: For small angles, exposed with the detector; None where there is none.
         saxs_notes: What the staff know of it.
         camera: For radiographs and tomograms; None where none are taken.
@@ -112,6 +113,7 @@ class Beamline:
     mass_spectrometer: MassSpectrometer | None = None
     energy_dispersive: EnergyDispersive | None = None
     white_beam: WhiteBeam | None = None
+    white_dose_meter: DoseMeter | None = None
     saxs: AreaDetector | None = None
     saxs_notes: SmallAngleNotes | None = None
     camera: AreaDetector | None = None
@@ -125,6 +127,12 @@ class Beamline:
     def __post_init__(self) -> None:
         if not self.potentiostats:
             object.__setattr__(self, "potentiostats", {"cell1": self.potentiostat})
+
+    @property
+    def dose_meters(self) -> tuple[DoseMeter, ...]:
+        """Of every beam whose light is counted."""
+        both = (self.dose_meter, self.white_dose_meter)
+        return tuple(meter for meter in both if meter is not None)
 
     @property
     def devices(self) -> dict[str, Device]:

@@ -4,7 +4,7 @@ as I0 has counted it, after.
 
 import math
 
-from battbeam.connection import FluxCalibration
+from battbeam.connection import BeamLight, FluxCalibration
 from battbeam.devices.beam import Beam
 from battbeam.devices.monochromator import Monochromator
 
@@ -17,24 +17,33 @@ class Brightness:
 
     Args:
         beam: Ring, absorber and counters.
-        monochromator: eV.
-        flux: Calibration of the beam.
+        monochromator: eV; None of a white beam.
+        flux: Calibration of the beam; only a `FluxCalibration` knows what I0 counts.
     """
 
-    def __init__(self, beam: Beam, monochromator: Monochromator, flux: FluxCalibration) -> None:
+    def __init__(self, beam: Beam, monochromator: Monochromator | None, flux: BeamLight) -> None:
         self._beam, self._monochromator, self._flux = beam, monochromator, flux
         # What was measured over what was calculated, if that was ever larger.
         self._ratio = 1.0
 
     @property
+    def transmissions(self) -> tuple[float, ...]:
+        """That the absorber can be set to, 1; empty without one."""
+        return () if self._beam.attenuator is None else self._beam.attenuator.transmissions
+
+    @property
     def transmission(self) -> float:
         """Of the absorber, 1."""
+        if self._beam.attenuator is None:
+            return 1.0
         through = float(self._beam.attenuator.position)
         return through if 0 < through <= 1 else 1.0
 
     @property
     def energy(self) -> float:
         """Of the photons, eV."""
+        if self._monochromator is None:
+            return self._flux.energy
         energy = float(self._monochromator.energy.value_now())
         return energy if energy > 0 else self._flux.energy
 
@@ -56,7 +65,7 @@ class Brightness:
             open_time: s that the shutter was open.
             counted: s of the exposure that I0 holds the counts of; 0 if it was not gated.
         """
-        if not counted > 0:
+        if not counted > 0 or not isinstance(self._flux, FluxCalibration):
             return most * open_time
         dark = float(self._beam.i0_dark_rate.value_now()) * counted
         in_gate = (float(self._beam.i0.value_now()) - dark) * self._flux.photons_per_count

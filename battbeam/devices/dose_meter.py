@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ophyd import Component as Cpt
 from ophyd import Device
 
-from battbeam.connection import FluxCalibration
+from battbeam.connection import BeamLight, FluxCalibration
 from battbeam.devices.beam import CLOSED, SHUTTER_TIMEOUT, Beam
 from battbeam.devices.brightness import Brightness
 from battbeam.devices.monochromator import Monochromator
@@ -83,7 +83,7 @@ class DoseMeter(Device):  # type: ignore[misc]
     Args:
         ledger: Where it is written down.
         beam: Its shutter asks this meter before it opens.
-        monochromator: eV.
+        monochromator: eV; None of a white beam.
         clock: The session's.
         flux: Calibration of the beam.
         places: Say which point of which cell is in the beam.
@@ -113,9 +113,9 @@ class DoseMeter(Device):  # type: ignore[misc]
         name: str,
         ledger: DoseLedger,
         beam: Beam,
-        monochromator: Monochromator,
+        monochromator: Monochromator | None,
         clock: Clock,
-        flux: FluxCalibration,
+        flux: BeamLight,
         places: SamplePlaces,
         keeper: Keeper | None = None,
         overhead: float = 1.0,
@@ -136,7 +136,9 @@ class DoseMeter(Device):  # type: ignore[misc]
             getattr(self, attribute).name = attribute
         self.open_time.name, self.sample.name = "shutter_open_time", "exposed_sample"
         self.decision.name = "dose_decision"
-        self.photons_per_count.put(flux.photons_per_count)
+        self.photons_per_count.put(
+            flux.photons_per_count if isinstance(flux, FluxCalibration) else math.nan
+        )
         self.beam_width.put(flux.beam_size[0])
         self.beam_height.put(flux.beam_size[1])
         beam.dose_meter = self
@@ -182,7 +184,7 @@ class DoseMeter(Device):  # type: ignore[misc]
             light.photons,
             size=light.size,
             energy=light.energy,
-            transmissions=self._beam.attenuator.transmissions,
+            transmissions=self._brightness.transmissions,
             transmission=self._brightness.transmission,
         )
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from battbeam.devices.layer_stage import LayerStage
 from battbeam.devices.potentiostat import Potentiostat
 from battbeam.devices.sample_stage import SampleStage
 
@@ -62,3 +63,19 @@ class SamplePlaces:
             uid = str(passport.get("sample_uid") or passport.get("cell") or uid)
             self._passports[guard.name] = (text, uid)
         return uid
+
+
+class LayerPlaces(SamplePlaces):
+    """Cells that stand edge-on in a beam along their layers.
+
+    Where a layer is lit is not told apart: light goes on along it. A spot is (0, z) of its depth.
+    """
+
+    def __init__(self, stage: LayerStage, places: Sequence[Place]) -> None:
+        super().__init__(stage, places)
+        self._depth = stage.z
+
+    def here(self) -> tuple[str, float, float]:
+        """Sample in the beam, ``none`` where there is no cell, 0 and the depth that is lit, mm."""
+        uid, _, _ = super().here()
+        return uid, 0.0, self._depth.position

@@ -32,9 +32,13 @@ class ShutterKeeper:
         command_pv: To which 0 is put to close the shutter.
         clock_pv: Of the session's clock; empty for the clock on the wall.
         directory: Where its log is.
+        name: Of the log, before the session's process number.
     """
 
-    def __init__(self, command_pv: str, *, clock_pv: str, directory: Path) -> None:
+    def __init__(
+        self, command_pv: str, *, clock_pv: str, directory: Path, name: str = "shutter_keeper"
+    ) -> None:
+        self._name = name
         self._arguments = ["battbeam.devices.shutter_keeper", command_pv, clock_pv]
         self._supervisor = Supervisor(directory)
         self._is_ready = False
@@ -49,7 +53,7 @@ class ShutterKeeper:
         if self._child is None:
             self._is_ready = False
             self._supervisor.children.clear()
-            self._supervisor.start(f"shutter_keeper_{os.getpid()}", self._arguments)
+            self._supervisor.start(f"{self._name}_{os.getpid()}", self._arguments)
 
     def wait_ready(self) -> None:
         """Wait until the process can close the shutter; it is started if it does not run.

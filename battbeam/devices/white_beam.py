@@ -6,8 +6,8 @@ from battbeam.devices.beam import Beam, Shutter
 
 
 class WhiteBeam(Beam):
-    """The beam before any monochromator. No absorbers and no counters stand in it, so its light is in no
-    ledger of doses.
+    """The beam before any monochromator. No absorbers and no counters stand in it: a dose meter counts
+    the most that can have come.
 
     >>> RE(bps.mv(white_beam.shutter, 1))  # doctest: +SKIP
     """

@@ -12,11 +12,12 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from battbeam.experiment.dose_ledger import LEDGER, DoseLedger, Reservation
+from battbeam.experiment.dose_ledger import LEDGER, WHITE_LEDGER, DoseLedger, Reservation
 from battbeam.experiment.fluence import FluenceMap, Light, MassModel
 
 __all__ = [
     "LEDGER",
+    "WHITE_LEDGER",
     "AtLimit",
     "Decision",
     "DoseBudget",

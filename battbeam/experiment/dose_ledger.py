@@ -21,6 +21,8 @@ from battbeam.experiment.fluence import FluenceMap, Light, MassModel, described
 
 #: In a beamline's directory.
 LEDGER = Path("dose") / "ledger.jsonl"
+#: The same of a white beam: its spots are depths, and its photons another kind of light.
+WHITE_LEDGER = Path("dose") / "white_ledger.jsonl"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from battbeam.errors import DeviceError
 from battbeam.experiment.clock import Clock
 from battbeam.experiment.cost import Cost
 from battbeam.experiment.description import SiteFacts
+from battbeam.experiment.dose import DoseBudget
 from battbeam.experiment.provenance import file_record
 from battbeam.plans.measurements import OwnRun
 from battbeam.plans.preflight import refuse
@@ -80,6 +81,7 @@ def edxrd_layers(
     reduction: Mapping[str, Any] | None = None,
     suspend: bool = True,
     patience: float = PATIENCE,
+    budget: DoseBudget | None = None,
     md: Mapping[str, Any] | None = None,
 ) -> Plan:
     """One spectrum in each layer of a cell, and back.
@@ -111,6 +113,8 @@ def edxrd_layers(
         Suspend the plan while there is no beam.
     patience : float
         s that a layer waits for beam when the plan is not suspended.
+    budget : DoseBudget, optional
+        Limit of the white beam's light on each layer, wherever along it that falls.
     md : dict, optional
         What else a later reader needs.
 
@@ -144,6 +148,7 @@ def edxrd_layers(
             readables=readables,
             suspend=suspend,
             patience=patience,
+            budget=budget,
             md={**said, **(md or {})},
         )
     )
@@ -189,7 +194,7 @@ def sweep_warnings(n_layers: int, exposure: float, *, overhead: float, c_rate: f
 
 
 def edxrd_layers_cost(site: SiteFacts, *, exposure: float, n_layers: int = 5) -> Cost:
-    """What a sweep costs; the white beam's light is in no ledger.
+    """What a sweep costs; the white beam's light is no part of a forecast.
 
     >>> edxrd_layers_cost(SiteFacts(overhead=1.0), exposure=10.0).duration
     55.0
@@ -210,6 +215,7 @@ def layer_sweep(
     c_rate: float = 1.0,
     spot: tuple[float, float] = (0.0, 0.0),
     lines: Sequence[Mapping[str, Any]] = (),
+    budget: DoseBudget | None = None,
 ) -> OwnRun:
     """A sweep as what a rule of a schedule measures.
 
@@ -221,6 +227,7 @@ def layer_sweep(
         c_rate: Largest at which the cell is driven.
         spot: (x, y) in the cell's frame, mm.
         lines: Of other phases, see `edxrd_reduction`.
+        budget: Limit of light on each layer; an experiment's own ``dose`` does not count this beam.
 
     Raises:
         DeviceError: If the beamline has not got all of that.
@@ -246,6 +253,7 @@ def layer_sweep(
                     reduction=edxrd_reduction(beamline.calibration, mca, lines=lines),
                     # An experiment is not suspended: without beam the layers wait.
                     suspend=False,
+                    budget=budget,
                     md=said,
                 )
             )
@@ -254,7 +262,12 @@ def layer_sweep(
 
     duration = n_layers * (exposure + white.point_overhead)
     cost = Cost(duration=duration, n_bytes=n_layers * 4096 * _CHANNEL_BYTES, span=duration)
-    return OwnRun(measure, motors=(stage.x, stage.y, stage.z), cost=cost)
+    return OwnRun(
+        measure,
+        motors=(stage.x, stage.y, stage.z),
+        cost=cost,
+        unlimited="" if budget is not None else str(white.name),
+    )
 
 
 def instruments_of(beamline: Beamline) -> tuple[EnergyDispersive, WhiteBeam, LayerStage]:

@@ -88,7 +88,11 @@ def _rule_faults(rule: Rule, measurement: Measurement, cell: CellWatch) -> list[
 
 
 def dose_faults(
-    dose: Mapping[str, DoseBudget], cells: Mapping[str, CellWatch], beam: Beam, stage: Any
+    dose: Mapping[str, DoseBudget],
+    cells: Mapping[str, CellWatch],
+    measurements: Mapping[str, Measurement],
+    beam: Beam,
+    stage: Any,
 ) -> list[str]:
     """What is wrong with the budgets of light, one sentence each."""
     faults = [
@@ -98,6 +102,12 @@ def dose_faults(
     ]
     if dose and beam.dose_meter is None:
         faults.append(f"a dose budget needs a dose meter, which {beam.name} has not")
+    faults += [
+        f"a dose budget of the experiment counts the light of {beam.name}, not that of "
+        f"{one.unlimited}, in which {name!r} is measured: give that measurement a budget of its own"
+        for name, one in measurements.items()
+        if dose and isinstance(one, OwnRun) and one.unlimited
+    ]
     for name, budget in dose.items():
         if budget.at_limit == "move" and stage is None:
             faults.append(f"dose budget of {name!r}: moving to a fresh spot needs the sample stage")

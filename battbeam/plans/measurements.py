@@ -65,11 +65,13 @@ class OwnRun:
             adds it to its own positions.
         motors: That it moves, so that preflight knows them.
         cost: What it costs, so that budgets and other cells can be looked after; None is not known.
+        unlimited: Name of another beam than the experiment's, whose light no budget limits; empty: none.
     """
 
     plan: Callable[[Mapping[str, Any]], Plan]
     motors: tuple[Any, ...] = ()
     cost: Cost | None = None
+    unlimited: str = ""
 
 
 Measurement = Pattern | OwnRun

@@ -136,7 +136,7 @@ def operando(
         schedule_faults(schedule, measurements, cells),
         measurement_faults(measurements),
         place_faults(cells, measurements, stage),
-        dose_faults(dose or {}, cells, beam, stage),
+        dose_faults(dose or {}, cells, measurements, beam, stage),
         *(cell_faults(cells[name].potentiostat, one) for name, one in wanted.items()),
         asked,
         file_faults(schedule_file),

@@ -16,6 +16,7 @@ import numpy as np
 
 import battbeam
 from battbeam.connection import (
+    BeamLight,
     CameraCalibration,
     Connection,
     CounterCalibration,
@@ -69,6 +70,8 @@ DRAWING_OVERHEAD = 3.0
 CELL_CHANGE = 0.6
 #: At which the white beam was measured, eV.
 _WHITE_ENERGIES = tuple(np.arange(20e3, 81e3, 2e3).tolist())
+#: From, to and step of what its photons are counted over, eV: all but a thousandth.
+_WHITE_RANGE = (4e3, 140e3, 200.0)
 #: Marks of the ruler with which the staff measured the detector's distance, mm.
 _RULER = 2
 #: Those of the tape for the small-angle detector's.
@@ -330,6 +333,8 @@ def _camera_notes(scenario: Scenario) -> CameraCalibration:
 def _white_notes(scenario: Scenario) -> WhiteBeamCalibration:
     """What the staff have measured of the white beam, to three digits."""
     white = WhiteBeam(scenario.energy_dispersive)
+    knots = np.arange(*_WHITE_RANGE)
+    photons = white.flux(knots)
     energy, (strongest,) = np.array(_WHITE_ENERGIES), white.flux(np.array(_WHITE_ENERGIES[:1]))
     return WhiteBeamCalibration(
         resolution=float(f"{white.full_width(np.array(40e3)):.2g}"),
@@ -337,6 +342,14 @@ def _white_notes(scenario: Scenario) -> WhiteBeamCalibration:
             (float(at), float(f"{flux / strongest:.3g}"))
             for at, flux in zip(energy, white.flux(energy), strict=True)
         ],
+        light=BeamLight(
+            photons_per_milliampere=float(
+                f"{np.trapezoid(photons, knots) / REFERENCE_CURRENT:.3g}"
+            ),
+            ring_current_max=scenario.beam.ring_current,
+            beam_size=(scenario.energy_dispersive.width, scenario.energy_dispersive.gauge_height),
+            energy=float(f"{np.average(knots, weights=photons):.3g}"),
+        ),
     )
 
 

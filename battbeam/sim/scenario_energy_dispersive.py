@@ -19,6 +19,7 @@ class EnergyDispersive(Part):
         dead_time: Of the analyser after each photon that it counts, s; it is not extended by photons
             that come meanwhile.
         gauge_height: Of the beam, across the layers, mm.
+        width: Of the beam, along the layers, mm.
         gauge_length: Of the volume that the slits let the detector see, along the beam, mm.
         path: Of the rays in the cell, along its layers, in and out, mm.
         flux: Photons per s in the beam at 100 mA, before the filter.
@@ -38,6 +39,7 @@ class EnergyDispersive(Part):
     fano: float = Field(default=1.64, ge=0)
     dead_time: float = Field(default=2e-6, ge=0)
     gauge_height: float = Field(default=0.02, gt=0)
+    width: float = Field(default=1.0, gt=0)
     gauge_length: float = Field(default=2.0, gt=0)
     path: float = Field(default=3.0, gt=0)
     flux: float = Field(default=1e13, gt=0)

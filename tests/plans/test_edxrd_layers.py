@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,14 @@ from battbeam.callbacks.cell_columns import CELL_COLUMNS
 from battbeam.callbacks.live_edxrd import LiveEdxrd, edxrd_columns
 from battbeam.callbacks.live_run import reduced
 from battbeam.callbacks.methods import LiveRuns
-from battbeam.connection import WhiteBeamCalibration
+from battbeam.connection import BeamLight, WhiteBeamCalibration
+from battbeam.devices.brightness import FLUX_MARGIN
+from battbeam.devices.dose_meter import DoseMeter
 from battbeam.devices.fake_edxrd import with_edxrd
 from battbeam.devices.frames import FrameTrain
-from battbeam.errors import DeviceError, PreflightError, ReductionError
+from battbeam.devices.sample_places import LayerPlaces, Place
+from battbeam.errors import DeviceError, DoseError, PreflightError, ReductionError
+from battbeam.experiment.dose import DoseBudget, DoseLedger
 from battbeam.materials import structure
 from battbeam.plans.calibrate_edxrd import calibrate_edxrd
 from battbeam.plans.edxrd_layers import (
@@ -25,6 +30,7 @@ from battbeam.plans.edxrd_layers import (
     layer_sweep,
     sweep_warnings,
 )
+from battbeam.plans.experiment_faults import dose_faults
 from tests.reduction.edxrd_generator import layer, spectrum, white
 
 #: Of the graphite: collector to separator, mm.
@@ -294,6 +300,83 @@ def test_a_rule_of_a_schedule_measures_a_sweep_where_its_cell_is(calibrated, eng
     assert "d_NMC811" in rows_of(documents)[0]
     stage = calibrated.sample_stage
     assert (stage.x.position, stage.y.position) == (0.0, 0.0)
+
+
+@pytest.fixture
+def metered(calibrated, tmp_path):
+    """Of a white beam of 1e9 photons/s at its fullest, 1 mm wide and 0.02 mm high."""
+    shutter, clock = calibrated.white_beam.shutter, calibrated.clock
+    shutter.command.sim_set_putter(
+        lambda wanted, **_: shutter.status.sim_put(wanted, timestamp=clock.time)
+    )
+    light = BeamLight(
+        photons_per_milliampere=1e7, ring_current_max=100.0, beam_size=(1.0, 0.02), energy=42e3
+    )
+    meter = DoseMeter(
+        name="white_dose_meter",
+        ledger=DoseLedger(tmp_path / "white_ledger.jsonl"),
+        beam=calibrated.white_beam,
+        monochromator=None,
+        clock=clock,
+        flux=light,
+        places=LayerPlaces(calibrated.sample_stage, [Place(calibrated.potentiostat)]),
+    )
+    return replace(calibrated, white_dose_meter=meter)
+
+
+def layer_fluence(beamline, z):
+    meter = beamline.white_dose_meter
+    uid, _, _ = meter.here()
+    return meter.ledger.fluence(uid, 0.0, z, meter.flux.beam_size)
+
+
+def test_light_of_the_white_beam_is_counted_at_the_depth_on_which_it_fell(
+    metered, engine, documents
+):
+    engine(layers(metered))
+    most = FLUX_MARGIN * 1e9 * 10.0
+    assert [e["photons"] for e in documents.events()] == pytest.approx([most] * 5)
+    assert [e["spot_y"] for e in documents.events()] == pytest.approx(PLACES)
+    assert layer_fluence(metered, PLACES[1]) == pytest.approx(most / 0.02)
+    assert layer_fluence(metered, 0.05) == 0.0
+    assert metered.white_dose_meter.ledger.unsettled() == ()
+    # Light goes on along a layer: one that was lit at another place is not fresh.
+    metered.sample_stage.x.set(0.5).wait(timeout=5)
+    assert layer_fluence(metered, PLACES[1]) == pytest.approx(most / 0.02)
+
+
+def test_a_budget_of_the_white_beam_is_not_passed(metered, engine, documents):
+    # Two sweeps fit: 10 s and 1 s of overhead are reserved, 10 s come.
+    budget = DoseBudget(fluence=FLUX_MARGIN * 1e9 * 22.0 / 0.02, at_limit="stop")
+    for _ in range(2):
+        engine(layers(metered, budget=budget))
+    n_events = len(documents.events())
+    with pytest.raises(DoseError, match="dose limit"):
+        engine(layers(metered, budget=budget))
+    assert len(documents.events()) == n_events
+    assert metered.white_beam.shutter.position == 0
+    skipping = budget.model_copy(update={"at_limit": "skip"})
+    engine(layers(metered, budget=skipping))
+    assert all("dose limit" in e["fault"] for e in documents.events()[n_events:])
+
+
+def test_a_budget_without_a_meter_is_refused(calibrated, engine):
+    budget = DoseBudget(fluence=1e12, at_limit="stop")
+    with pytest.raises(PreflightError, match="a dose budget needs a dose meter"):
+        engine(layers(calibrated, budget=budget))
+
+
+def test_an_experiments_budget_does_not_hold_for_another_beam_and_says_so(metered):
+    budget = DoseBudget(fluence=1e12, at_limit="stop")
+    metered.beam.dose_meter = metered.white_dose_meter  # any: there is one
+
+    def faults(**own):
+        sweep = layer_sweep(metered, ends=ENDS, exposure=10.0, **own)
+        return dose_faults({"cell1": budget}, {"cell1": None}, {"layers": sweep}, metered.beam, 1)
+
+    (fault,) = faults()
+    assert "not that of white_beam, in which 'layers' is measured" in fault
+    assert faults(budget=budget) == []
 
 
 def test_a_beamline_without_a_white_beam_says_so(fakes):
