@@ -19,11 +19,10 @@ from dataclasses import dataclass, field
 
 from scipy.optimize import brentq
 
-from battbeam.sim import fatigue, kinetics, motion, scenario
+from battbeam.sim import kinetics, motion, scenario
 from battbeam.sim.counter import Counter
-from battbeam.sim.lithium import full_capacity
-from battbeam.sim.open_circuit import OpenCircuit, open_circuit
 from battbeam.sim.plating import NO_METAL, Metal
+from battbeam.sim.working import COULOMB_PER_MAH, Working
 
 #: V that the simulated potentiostat can apply; beyond, a set current is not reached. A symmetric
 #: cell is driven both ways.
@@ -31,10 +30,6 @@ COMPLIANCE = (0.0, 5.0)
 SYMMETRIC_COMPLIANCE = (-5.0, 5.0)
 #: Of a cell that lithium has shorted, ohm: chosen.
 SHORT_RESISTANCE = 0.5
-#: Share of the lithium range over which LiFePO4 goes from one branch of its hysteresis to the
-#: other; chosen.
-HYSTERESIS_WIDTH = 0.02
-_COULOMB_PER_MAH = 3.6
 
 
 @dataclass
@@ -80,8 +75,6 @@ class HalfCell:
     is_short: bool = False
 
     def __post_init__(self) -> None:
-        self._curve: OpenCircuit = open_circuit(self.truth.chemistry)
-        self._fresh_capacity = full_capacity(self.truth) * _COULOMB_PER_MAH
         symmetric = self.truth.chemistry == "lithium"
         self._compliance = SYMMETRIC_COMPLIANCE if symmetric else COMPLIANCE
         self._control: tuple[str, float] = ("current", 0.0)
@@ -97,21 +90,19 @@ class HalfCell:
     @temperature.setter
     def temperature(self, temperature: float) -> None:
         self._temperature = temperature
-        self._scales = kinetics.Scales.at(temperature, self.truth)
-        self._counter = Counter.of(
-            self.truth, working_capacity=self._fresh_capacity, temperature=temperature
-        )
+        self._working = Working.of(self.truth, temperature=temperature)
+        fresh = self._working.fresh_capacity
+        self._counter = Counter.of(self.truth, working_capacity=fresh, temperature=temperature)
 
     @property
     def _capacity(self) -> float:
         """C that change the mean content of the material that is still connected by one."""
-        left = float((1 - self.truth.ageing.capacity_fade) ** self.cycles)
-        return self._fresh_capacity * left
+        return self._working.capacity(self.cycles)
 
     @property
     def capacity(self) -> float:
         """mAh that change the mean content of the material that is still connected by one."""
-        return self._capacity / _COULOMB_PER_MAH
+        return self._capacity / COULOMB_PER_MAH
 
     @property
     def lithium_content(self) -> float:
@@ -121,7 +112,7 @@ class HalfCell:
     @property
     def rest_lithium_content(self) -> float:
         """x, mean over the connected material that is not fatigued."""
-        return self._rest(self.lithium_content)
+        return self._working.rest(self.lithium_content, cycles=self.cycles)
 
     @property
     def counter_lithium_content(self) -> float:
@@ -131,7 +122,7 @@ class HalfCell:
     @property
     def displacement(self) -> float:
         """Of the cell along the beam since the start, mm downstream."""
-        law, capacity = self.truth.motion, self._fresh_capacity
+        law, capacity = self.truth.motion, self._working.fresh_capacity
         return motion.displacement(law, charge=self.charge, capacity=capacity, age=self.age)
 
     @property
@@ -140,7 +131,7 @@ class HalfCell:
         reference = self.truth.reference
         if reference is None:
             return math.nan
-        drop = self.current * self._scales.ohmic * (1 - reference.place)
+        drop = self.current * self._working.scales.ohmic * (1 - reference.place)
         return self._counter_potential - drop - self.reference_potential
 
     @property
@@ -160,7 +151,7 @@ class HalfCell:
     def heat(self) -> float:
         """W that current and overpotentials give off."""
         counter = self._counter.rest_potential(self._counter_stored)
-        rest = self._curve.voltage(self.rest_lithium_content) - counter
+        rest = self._working.curve.voltage(self.rest_lithium_content) - counter
         return max(self.current * (self.voltage - rest), 0.0)
 
     def impedance(self, frequency: float) -> complex:
@@ -180,22 +171,10 @@ class HalfCell:
             raise ValueError(f"frequency must be greater than 0 Hz, got {frequency}")
         if self.is_short:
             return complex(SHORT_RESISTANCE)
-        omega, scales = 2 * math.pi * frequency, self._scales
-        surface = self.rest_lithium_content - self.lag
-        total = complex(scales.ohmic)
-        exchange = self._exchange_current(surface)
-        if exchange > 0:
-            transfer = kinetics.charge_transfer_resistance(
-                self.current, exchange, scales.thermal_voltage
-            )
-            capacitance = self.truth.double_layer_capacitance
-            total += kinetics.charge_transfer_impedance(transfer, capacitance, omega)
-        steepness = -self._curve.slope(surface) / self._capacity * self._rest_share
-        total += kinetics.diffusion_impedance(1 / steepness, scales.diffusion_time, omega)
-        if self.truth.chemistry == "lfp":
-            # A small loop about any point of the hysteresis climbs and falls with this slope.
-            loop = self.truth.hysteresis / HYSTERESIS_WIDTH / self._capacity
-            total += loop / (1j * omega)
+        omega = 2 * math.pi * frequency
+        total = self._working.impedance(
+            self.current, self.lithium_content, self.lag, omega, cycles=self.cycles
+        )
         stored = self._counter_stored
         return total + self._counter.impedance(self.current, stored, self.counter_lag, omega)
 
@@ -268,15 +247,12 @@ class HalfCell:
         return current * self.truth.coulombic_efficiency if current > 0 else current
 
     def _lag_after(self, duration: float, mean_current: float) -> float:
-        """Exact for a constant current: a first-order lag of the surface behind the mean."""
-        tau = self._scales.diffusion_time
-        steady = self._stored(mean_current) / self._capacity * tau
-        return steady + (self.lag - steady) * math.exp(-duration / tau)
+        rate = self._stored(mean_current)
+        return self._working.lag_after(duration, rate, self.lag, cycles=self.cycles)
 
     def _branch_after(self, duration: float, mean_current: float) -> float:
-        passed = abs(mean_current) * duration / self._capacity / HYSTERESIS_WIDTH
-        target = math.copysign(1.0, mean_current)
-        return target + (self.branch - target) * math.exp(-passed)
+        branch, cycles = self.branch, self.cycles
+        return self._working.branch_after(duration, mean_current, branch, cycles=cycles)
 
     @property
     def _counter_stored(self) -> float:
@@ -307,27 +283,6 @@ class HalfCell:
         stored, lag = self._counter_stored, self.counter_lag
         return self._counter.potential_after(duration, current, rate, stored, lag)
 
-    def _rest(self, content: float) -> float:
-        """Content of what is not fatigued where all the connected material has ``content``."""
-        law = self.truth.fatigue
-        if law is None:
-            return content
-        fraction = fatigue.fatigued_fraction(law, self.cycles)
-        return float(fatigue.rest_content(content, fraction, law))
-
-    @property
-    def _rest_share(self) -> float:
-        """By what the content of what is not fatigued changes with that of all."""
-        law = self.truth.fatigue
-        if law is None or self.lithium_content >= law.lowest_content:
-            return 1.0
-        return 1 / (1 - float(fatigue.fatigued_fraction(law, self.cycles)))
-
-    def _exchange_current(self, surface: float) -> float:
-        """As the square root of lithium and vacancies at the surface, A."""
-        place = (surface - self._curve.low) / (self._curve.high - self._curve.low)
-        return self._scales.exchange_current * 2 * math.sqrt(place * (1 - place))
-
     def _voltage_after(self, duration: float, current: float) -> float:
         """V at the end of a step that ends with ``current``; rises strictly with it, infinite
         beyond the range.
@@ -336,18 +291,18 @@ class HalfCell:
         """
         if self.is_short:
             return current * SHORT_RESISTANCE
-        mean = self._mean_current(duration, current)
+        working, mean = self._working, self._mean_current(duration, current)
         content = self.lithium_content - self._stored(mean) * duration / self._capacity
-        surface = self._rest(content) - self._lag_after(duration, mean)
-        voltage = self._curve.voltage(surface) - self._counter_after(duration, current)
+        surface = working.rest(content, cycles=self.cycles) - self._lag_after(duration, mean)
+        voltage = working.curve.voltage(surface) - self._counter_after(duration, current)
         if math.isinf(voltage):
             return voltage
         if self.truth.chemistry == "lfp":
             voltage += self.truth.hysteresis * self._branch_after(duration, mean)
-        voltage += current * self._scales.ohmic
-        if self._scales.exchange_current > 0:
-            exchange = self._exchange_current(surface)
-            voltage += kinetics.overpotential(current, exchange, self._scales.thermal_voltage)
+        voltage += current * working.scales.ohmic
+        if working.scales.exchange_current > 0:
+            exchange = working.exchange_current(surface)
+            voltage += kinetics.overpotential(current, exchange, working.scales.thermal_voltage)
         return voltage
 
     def _current_for(self, duration: float, voltage: float) -> float:

@@ -10,9 +10,11 @@ import numpy as np
 from battbeam.experiment.cell import EXAMPLE, CellPassport
 from battbeam.experiment.protocol import StepType
 from battbeam.experiment.protocol_export import export_protocol
-from battbeam.sim.cell import HYSTERESIS_WIDTH, HalfCell, full_capacity
+from battbeam.sim.cell import HalfCell
 from battbeam.sim.kinetics import LEAD_RESISTANCE, thermal_voltage
+from battbeam.sim.lithium import full_capacity
 from battbeam.sim.open_circuit import open_circuit
+from battbeam.sim.working import HYSTERESIS_WIDTH
 
 #: s between two looks of the runner at the cell.
 TICK = 1.0
