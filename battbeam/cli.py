@@ -225,8 +225,8 @@ def _site_facts(scenario: Path | None, directory: Path | None) -> "SiteFacts":
 
     from battbeam.connection import SiteNotes
     from battbeam.experiment.description import SiteFacts
-    from battbeam.sim.run import site_notes
     from battbeam.sim.scenario import Scenario
+    from battbeam.sim.site_notes import site_notes
 
     if directory is not None:
         free = float(shutil.disk_usage(directory).free)

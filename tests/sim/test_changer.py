@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from battbeam.sim.beam import BeamLog
 from battbeam.sim.changer import place_of, stage_limits
 from battbeam.sim.frame import Exposure, FrameModel
-from battbeam.sim.run import hard_limits, site_notes
+from battbeam.sim.run import hard_limits
 from battbeam.sim.scenario import (
     Cell,
     CounterElectrode,
@@ -15,6 +15,7 @@ from battbeam.sim.scenario import (
     changer_place,
     coin_cell_stack,
 )
+from battbeam.sim.site_notes import site_notes
 
 START = 1_750_000_000.0
 EVEN = {"gradient_x": 0, "gradient_depth": 0, "dead_spot": None, "inactive_fraction": 0}
@@ -127,7 +128,7 @@ def test_a_cell_may_have_a_stack_of_its_own():
 def test_cells_built_alike_share_optics_and_patterns():
     model = FrameModel(FOUR)
     assert model.optics_of(1) is model.optics_of(3)
-    assert model.scene(22163.0, 1).nodes is model.scene(22163.0, 3).nodes
+    assert model.scene(22163.0, 1).patterns.nodes is model.scene(22163.0, 3).patterns.nodes
 
 
 def test_the_staff_write_down_where_the_cells_are():

@@ -8,8 +8,9 @@ from battbeam.sim.cell import HalfCell
 from battbeam.sim.imaging import ImagingModel, View
 from battbeam.sim.lithium import full_capacity
 from battbeam.sim.phantom import PhantomState, inside_of
-from battbeam.sim.run import hard_limits, site_notes
+from battbeam.sim.run import hard_limits
 from battbeam.sim.scenario import Detector, Imaging, Scenario
+from battbeam.sim.site_notes import site_notes
 
 SCENARIOS = sorted((Path(__file__).parents[2] / "sim").glob("*.toml"))
 
