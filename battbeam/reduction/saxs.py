@@ -16,26 +16,22 @@ import scipy.sparse as sp
 
 from battbeam.errors import ReductionError
 from battbeam.reduction.pixels import Bins, FineGrid, PixelGeometry, cached_response, response
-from battbeam.reduction.saxs_fit import (
+from battbeam.reduction.saxs_fit import SphereFit, rough_radius, sphere_fit, structure_peak
+from battbeam.reduction.saxs_laws import (
+    LEAST_BINS,
     UNKNOWN,
     Guinier,
     SaxsPattern,
-    SphereFit,
     Value,
     guinier,
     invariant,
     porod,
-    rough_radius,
-    sphere_fit,
-    structure_peak,
 )
 from battbeam.reduction.xrd_result import Dark
 from battbeam.units import AnyArray, FloatArray, q_from_two_theta
 
 # Points of a model to a pixel, and of a pixel's area along each side.
 _FINE, _N_SUB = 4, 3
-# Fewest bins of a fit.
-_LEAST_BINS = 8
 # Fewer counts than this are no pattern.
 _LEAST_COUNTS = 2000.0
 # Porod's law from this q Rg on.
@@ -149,8 +145,8 @@ class SaxsReducer:
         low, high = self.options.q_range or (0.0, np.inf)
         inside = angle[(q >= low) & (q <= high)]
         pixel = _pixel(self._geometry)
-        if not len(inside) or np.ptp(inside) < _LEAST_BINS * pixel:
-            raise ReductionError(f"fewer than {_LEAST_BINS} bins between {low:g} and {high:g} 1/A")
+        if not len(inside) or np.ptp(inside) < LEAST_BINS * pixel:
+            raise ReductionError(f"fewer than {LEAST_BINS} bins between {low:g} and {high:g} 1/A")
         n_bins = int(np.ptp(inside) / pixel)
         edges = np.asarray(float(inside.min()) + pixel * np.arange(n_bins + 1), dtype=float)
         self._bins = Bins.of(self._geometry, edges, hidden)

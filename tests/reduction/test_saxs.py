@@ -7,14 +7,8 @@ from pulls import assert_honest
 
 from battbeam.errors import ReductionError
 from battbeam.reduction.saxs import SaxsOptions, SaxsReducer
-from battbeam.reduction.saxs_fit import (
-    Value,
-    guinier,
-    invariant,
-    porod,
-    structure_peak,
-    volume_change,
-)
+from battbeam.reduction.saxs_fit import structure_peak, volume_change
+from battbeam.reduction.saxs_laws import Value, guinier, invariant, porod
 from battbeam.reduction.saxs_model import guinier_radius_of, mean_power, spheres
 from battbeam.reduction.xrd_result import Dark
 from battbeam.units import q_from_two_theta
