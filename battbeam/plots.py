@@ -71,17 +71,20 @@ def _cell_trace(axes: "Axes", cell: "xarray.Dataset", start: float) -> None:
 
 
 def _waterfall(axes: "Axes", results: "xarray.Dataset", start: float) -> None:
-    """Square root of the intensity, so that weak lines show beside strong ones; gaps stay white."""
+    """Square root of the intensity, so that weak lines show beside strong ones; long gaps stay white."""
     hours = _hours(results["time"].values, start)
     two_theta = results["two_theta"].values
     intensity = np.sqrt(np.clip(np.asarray(results["intensity"].values, dtype=float), 0, None))
     half = _hours(results["time_end"].values - results["time_start"].values, 0.0) / 2
-    # One strip an exposure, as long as the exposure and at least as high as a pixel of the picture.
+    # One strip an exposure, as long as it at least; it fills half the way to its neighbours, but no
+    # more than what is usual.
     least = (hours.max() - hours.min()) / 900 if len(hours) > 1 else 0.01
     low, high = (float(np.nanpercentile(intensity, share)) for share in (5, 99.0))
-    step = np.median(np.diff(hours)) if len(hours) > 2 else least
-    for row, hour, length in zip(intensity, hours, half, strict=True):
-        reach = max(length, least, min(0.6 * step, 2 * length))
+    steps = np.diff(hours)
+    nearest = np.minimum(np.append(steps, np.inf), np.insert(steps, 0, np.inf))
+    usual = np.median(steps) if len(steps) else least
+    reaches = np.maximum(np.maximum(half, least), np.minimum(nearest, usual) / 2)
+    for row, hour, reach in zip(intensity, hours, reaches, strict=True):
         extent = (float(two_theta[0]), float(two_theta[-1]), hour - reach, hour + reach)
         axes.imshow(
             row[None, :],

@@ -77,11 +77,11 @@ def heated_cathodes(
         _phases(axes[0, column], each)
         if with_gas:
             _gas(axes[1, column], each)
-        axes[-1, column].set_xlabel("temperature of the sample / °C")
+        axes[-1, column].set_xlabel("temperature of the sample (°C)")
     axes[0, 0].set_ylabel("share of the metal")
     axes[0, -1].legend(frameon=False, loc="center right")
     if with_gas:
-        axes[1, 0].set_ylabel("ion current / pA")
+        axes[1, 0].set_ylabel("ion current (pA)")
         axes[1, -1].legend(frameon=False, loc="upper right")
     return written(figure, path, title, 12)
 

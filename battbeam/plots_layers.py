@@ -76,7 +76,9 @@ def layers_against_time(
     slope.set_ylabel(f"L{names[-1]} - L{names[0]}")
     current.set_ylabel("current (mA)")
     current.set_xlabel("time (h)")
-    content.legend(ncols=len(names), fontsize="small", loc="upper left")
+    # Above the axes, where it hides no point.
+    above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "frameon": False}
+    content.legend(ncols=len(names), fontsize="small", **above)
     if title:
         figure.suptitle(title)
     return figure

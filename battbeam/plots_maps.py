@@ -103,7 +103,7 @@ def _metal(figure: "Figure", grid: "GridSpecBase", maps: CellMaps) -> None:
         axes.set_title(
             f"{metal.value[number]:.2f} ± {metal.error[number]:.2f} mAh", loc="right", fontsize=10
         )
-        axes.tick_params(labelbottom=row == 1 or number == 0, labelleft=column == 0)
+        axes.tick_params(labelbottom=row == 1, labelleft=column == 0)
         if number == 0:
             axes.set_ylabel("y (mm)")
         if row == 1:
@@ -156,7 +156,8 @@ def _course(axes: "Axes", drawn: PlatingPicture) -> None:
     right.set_ylabel("lithium metal in the cell (mAh)", color=_BLUE)
     right.tick_params(axis="y", colors=_BLUE)
     right.set_ylim(bottom=-0.05 * float(metal.value.max()))
-    right.legend(fontsize=9, frameon=False, loc="upper left")
+    # On a ground of its own: the voltage goes everywhere.
+    right.legend(fontsize=9, framealpha=0.85, edgecolor="none", loc="upper left")
     axes.set_title("metal over time", loc="left", fontsize=12, fontweight="bold")
 
 
@@ -216,7 +217,7 @@ def _inventory(axes: "Axes", inventory: Inventory) -> None:
     axes.text(
         0.97,
         0.885,
-        f"{missing:.2f} ± {error:.2f} mAh missing in the end",
+        f"{round(missing, 2) + 0.0:.2f} ± {error:.2f} mAh missing in the end",
         transform=axes.transAxes,
         ha="right",
         va="top",

@@ -101,7 +101,6 @@ def _labelled(large: "Axes", small: Sequence["Axes"], has_truth: bool) -> None:
         axes.tick_params(labelbottom=axes is small[-1])
     small[1].set_ylim(0, 1.5 * small[1].get_ylim()[1])
     small[-1].set_xlabel("time since the first pattern of each cell (h)")
-    small[0].set_title("a pattern every 200 s, above 4.1 V every 40 s", loc="left", fontsize=9)
 
 
 def _against_voltage(axes: "Axes", charge: ChargePicture, color: str) -> None:
