@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from battbeam.devices.camera import INTERNAL, MULTIPLE
-from battbeam.devices.detector import LOST_AFTER, AreaDetector
+from battbeam.devices.detector import AreaDetector
 from battbeam.devices.errands import Errands
 from battbeam.devices.flown_frames import Flown, FlownFrames
+from battbeam.devices.frame_counts import LOST_AFTER
 from battbeam.devices.frame_writer import FILE_TIMEOUT, wait_until
 from battbeam.devices.frames import Flight, FrameTrain
 from battbeam.devices.signals import Setting
@@ -176,7 +177,7 @@ class FrameFlyer(FlownFrames):
     def _take_off(self, flight: Flight, cancelled: threading.Event) -> None:
         if self.camera.has_lost_file or self._file is None:
             self._file = self.camera.fresh_file()
-        counted = self.camera.begin_count()
+        counted = self.camera.counts.begin()
         self._first, self._arrived = counted["captured"], 0
         self.flown = Flown(flight.train.n_frames, first=self._first, file=str(self._file.path))
         self._arm(flight, cancelled)
@@ -243,7 +244,7 @@ class FrameFlyer(FlownFrames):
         """
         last, arrived, changed = {"captured": -1}, -1, time.monotonic()
         while not cancelled.is_set():
-            seen = last = self.camera.next_count(last, timeout=0.1)
+            seen = last = self.camera.counts.next(last, timeout=0.1)
             self._arrived = max(seen["captured"] - self._first, self._arrived)
             # A camera that runs on is no reason to wait: only what is written counts.
             if going(seen) or self._arrived != arrived:

@@ -1,6 +1,6 @@
 import pytest
 
-from battbeam.devices import detector as detector_module
+from battbeam.devices import frame_counts, frames_in_files
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.fakes import fake, ready_detector
 from battbeam.devices.frames import FrameTrain
@@ -15,7 +15,7 @@ def detector(tmp_path):
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(detector_module, "LOST_AFTER", 0.05)
+    monkeypatch.setattr(frame_counts, "LOST_AFTER", 0.05)
 
 
 def exposed(detector, n_frames=1):
@@ -164,7 +164,7 @@ def test_a_camera_that_exposes_already_is_not_staged(detector):
 
 
 def test_a_full_disk_is_refused_before_a_run(detector, monkeypatch):
-    monkeypatch.setattr(detector_module, "MINIMUM_FREE", 1e21)
+    monkeypatch.setattr(frames_in_files, "MINIMUM_FREE", 1e21)
     with pytest.raises(DeviceError, match="MB are wanted before a run; make room"):
         detector.stage()
 

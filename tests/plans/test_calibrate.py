@@ -94,7 +94,7 @@ def test_a_standard_and_an_energy_that_cannot_be_are_refused_together(fakes, eng
 
 
 def test_a_calibration_with_missing_frames_is_refused(fakes, engine, monkeypatch):
-    monkeypatch.setattr("battbeam.devices.detector.LOST_AFTER", 0.02)
+    monkeypatch.setattr("battbeam.devices.frame_counts.LOST_AFTER", 0.02)
     fakes.detector.cam.acquire.sim_set_putter(lambda _value, **_: None)
     with pytest.raises(DeviceError, match=r"1 frame\(s\) asked, 0 arrived"):
         engine(calibration(fakes))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from bluesky.utils import FailedStatus
 
-from battbeam.devices import detector as detector_module
+from battbeam.devices import frame_counts
 from battbeam.errors import DeviceError, PreflightError
 from battbeam.plans.xrd_series import xrd_series
 
@@ -116,7 +116,7 @@ def test_a_shutter_that_fails_open_is_told_to_close(fakes, engine):
 def test_a_point_with_missing_frames_is_taken_again_into_a_new_file(
     fakes, engine, documents, monkeypatch
 ):
-    monkeypatch.setattr(detector_module, "LOST_AFTER", 0.05)
+    monkeypatch.setattr(frame_counts, "LOST_AFTER", 0.05)
     cam, hdf, trains = fakes.detector.cam, fakes.detector.hdf, []
 
     def acquire(value, **_):
@@ -137,7 +137,7 @@ def test_a_point_with_missing_frames_is_taken_again_into_a_new_file(
 def test_a_point_that_stays_incomplete_says_why_and_refers_to_no_frame(
     fakes, engine, documents, monkeypatch
 ):
-    monkeypatch.setattr(detector_module, "LOST_AFTER", 0.02)
+    monkeypatch.setattr(frame_counts, "LOST_AFTER", 0.02)
     fakes.detector.cam.acquire.sim_set_putter(lambda _value, **_: None)
     engine(series(fakes, n_points=1))
     event = documents.events()[0]
