@@ -149,7 +149,7 @@ def square(
             md={**said, "energy": beamline.monochromator.position},
         )
 
-    return OwnRun(measured, motors=(stage.x, stage.y))
+    return OwnRun(measured, motors=(stage.x, stage.y), may_be_asked=True)
 
 
 def plan(beamline: Beamline, exposure: float = 2.0, n_points: int = 11, n_cycles: int = 6) -> Plan:

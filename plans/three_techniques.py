@@ -124,7 +124,7 @@ def _square(beamline: Beamline, exposure: float, n_points: int) -> OwnRun:
             md={**said, "energy": energy},
         )
 
-    return OwnRun(square, motors=(stage.x, stage.y))
+    return OwnRun(square, motors=(stage.x, stage.y), may_be_asked=True)
 
 
 def measurements(

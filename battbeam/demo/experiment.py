@@ -145,7 +145,7 @@ def experiment(
     yield from mounted(beamline.potentiostat, passport)
     yield from operando(
         schedule(options, seen.exposure),
-        {"pattern": pattern, "map": OwnRun(square, motors=(stage.x, stage.y))},
+        {"pattern": pattern, "map": OwnRun(square, motors=(stage.x, stage.y), may_be_asked=True)},
         potentiostat=beamline.potentiostat,
         beam=beamline.beam,
         clock=beamline.clock,

@@ -21,8 +21,9 @@ from battbeam.experiment.cost import Cost
 from battbeam.experiment.description import SiteFacts
 from battbeam.experiment.dose import DoseBudget
 from battbeam.experiment.provenance import file_record
+from battbeam.plans.exposure import exposure_faults
 from battbeam.plans.measurements import OwnRun
-from battbeam.plans.preflight import refuse
+from battbeam.plans.preflight import position_faults, refuse
 from battbeam.plans.preprocessors import positions_put_back
 from battbeam.plans.stubs import Plan
 from battbeam.plans.xrd_map import xrd_map
@@ -236,9 +237,19 @@ def layer_sweep(
 
     def measure(said: Mapping[str, Any]) -> Plan:
         x, y = said.get("cell_position", (0.0, 0.0))
+        place = ((stage.x, float(x) + spot[0]), (stage.y, float(y) + spot[1]))
+        reduction = edxrd_reduction(beamline.calibration, mca, lines=lines)
+        refuse(
+            "layer_sweep",
+            layers_faults(n_layers, c_rate, reduction),
+            mca.train_faults(exposure=exposure),
+            position_faults([*place, *((stage.z, end) for end in ends)]),
+            exposure_faults(white, budget, None),
+        )
 
         def there() -> Plan:
-            yield from bps.mv(stage.x, float(x) + spot[0], stage.y, float(y) + spot[1])
+            for motor, position in place:
+                yield from bps.mv(motor, position)
             return (
                 yield from edxrd_layers(
                     mca,
@@ -250,7 +261,7 @@ def layer_sweep(
                     exposure=exposure,
                     c_rate=c_rate,
                     readables=(beamline.potentiostat, stage),
-                    reduction=edxrd_reduction(beamline.calibration, mca, lines=lines),
+                    reduction=reduction,
                     # An experiment is not suspended: without beam the layers wait.
                     suspend=False,
                     budget=budget,
@@ -266,6 +277,7 @@ def layer_sweep(
         measure,
         motors=(stage.x, stage.y, stage.z),
         cost=cost,
+        may_be_asked=True,
         unlimited="" if budget is not None else str(white.name),
     )
 

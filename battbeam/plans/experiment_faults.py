@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from battbeam.devices.beam import Beam
+from battbeam.errors import PreflightError
 from battbeam.experiment.conditions import EndOfRest
 from battbeam.experiment.dose import DoseBudget
 from battbeam.experiment.schedule import Rule, Schedule
@@ -140,12 +141,28 @@ def measurement_faults(measurements: Mapping[str, Measurement]) -> list[str]:
     """What is wrong with measurements, one sentence each."""
     faults = []
     for name, measurement in measurements.items():
-        if isinstance(measurement, OwnRun):
-            found = connection_faults(measurement.motors)
-        else:
-            found = pattern_faults(measurement)
+        found = (
+            own_run_faults(measurement)
+            if isinstance(measurement, OwnRun)
+            else pattern_faults(measurement)
+        )
         faults += [f"measurement {name!r}: {fault}" for fault in found]
     return faults
+
+
+def own_run_faults(measurement: OwnRun) -> list[str]:
+    """What its plan refuses, one sentence each; only one that may be asked is."""
+    faults = connection_faults(measurement.motors)
+    if faults or not measurement.may_be_asked:
+        return faults
+    plan = measurement.plan({})
+    try:
+        next(plan, None)
+    except PreflightError as error:
+        return list(error.faults)
+    finally:
+        plan.close()
+    return []
 
 
 def pattern_faults(pattern: Pattern) -> list[str]:

@@ -65,12 +65,15 @@ class OwnRun:
             adds it to its own positions.
         motors: That it moves, so that preflight knows them.
         cost: What it costs, so that budgets and other cells can be looked after; None is not known.
+        may_be_asked: Whether its plan does nothing but refuse before its first message: then what it
+            would refuse is told before the cell begins, and not at the first time that it is due.
         unlimited: Name of another beam than the experiment's, whose light no budget limits; empty: none.
     """
 
     plan: Callable[[Mapping[str, Any]], Plan]
     motors: tuple[Any, ...] = ()
     cost: Cost | None = None
+    may_be_asked: bool = False
     unlimited: str = ""
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from battbeam.devices.beamline import missing_records
 from battbeam.devices.detector import AreaDetector
 from battbeam.devices.frames import train_faults
 from battbeam.devices.potentiostat import Potentiostat
-from battbeam.errors import GuardError, PreflightError
+from battbeam.errors import GuardError, PreflightError, ReductionError
 from battbeam.experiment.cell import CellPassport, Window
 from battbeam.experiment.guard_state import UNDER_WAY, GuardState
 from battbeam.experiment.protocol import Protocol
 from battbeam.experiment.reductions import DEFAULT_METHOD
 from battbeam.plans.stubs import Plan, finished
+from battbeam.reduction.xrd_references import MeasuredPattern
+from battbeam.reduction.xrd_result import XrdOptions
 
 #: What a .poni must hold: pyFAI's geometry, distances in m, angles in rad, wavelength in m.
 PONI_KEYS = ("Distance", "Poni1", "Poni2", "Rot1", "Rot2", "Rot3", "Wavelength")
@@ -87,17 +90,48 @@ def reduction_faults(reduction: Mapping[str, Any] | None) -> list[str]:
         if phase not in materials.PHASES:
             known = ", ".join(materials.PHASES)
             faults.append(f"phase {phase!r} is not known; known are {known}")
-    if reduction.get("method", DEFAULT_METHOD) == DEFAULT_METHOD and not reduction.get(
-        "instrument"
-    ):
-        faults.append("reduction names no instrument; calibrate_geometry writes one (.json)")
     options = reduction.get("options") or {}
+    if reduction.get("method", DEFAULT_METHOD) == DEFAULT_METHOD:
+        if not reduction.get("instrument"):
+            faults.append("reduction names no instrument; calibrate_geometry writes one (.json)")
+        faults += pattern_faults(reduction, options)
     files = {role: reduction.get(role) for role in ("dark", "mask", "instrument")}
-    files |= {"blank": options.get("blank"), **(options.get("references") or {})}
-    for role, path in files.items():
+    measured = {"blank": options.get("blank"), **(options.get("references") or {})}
+    for role, path in (files | measured).items():
         if path and not Path(path).exists():
             faults.append(f"{role} {path}: the file is missing")
+        elif path and role in measured:
+            faults += measured_pattern_faults(role, Path(path))
     return faults
+
+
+def pattern_faults(reduction: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:
+    """What is wrong with phases and options of diffraction patterns, one sentence each."""
+    faults = []
+    if not reduction.get("phases") and not options.get("references"):
+        faults.append("reduction names no phases; name everything crystalline in the beam")
+    known = [each.name for each in fields(XrdOptions)]
+    faults += [
+        f"option {name!r} of the reduction is not known; there are {', '.join(known)}"
+        for name in options
+        if name not in known
+    ]
+    reference = reduction.get("transmission_reference")
+    if reference is not None and not reference > 0:
+        faults.append(
+            "transmission_reference must be above 0, counts behind over before without a cell, "
+            f"got {reference:g}"
+        )
+    return faults
+
+
+def measured_pattern_faults(role: str, path: Path) -> list[str]:
+    """Why a file is no measured pattern, one sentence."""
+    try:
+        MeasuredPattern.read(path)
+    except ReductionError as error:
+        return [f"{role}: {error}"]
+    return []
 
 
 def geometry_faults(path: Any) -> list[str]:

@@ -4,6 +4,7 @@ A row is one train of pulses at positions of the stage. What is paused, or loses
 row: it is flown again, whole.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ from battbeam.plans.imaging import Imager, Trains, imaging_run
 from battbeam.plans.preflight import connection_faults, position_faults, refuse, xrd_faults
 from battbeam.plans.preprocessors import BeamSuspender
 from battbeam.plans.stubs import Exposure, Plan, also_read, wait_for_beam
-from battbeam.plans.xrd_map import BEAM_RETAKES, Axis, axes_of, grid
+from battbeam.plans.xrd_map import BEAM_RETAKES, Axis, axes_of, grid, grid_faults
 from battbeam.plans.xrd_series import PATIENCE, xrd_metadata
 
 #: What is taken for the stage where it cannot be asked: counts per mm, and s from rest to speed.
@@ -174,6 +175,7 @@ def xrd_fly_map(
     str
         The uid of the run.
     """
+    refuse("xrd_fly_map", grid_faults(args))
     axes = axes_of(args)
     *slow, fast = axes
     motors = [axis.motor for axis in axes]
@@ -289,10 +291,15 @@ def _row_faults(
         ]
     if axis.n_points < 2 or axis.start == axis.stop:
         return [f"{axis.motor.name}: a row that is flown needs at least two points"]
-    if connection_faults([axis.motor]):
-        return []
+    faults = [
+        f"{fly_detector.name}: {name} must be above 0 {unit}, got {value:g} {unit}"
+        for name, value, unit in (("speed", speed, "mm/s"), ("period", period, "s"))
+        if value is not None and not (value > 0 and math.isfinite(value))
+    ]
+    if faults or connection_faults([axis.motor]) or not (exposure > 0 and math.isfinite(exposure)):
+        return faults
     spacing = (axis.stop - axis.start) / (axis.n_points - 1)
-    faults = period_faults(spacing, speed=speed, period=period)
+    faults += period_faults(spacing, speed=speed, period=period)
     try:
         line = _line(fly_detector, axis, exposure=exposure, period=period, speed=speed)
     except ValueError as error:

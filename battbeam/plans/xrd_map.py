@@ -1,8 +1,9 @@
 """This file is where diffraction is mapped: a grid of any positioners, several detectors."""
 
-import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -71,22 +72,36 @@ def grid(axes: Sequence[Axis], *, snake: bool = True) -> Iterator[tuple[float, .
             yield (*outer, position)
 
 
+def grid_faults(args: Sequence[Any]) -> list[str]:
+    """What is wrong with ``motor, start, stop, n_points`` repeated, one sentence each.
+
+    >>> grid_faults(["x", 0.0, 1.0, 2.5])
+    ['x: n_points must be a whole number, at least 1, got 2.5']
+    """
+    if not args or len(args) % 4:
+        return [
+            "a grid needs motor, start, stop and n_points for each axis, the slowest first; "
+            f"got {len(args)} values"
+        ]
+    faults = []
+    for motor, start, stop, n_points in zip(*[iter(args)] * 4, strict=True):
+        name = getattr(motor, "name", motor)
+        if not all(isinstance(end, Real) and math.isfinite(end) for end in (start, stop)):
+            faults.append(f"{name}: start and stop must be numbers, got {start!r} and {stop!r}")
+        if not isinstance(n_points, Integral) or n_points < 1:
+            faults.append(f"{name}: n_points must be a whole number, at least 1, got {n_points!r}")
+    return faults
+
+
 def axes_of(args: Sequence[Any]) -> list[Axis]:
     """Axes from ``motor, start, stop, n_points`` repeated, the slowest first.
 
     Raises:
         ValueError: If something is missing or a number of points is below 1.
     """
-    if not args or len(args) % 4:
-        raise ValueError(
-            "a grid needs motor, start, stop and n_points for each axis, the slowest first; "
-            f"got {len(args)} values"
-        )
-    axes = [Axis(*group) for group in itertools.zip_longest(*[iter(args)] * 4)]
-    for axis in axes:
-        if axis.n_points < 1:
-            raise ValueError(f"{axis.motor.name}: n_points must be at least 1, got {axis.n_points}")
-    return axes
+    if faults := grid_faults(args):
+        raise ValueError("; ".join(faults))
+    return [Axis(*group) for group in zip(*[iter(args)] * 4, strict=True)]
 
 
 def xrd_map_cost(site: SiteFacts, *args: Any, exposure: float, frames_per_point: int = 1) -> Cost:
@@ -162,6 +177,7 @@ def xrd_map(
     str
         The uid of the run.
     """
+    refuse("xrd_map", grid_faults(args))
     axes = axes_of(args)
     motors = [axis.motor for axis in axes]
     ends = [(axis.motor, end) for axis in axes for end in (axis.start, axis.stop)]

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -68,7 +69,7 @@ class MeasuredPattern:
         try:
             with np.load(path) as stored:
                 found = dict(stored)
-        except (OSError, ValueError) as fault:
+        except (OSError, ValueError, TypeError, BadZipFile) as fault:
             raise ReductionError(f"measured pattern {path} cannot be read: {fault}") from fault
         missing = [name for name in _FIELDS if name not in found]
         if missing:

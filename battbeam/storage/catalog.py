@@ -246,7 +246,8 @@ def _client(connection: Connection) -> Any:
         return from_uri(connection.catalog_uri, api_key=catalog_key(connection))
     except httpx.HTTPError as error:
         raise StorageError(
-            f"the catalogue at {connection.catalog_uri} does not answer: {error!r}"
+            f"the catalogue at {connection.catalog_uri} does not answer ({error}); "
+            f"start it with `battbeam serve {connection.directory}`"
         ) from error
 
 

@@ -30,7 +30,8 @@ from battbeam.plans.edxrd_layers import (
     layer_sweep,
     sweep_warnings,
 )
-from battbeam.plans.experiment_faults import dose_faults
+from battbeam.plans.experiment_faults import dose_faults, own_run_faults
+from battbeam.plans.measurements import OwnRun
 from tests.reduction.edxrd_generator import layer, spectrum, white
 
 #: Of the graphite: collector to separator, mm.
@@ -377,6 +378,16 @@ def test_an_experiments_budget_does_not_hold_for_another_beam_and_says_so(metere
     (fault,) = faults()
     assert "not that of white_beam, in which 'layers' is measured" in fault
     assert faults(budget=budget) == []
+
+
+def test_a_sweep_that_cannot_be_made_is_refused_before_the_cell_begins(beamline):
+    sweep = layer_sweep(beamline, ends=ENDS, exposure=0.0, spot=(900.0, 0.0))
+    faults = own_run_faults(sweep)
+    assert len(faults) == 3
+    assert "edxrd.json: the file is missing; run calibrate_edxrd first" in faults[0]
+    assert "exposure must be greater than 0 s" in faults[1]
+    assert "900 mm is outside its limits" in faults[2]
+    assert own_run_faults(OwnRun(lambda said: iter(()))) == []
 
 
 def test_a_beamline_without_a_white_beam_says_so(fakes):

@@ -184,6 +184,21 @@ def test_a_measurement_that_fails_is_contained_and_written_down(fakes, engine, d
     assert len(documents.events("rules")) > 3
 
 
+def test_what_a_measurement_would_refuse_is_told_before_the_cell_begins(fakes, engine, documents):
+    def far(md):
+        stage = fakes.sample_stage
+        how = {"beam": fakes.beam, "clock": fakes.clock, "exposure": -1.0, "md": md}
+        return xrd_map([fakes.detector], *(stage.x, -1, 500, 2), **how)
+
+    asked = {"map": OwnRun(far, may_be_asked=True)}
+    with pytest.raises(PreflightError) as refused:
+        engine(
+            experiment(fakes, rule("slope", VoltageCrossing(level=3.2), "map"), measurements=asked)
+        )
+    assert [fault.partition(": ")[0] for fault in refused.value.faults] == ["measurement 'map'"] * 2
+    assert documents.of("start") == []
+
+
 def test_a_failure_inside_a_map_closes_that_run_alone(fakes, engine, documents):
     def drive(wanted, **_):
         if wanted:

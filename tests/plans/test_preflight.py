@@ -1,3 +1,6 @@
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from battbeam.errors import PreflightError
@@ -51,3 +54,27 @@ def test_a_device_that_is_not_connected_is_named_with_its_records(fakes):
     fakes.beam.i0._metadata["connected"] = False
     (fault,) = connection_faults([fakes.beam, fakes.detector, fakes.beam])
     assert fault.startswith("beam is not connected: no answer from i0; is its server running?")
+
+
+@pytest.mark.parametrize(
+    ("changed", "fault"),
+    [
+        ({"phases": []}, "reduction names no phases"),
+        ({"options": {"displacment": 0.3}}, "option 'displacment' of the reduction is not known"),
+        ({"transmission_reference": -1.0}, "transmission_reference must be above 0"),
+        ({"options": {"blank": "text.json"}}, "blank: measured pattern text.json cannot be read"),
+        ({"options": {"blank": "dark.npz"}}, "blank: measured pattern dark.npz has no counts"),
+        ({"options": {"references": {"LFP": "line.npy"}}}, "LFP: measured pattern line.npy cannot"),
+        ({"options": {"references": {"LFP": "torn.npz"}}}, "LFP: measured pattern torn.npz cannot"),
+    ],
+)
+def test_a_reduction_that_would_fail_is_refused_beforehand(
+    reduction, tmp_path, monkeypatch, changed, fault
+):
+    monkeypatch.chdir(tmp_path)
+    Path("text.json").write_text("{}")
+    Path("torn.npz").write_bytes(b"PK\3\4 torn")
+    np.savez("dark.npz", image=np.zeros((4, 4)))
+    np.save("line.npy", np.zeros(4))
+    (said,) = reduction_faults({**reduction, **changed})
+    assert said.startswith(fault)

@@ -106,6 +106,21 @@ def test_a_way_to_set_out_beyond_the_limits_is_refused(fakes, engine):
         engine(mapped(fakes, fakes.sample_stage.x, -20, -18, 11))
 
 
+@pytest.mark.parametrize(
+    ("asked", "fault"),
+    [
+        ({"period": None, "speed": 0.0}, "speed must be above 0 mm/s, got 0 mm/s"),
+        ({"period": None, "speed": -1.0}, "speed must be above 0 mm/s, got -1 mm/s"),
+        ({"period": 0.0}, "period must be above 0 s, got 0 s"),
+        ({"exposure": math.nan}, "exposure must be greater than 0 s, got nan s"),
+    ],
+)
+def test_what_is_not_above_0_is_refused_by_its_name(fakes, engine, asked, fault):
+    with pytest.raises(PreflightError, match=fault) as refused:
+        engine(mapped(fakes, **asked))
+    assert len(refused.value.faults) == 1
+
+
 def test_a_row_of_one_point_is_refused(fakes, engine):
     with pytest.raises(PreflightError, match="at least two points"):
         engine(mapped(fakes, fakes.sample_stage.x, -1, 1, 1))

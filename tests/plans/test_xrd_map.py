@@ -118,5 +118,20 @@ def test_a_grid_that_lacks_a_number_is_refused():
 
 
 def test_a_grid_without_points_is_refused(fakes):
-    with pytest.raises(ValueError, match="sample_stage_x: n_points must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="n_points must be a whole number, at least 1, got 0"):
         axes_of([fakes.sample_stage.x, 0, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ((-1, 1), "a grid needs motor, start, stop and n_points for each axis"),
+        ((-1, 1, 2.5), "n_points must be a whole number, at least 1, got 2.5"),
+        (("-1", 1, 3), "start and stop must be numbers, got '-1' and 1"),
+        ((math.nan, 1, 3), "start and stop must be numbers, got nan and 1"),
+    ],
+)
+def test_a_grid_that_is_none_is_refused_before_anything_moves(fakes, engine, row, fault):
+    with pytest.raises(PreflightError, match=fault):
+        engine(mapped(fakes, fakes.sample_stage.x, *row))
+    assert fakes.sample_stage.x.position == 0.0
