@@ -1,7 +1,6 @@
 """This file is where amounts and lattices of a fit become results with their errors."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from battbeam.reduction.pattern_fit import PatternFit
 from battbeam.reduction.xrd_model import XrdModel
 from battbeam.reduction.xrd_quantities import Quantities
 from battbeam.reduction.xrd_result import (
+    Derived,
     EndMemberResult,
     FatiguedResult,
     PhaseResult,
@@ -23,28 +23,6 @@ _STEP = 1e-2
 # And of that by a common stretch of lattices.
 _STRETCH = 1e-5
 _FWHM_OF_SIGMA = float(np.sqrt(8 * np.log(2)))
-
-
-@dataclass(frozen=True)
-class Derived:
-    """What one fit says about the phases, see `XrdResult`."""
-
-    phases: dict[str, PhaseResult]
-    active_amount: float
-    active_amount_error: float
-    lithium_content: float
-    lithium_content_error: float
-    counter_amount: float
-    counter_amount_error: float
-    lithium_content_counter: float
-    lithium_content_counter_error: float
-    end_members: dict[str, EndMemberResult] = field(default_factory=dict)
-    displacement: float = np.nan
-    displacement_error: float = np.nan
-    reference_strain: float = np.nan
-    reference_strain_error: float = np.nan
-    broadening: float = np.nan
-    broadening_error: float = np.nan
 
 
 class _Read:

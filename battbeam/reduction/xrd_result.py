@@ -203,17 +203,11 @@ class EndMemberResult:
     fraction_error: float
 
 
-@dataclass(frozen=True)
-class XrdResult:
-    """One reduced frame.
+@dataclass(frozen=True, kw_only=True)
+class Derived:
+    """What one fit says about the phases; errors are one standard deviation, NaN is not known.
 
     Attributes:
-        valid: Whether the numbers may be used.
-        reason: Why not, "" if valid.
-        intensity: Counts over the sum of the correction factors, shape (n_bins,).
-        intensity_error: Of it, shape (n_bins,).
-        model: Of the intensity, shape (n_bins,).
-        background: The smooth part of the model, shape (n_bins,).
         phases: By name.
         active_amount: Sum of `PhaseResult.amount` over the active phases, and its error.
         active_amount_error: Of it.
@@ -234,21 +228,8 @@ class XrdResult:
             are narrower than the instrument's).
         broadening_error: Of it.
         end_members: By name.
-        residual: Reduced chi squared, 1 if the model holds.
-        residual_deviation: Standard deviation of `residual` expected from counting.
-        unexplained: Largest unexplained peak, in standard deviations (< 0: the model has one too
-            many).
-        unexplained_two_theta: Where it is, degree.
-        counts: Sum over the pixels in use, dark subtracted.
-        n_saturated: Pixels left out because they were saturated.
     """
 
-    valid: bool
-    reason: str
-    intensity: FloatArray
-    intensity_error: FloatArray
-    model: FloatArray
-    background: FloatArray
     phases: Mapping[str, PhaseResult] = field(default_factory=dict)
     active_amount: float = np.nan
     active_amount_error: float = np.nan
@@ -265,6 +246,34 @@ class XrdResult:
     broadening: float = np.nan
     broadening_error: float = np.nan
     end_members: Mapping[str, EndMemberResult] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class XrdResult(Derived):
+    """One reduced frame.
+
+    Attributes:
+        valid: Whether the numbers may be used.
+        reason: Why not, "" if valid.
+        intensity: Counts over the sum of the correction factors, shape (n_bins,).
+        intensity_error: Of it, shape (n_bins,).
+        model: Of the intensity, shape (n_bins,).
+        background: The smooth part of the model, shape (n_bins,).
+        residual: Reduced chi squared, 1 if the model holds.
+        residual_deviation: Standard deviation of `residual` expected from counting.
+        unexplained: Largest unexplained peak, in standard deviations (< 0: the model has one too
+            many).
+        unexplained_two_theta: Where it is, degree.
+        counts: Sum over the pixels in use, dark subtracted.
+        n_saturated: Pixels left out because they were saturated.
+    """
+
+    valid: bool
+    reason: str
+    intensity: FloatArray
+    intensity_error: FloatArray
+    model: FloatArray
+    background: FloatArray
     residual: float = np.nan
     residual_deviation: float = np.nan
     unexplained: float = np.nan
