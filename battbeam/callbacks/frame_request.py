@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from battbeam.errors import ReductionError
 from battbeam.experiment.provenance import file_sha256
 from battbeam.reduction.xrd_result import Dark
 from battbeam.units import AnyArray
+
+# What numpy says of a file that is cut short, empty, or of another kind.
+_SPOILED = (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +52,7 @@ class FrameRequest:
                 counts = np.asarray(stored["counts"], dtype=float)
                 time = float(stored["time"]) if "time" in stored else math.nan
                 return Dark(counts=counts, exposure=float(stored["exposure"]), time=time)
-        except (OSError, KeyError, ValueError) as fault:
+        except _SPOILED as fault:
             raise ReductionError(f"dark {self.dark} cannot be read: {fault}") from fault
 
     def read_mask(self) -> AnyArray | None:
@@ -62,7 +66,7 @@ class FrameRequest:
         try:
             left_out: AnyArray = np.asarray(np.load(self.mask)) != 0
             return left_out
-        except (OSError, ValueError) as fault:
+        except _SPOILED as fault:
             raise ReductionError(f"mask {self.mask} cannot be read: {fault}") from fault
 
 
