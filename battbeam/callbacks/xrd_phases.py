@@ -110,10 +110,19 @@ def _depth_of(name: str, position: int, passport: CellPassport) -> float:
 
 def share_behind(position: int, passport: CellPassport, energy: float) -> float:
     """Share of the cell's absorption that lies behind the middle of one of its layers, 0 to 1."""
-    depths = [optical_depth(layer, passport, energy) for layer in passport.stack]
+    depths = _optical_depths(passport, energy)
     total = sum(depths)
     behind = sum(depths[position + 1 :]) + 0.5 * depths[position]
     return behind / total if total > 0 else 0.5
+
+
+def cell_optical_depth(passport: CellPassport, energy: float) -> float:
+    """-ln of the transmission of a cell built as its passport says, at an energy in eV."""
+    return sum(_optical_depths(passport, energy))
+
+
+def _optical_depths(passport: CellPassport, energy: float) -> list[float]:
+    return [optical_depth(layer, passport, energy) for layer in passport.stack]
 
 
 def optical_depth(layer: PassportLayer, passport: CellPassport, energy: float) -> float:

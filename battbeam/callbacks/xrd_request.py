@@ -15,7 +15,7 @@ from battbeam.callbacks.frame_request import (
     hash_of,
     path_of,
 )
-from battbeam.callbacks.xrd_phases import COUNTER, scattering_phases
+from battbeam.callbacks.xrd_phases import COUNTER, cell_optical_depth, scattering_phases
 from battbeam.errors import PreflightError, ReductionError
 from battbeam.experiment.cell import CellPassport
 from battbeam.reduction.xrd import ScatteringPhase, XrdOptions
@@ -89,7 +89,7 @@ class XrdRequest(FrameRequest):
                 geometry=geometry,
                 instrument=Path(asked["instrument"]),
                 phases=scattering_phases(asked.get("phases") or (), passport, energy),
-                options=_options(asked.get("options") or {}, passport),
+                options=_options(asked.get("options") or {}, passport, energy),
                 **asked_of_frames(asked),
                 energy=energy,
                 full_areal_capacity=_full_areal_capacity(passport),
@@ -142,7 +142,9 @@ def _passport(start: Mapping[str, Any]) -> CellPassport | None:
         raise ReductionError(f"run {start['uid']}: {fault}") from fault
 
 
-def _options(asked: Mapping[str, Any], passport: CellPassport | None) -> XrdOptions:
+def _options(
+    asked: Mapping[str, Any], passport: CellPassport | None, energy: float | None
+) -> XrdOptions:
     given = asked_options(XrdOptions, asked)
     for name in ("cache_directory", "blank"):
         given[name] = path_of(given.get(name))
@@ -150,6 +152,8 @@ def _options(asked: Mapping[str, Any], passport: CellPassport | None) -> XrdOpti
     if passport is not None and "initial_lithium_content" not in given:
         content = (passport.initial_lithium_content, INITIAL_CONTENT_ERROR)
         given["initial_lithium_content"] = content
+    if passport is not None and passport.stack and energy is not None:
+        given.setdefault("optical_depth", cell_optical_depth(passport, float(energy)))
     return XrdOptions(**given)
 
 

@@ -154,7 +154,8 @@ class XrdReducer:
             monitor: Counts of I0 during the exposure.
             transmission: Of the cell, 0 to 1 (counts behind over counts before, over the same
                 without cell);
-                None or NaN: not measured, no correction.
+                None or NaN: not measured; amounts are as if all came through, and the longer way
+                of light at an angle is that of `XrdOptions.optical_depth`.
             exposure: s; needed with a dark.
             dark: Frames without beam.
 
@@ -173,10 +174,11 @@ class XrdReducer:
         exposure: float | None,
         dark: Dark | None,
     ) -> XrdResult:
-        known = transmission is not None and np.isfinite(transmission) and transmission > 0
-        passed = float(transmission) if known and transmission is not None else 1.0
+        passed, depth = 1.0, self.options.optical_depth or 0.0
+        if transmission is not None and np.isfinite(transmission) and transmission > 0:
+            passed, depth = float(transmission), float(-np.log(transmission))
         saturated = self._saturated(frame)
-        counts = self._counts(frame, saturated, dark, exposure, monitor, passed)
+        counts = self._counts(frame, saturated, dark, exposure, monitor * passed, depth)
         reason = self._no_beam(counts, monitor) or self._too_bright(len(saturated))
         if reason:
             return self._result(counts, None, reason, len(saturated))
@@ -208,8 +210,8 @@ class XrdReducer:
         saturated: AnyArray,
         dark: Dark | None,
         exposure: float | None,
-        monitor: float,
-        passed: float,
+        light: float,
+        depth: float,
     ) -> CountsInBins:
         bins, used = self._model.bins, self._model.used
         total = bins.sum(frame)
@@ -223,11 +225,10 @@ class XrdReducer:
             ratio = exposure / dark.exposure
             summed = self._dark_in_bins(dark)
             below, variance = ratio * summed, ratio**2 * summed
-        if self._model.blank is not None and monitor > 0:
-            light = monitor * passed
+        if self._model.blank is not None and light > 0:
             below = below + light * self._model.blank[0]
             variance = variance + light**2 * self._model.blank[1]
-        return CountsInBins(total - below, below, variance, used, -np.log(passed))
+        return CountsInBins(total - below, below, variance, used, depth)
 
     def _dark_in_bins(self, dark: Dark) -> FloatArray:
         if self._dark is None or self._dark[0] is not dark:

@@ -82,6 +82,9 @@ class XrdOptions:
             and how well that is known; None where there are none.
         references: Measured end members by name, see `battbeam.reduction.xrd_references`.
         blank: Measured pattern of the cell without its electrodes, taken off before the fit.
+        optical_depth: -ln of the transmission of the cell as built, which tells how much less light
+            comes out at an angle where a frame's transmission was not measured; None takes that as
+            none.
         dark_max_age: s from which on a dark is said to be old; dark currents of panels drift within
             hours.
         saturation: Counts from which on a pixel is left out; None for no limit.
@@ -102,6 +105,7 @@ class XrdOptions:
     fatigued_lithium_content: tuple[float, float] | None = None
     references: Mapping[str, Path] = field(default_factory=dict, hash=False)
     blank: Path | None = None
+    optical_depth: float | None = None
     dark_max_age: float = 3600.0
     saturation: float | None = None
     cache_directory: Path | None = None

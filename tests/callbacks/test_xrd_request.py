@@ -5,7 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from battbeam.callbacks.xrd_phases import optical_depth, scattering_phases, share_behind
+from battbeam.callbacks.xrd_phases import (
+    cell_optical_depth,
+    optical_depth,
+    scattering_phases,
+    share_behind,
+)
 from battbeam.callbacks.xrd_request import Choices, XrdRequest
 from battbeam.callbacks.xrd_row import RowSchema
 from battbeam.experiment.cell import EXAMPLE, CellPassport
@@ -127,6 +132,17 @@ def test_graphite_absorbs_by_its_mass_or_by_its_layer():
     by_mass = optical_depth(weighed.stack[2], weighed, ENERGY)
     assert by_mass / by_layer == pytest.approx(0.03 / EXAMPLE["electrode_area"] / (1.5 * 0.0114))
     assert 0 < share_behind(2, pouch(), ENERGY) < 1
+
+
+def test_a_cell_absorbs_as_its_passport_says_unless_the_run_says_otherwise(tmp_path):
+    depth = cell_optical_depth(pouch(), ENERGY)
+    assert depth == pytest.approx(sum(optical_depth(x, pouch(), ENERGY) for x in pouch().stack))
+    by_itself = XrdRequest.of_start(start(tmp_path, {"phases": OXIDE}, pouch()))
+    assert by_itself.options.optical_depth == pytest.approx(depth, rel=1e-3)
+    said = {"phases": OXIDE, "options": {"optical_depth": 0.3}}
+    assert XrdRequest.of_start(start(tmp_path, said, pouch())).options.optical_depth == 0.3
+    alone = XrdRequest.of_start(start(tmp_path, {"phases": OXIDE}))
+    assert alone.options.optical_depth is None
 
 
 def test_options_of_a_plan_reach_the_reducer_and_files_count_by_what_they_hold(tmp_path):

@@ -229,6 +229,23 @@ def test_a_dark_needs_an_exposure(reducer, half_full):
         reducer.reduce(half_full, monitor=1.0, transmission=None, dark=dark)
 
 
+def test_a_cell_nobody_looked_through_absorbs_at_angles_as_it_was_built(files):
+    active = [("LiFePO4", 0.89, 0.6), ("FePO4", 0.05, 0.4)]
+    frame = BENCH.expected(cell_layers(active), counts=3e7, optical_depth=1.0)
+
+    def found(transmission, **options):
+        reducer = XrdReducer(*files, TWO_PHASE, shape=BENCH.shape, options=XrdOptions(**options))
+        return reducer.reduce(frame, monitor=1e8, transmission=transmission)
+
+    built, looked, nothing = found(None, optical_depth=1.0), found(np.exp(-1.0)), found(None)
+    # Without chance: what is left is of the model.
+    assert built.residual == pytest.approx(looked.residual, rel=1e-6)
+    assert nothing.residual > 10 * built.residual
+    # What came through is not known, so that amounts are as if all did.
+    for phase, result in built.phases.items():
+        assert result.amount == pytest.approx(looked.phases[phase].amount * np.exp(-1.0), rel=1e-6)
+
+
 def test_a_frame_of_another_shape_is_refused(reducer):
     with pytest.raises(ReductionError, match="the frame has"):
         reducer.reduce(np.zeros((4, 4)), monitor=1.0, transmission=None)
