@@ -33,6 +33,7 @@ Directory = Annotated[Path, typer.Argument(help="Directory of the beamline.")]
 
 @app.command()
 def demo(
+    context: typer.Context,
     name: Annotated[
         str,
         typer.Argument(
@@ -56,6 +57,8 @@ def demo(
     out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("demo-output"),
 ) -> None:
     """Cycle simulated cells, measure in step with them, and compare the results with the hidden truth."""
+    if name != "xrd":
+        _of_xrd_alone(context, name)
     common: dict[str, Any] = {"seed": seed, "out": out.resolve()}
     if speed is not None:
         common["speed"] = speed
@@ -112,6 +115,17 @@ def demo(
         **common,
     )
     raise typer.Exit(0 if run_demo(options) else 1)
+
+
+def _of_xrd_alone(context: typer.Context, name: str) -> None:
+    """Refuse options that a demo would leave aside."""
+    for option in ("chemistry", "solid_solution", "frame_size", "distance"):
+        source = context.get_parameter_source(option)
+        if source is not None and source.name != "DEFAULT":
+            raise typer.BadParameter(
+                f"is an option of `battbeam demo xrd`, not of {name}",
+                param_hint="--" + option.replace("_", "-"),
+            )
 
 
 def _chemistry(name: str) -> Literal["lfp", "nmc811"]:

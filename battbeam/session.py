@@ -5,6 +5,7 @@ else: publisher and reducer read them from there, in processes of their own.
 """
 
 import getpass
+import inspect
 import logging
 import os
 import runpy
@@ -223,17 +224,24 @@ class Session:
         directory = Path(asked.get("directory") or self.beamline.calibration)
         return keep_curves(lines, asked, directory)
 
-    def run_recipe(self, path: Path, **parameters: Any) -> tuple[str, ...]:
+    def run_recipe(self, recipe: Path | str, **parameters: Any) -> tuple[str, ...]:
         """Run a file of ``plans/``: its ``plan(beamline, ...)``.
 
         Raises:
-            PreflightError: If there is no such file, or it has no plan.
+            PreflightError: If there is no such file, or it has no plan, or not these parameters.
         """
+        path = Path(recipe)
         if not path.exists():
             raise PreflightError(f"recipe {path}", ["the file is missing"])
         make: Any = runpy.run_path(str(path)).get("plan")
         if not callable(make):
             raise PreflightError(f"recipe {path}", ["it has no function plan(beamline, ...)"])
+        takes = [*inspect.signature(make).parameters][1:]
+        if unknown := [name for name in parameters if name not in takes]:
+            raise PreflightError(
+                f"recipe {path}",
+                [f"it has no parameter {', '.join(unknown)}; it has {', '.join(takes) or 'none'}"],
+            )
         return self.run(make(self.beamline, **parameters), recipe=path.name)
 
     def earlier(self, uid: str) -> Earlier:

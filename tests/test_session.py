@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -285,6 +286,22 @@ def test_an_operando_experiment_follows_the_cell(session, connection):
     beamline.potentiostat.dismount().wait(timeout=10)
 
 
+def test_a_recipe_is_told_what_it_takes(tmp_path):
+    recipe = tmp_path / "map.py"
+    recipe.write_text(
+        "def plan(beamline, exposure=1.0, n_points=3):\n    return [beamline, exposure]"
+    )
+    ran = []
+    session = SimpleNamespace(beamline="b", run=lambda plan, **md: ran.append((plan, md)))
+    with pytest.raises(PreflightError, match="no parameter expsure; it has exposure, n_points"):
+        Session.run_recipe(session, recipe, expsure=2.0)
+    with pytest.raises(PreflightError, match="no parameter beamline; it has"):
+        Session.run_recipe(session, recipe, beamline="another")
+    assert ran == []
+    Session.run_recipe(session, str(recipe), exposure=2.0)
+    assert ran == [(["b", 2.0], {"recipe": "map.py"})]
+
+
 @pytest.mark.ioc
 @pytest.mark.acceptance
 def test_a_recipe_runs_by_its_path(session):
@@ -323,6 +340,7 @@ def test_the_recipes_of_commissioning_run_and_say_what_they_found(session, capsy
 
 ENDLESS = """
 from pathlib import Path
+from types import SimpleNamespace
 import sys
 from battbeam.session import open_session
 from battbeam.plans.xrd_series import xrd_series

@@ -132,11 +132,16 @@ def closing(
     screen.print(f"{verdict}; {seconds:.0f} s; picture {picture}; numbers {out / 'result.json'}")
     screen.print("look further:")
     screen.print(
-        f"  battbeam serve {out}          the catalogue again, with its address", highlight=False
+        f"  battbeam serve {out}          the catalogue again, with its address",
+        highlight=False,
+        soft_wrap=True,
     )
-    screen.print(f"  battbeam status {out}         runs, cell, catalogue", highlight=False)
+    screen.print(
+        f"  battbeam status {out}         runs, cell, catalogue", highlight=False, soft_wrap=True
+    )
     screen.print(
         '  python -c "from pathlib import Path; from battbeam.storage.catalog import Catalog; '
         f"c = Catalog(Path('{out}')); print(c.reduced(c.runs(operando='{operando}')[0]))\"",
         highlight=False,
+        soft_wrap=True,
     )

@@ -8,9 +8,9 @@ from battbeam.session import open_session
 session = open_session(
     Path(os.environ.get("BATTBEAM_DIRECTORY", "beamline")).resolve(), is_interactive=True
 )
-RE = session.RE
-globals().update(session.beamline.devices)
-clock = session.beamline.clock
+RE, beamline, connection = session.RE, session.beamline, session.connection
+globals().update(beamline.devices)
+clock = beamline.clock
 for fault in session.connection_faults:
     print(fault)
 if session.refusal:

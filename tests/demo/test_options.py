@@ -1,5 +1,7 @@
 import pytest
+from typer.testing import CliRunner
 
+from battbeam.cli import app
 from battbeam.demo.options import DemoOptions, hidden_truth, passport, protocol
 from battbeam.errors import PreflightError
 from battbeam.experiment.cell import CellPassport
@@ -33,3 +35,12 @@ def test_the_detector_keeps_its_sensor_whatever_the_number_of_pixels():
     for size in (256, 512, 1024):
         detector = hidden_truth(DemoOptions(frame_size=size)).detector
         assert detector.n_columns * detector.pixel_size == pytest.approx(88.064)
+
+
+@pytest.mark.parametrize("option", [("--chemistry", "nmc811"), ("--frame-size", "512")])
+def test_an_option_of_another_demo_is_refused_not_left_aside(tmp_path, option):
+    ran = CliRunner().invoke(app, ["demo", "plating", *option, "--out", str(tmp_path / "out")])
+    assert ran.exit_code == 2
+    assert option[0] in ran.output
+    assert "is an option of" in ran.output
+    assert not (tmp_path / "out").exists()
