@@ -79,6 +79,8 @@ def heated_cathodes(
             _gas(axes[1, column], each)
         axes[-1, column].set_xlabel("temperature of the sample (°C)")
     axes[0, 0].set_ylabel("share of the metal")
+    if any(each.truth for each in cathodes):
+        axes[0, -1].plot([], [], color=_GREY, lw=1, label="hidden truth")
     axes[0, -1].legend(frameon=False, loc="center right")
     if with_gas:
         axes[1, 0].set_ylabel("ion current (pA)")

@@ -123,7 +123,7 @@ def _against_voltage(axes: "Axes", charge: ChargePicture, color: str) -> None:
             label=label,
         )
     error = max(found.depth_error, 1e-3)
-    fall = f"{charge.name}: falls by {found.depth:.3f} +- {error:.3f} angstrom"
+    fall = f"{charge.name}: falls by {found.depth:.3f} ± {error:.3f} angstrom"
     label = f"{fall} up to {found.upper_voltage:.2f} V"
     axes.errorbar(
         voltage, grains.edge, grains.edge_error, fmt="o", color=color, ms=4, lw=0.8, label=label
@@ -135,7 +135,7 @@ def _against_voltage(axes: "Axes", charge: ChargePicture, color: str) -> None:
     if np.isfinite(found.voltage):
         axes.axvline(found.voltage, color=color, linestyle=":", linewidth=1.4)
         axes.annotate(
-            f"half of it at\n{found.voltage:.3f} +- {max(found.voltage_error, 1e-3):.3f} V",
+            f"half of the fall at\n{found.voltage:.3f} ± {max(found.voltage_error, 1e-3):.3f} V",
             (found.voltage, found.highest - found.depth / 2),
             xytext=(-14, -10),
             textcoords="offset points",
