@@ -24,8 +24,10 @@ SOLID_SOLUTIONS = ("LixFePO4", *LAYERED_PHASES)
 _TWO_PHASE = {"LiFePO4": (0.93, 0.06), "FePO4": (0.04, 0.05)}
 _LITERATURE = 0.006
 _INERT_RELATIVE = 0.002
-# Oxides that were heated differ by composition, and expand by up to 1 % as they are heated.
-_HEATED_RELATIVE = {"spinel": 0.006, "rock_salt": 0.006}
+# Oxides that were heated differ by composition, and expand by up to 1 % as they are heated. Lithium metal
+# has one lattice, give or take 10 K (4.6e-5 per K) and 0.05 mm of its place along the beam: its line is
+# weak, and the freer it is to go where the noise is highest, the more its amount is too large.
+_RELATIVE = {"spinel": 0.006, "rock_salt": 0.006, "Li": 5e-4}
 # Layered oxides: middle and half span of everything known, angstrom.
 _LAYERED = (np.array([2.843, 14.2]), np.array([0.03, 0.3]))
 # Layers of graphite's phases: spacing and its standard deviation, angstrom; their number in a cell.
@@ -170,7 +172,7 @@ def _fixed_prior(
         return np.array([edges[0], n_layers * spacing]), np.array([_LAYERS_A, n_layers * error])
     if phase.reference:
         return edges, options.reference_error * edges
-    return edges, _HEATED_RELATIVE.get(phase.phase, _INERT_RELATIVE) * edges
+    return edges, _RELATIVE.get(phase.phase, _INERT_RELATIVE) * edges
 
 
 def _lattice_prior(phase: str) -> tuple[FloatArray, FloatArray]:

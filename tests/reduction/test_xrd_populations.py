@@ -109,6 +109,21 @@ def test_stages_that_are_not_there_cost_little_and_their_amounts_are_honest(full
     assert len(drawn) / 12 < 4.5
 
 
+def test_a_line_of_little_metal_does_not_follow_the_noise(full):
+    """A line that goes where the noise is highest has an amount that is too large: by share / (2 n) of its
+    errors, n its amount over its error, of what the frame adds to what is known of its lattice the share.
+    The mean of a map's hundred pixels would show 0.1 of them as one error of its own.
+    """
+    metal = next(c for c in full._model.pattern.components if c.phase == "Li")
+    for plated in (6e-6, 1.2e-5, 3e-5):
+        found = reduced(full, pouch(CHARGE[4], plated=plated, counts=3e7)).phases["Li"]
+        n = found.amount / found.amount_error
+        assert 2 < n < 20
+        share = 1 - (found.lattice_error["a"] / metal.sigma[0]) ** 2
+        print(f"{n:.1f} errors of metal: {share / (2 * n):.3f} too much")
+        assert share / (2 * n) < 0.03
+
+
 @pytest.mark.acceptance
 def test_no_lithium_is_invented_at_any_state_of_charge(full):
     """110 of lithium lies between 101 and 006 of the oxide and 111 of aluminium."""
@@ -162,6 +177,57 @@ def test_where_fatigued_grains_lie_among_the_others_nothing_is_said_of_them(tire
     mean = 0.85 * lattice_edges("NMC90", np.array([content]))[0, 1]
     mean += 0.15 * lattice_edges("NMC90", np.array([max(content, 0.25)]))[0, 1]
     assert found.lattice["c"] == pytest.approx(mean, abs=0.002)
+
+
+MOVED = 0.07
+
+
+@pytest.fixture(scope="module")
+def tired_and_moved(files):
+    phases = [ScatteringPhase("Al", 0.04, reference=True), *INERT[1:]]
+    known = (0.25, 0.02)
+    return reducer(files, [ScatteringPhase("NMC90"), *phases], fatigued_lithium_content=known)
+
+
+def parting(content, fatigued, counts=2e6):
+    """A cell that moved, and c of its oxide: both populations' mean."""
+    mixture = [("NMC90", content, 1 - fatigued), ("NMC90", 0.25, fatigued)]
+    c = lattice_edges("NMC90", np.array([content, 0.25]))[:, 1]
+    image = CORNER.expected(cell_layers(mixture), counts=counts, moved=MOVED)
+    return image, float((1 - fatigued) * c[0] + fatigued * c[1])
+
+
+@pytest.mark.parametrize(("content", "fatigued"), [(0.22, 0.1), (0.22, 0.18), (0.225, 0.18)])
+def test_grains_that_begin_to_part_are_not_taken_for_fewer_than_none(
+    tired_and_moved, content, fatigued
+):
+    """Half as many again, broader, less half as many that stopped look nearly the same a third of a width
+    apart: without noise that is a minimum, and wrong by 3 errors of c and 2 of the displacement.
+    """
+    image, c = parting(content, fatigued)
+    result = reduced(tired_and_moved, image)
+    assert result.displacement == pytest.approx(MOVED, abs=0.1 * result.displacement_error)
+    found = result.phases["NMC90"]
+    assert found.lattice["c"] == pytest.approx(c, abs=0.1 * found.lattice_error["c"])
+    assert result.residual < 0.02
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("fatigued", [0.1, 0.18])
+def test_a_cell_that_moved_is_known_however_far_its_grains_have_parted(tired_and_moved, fatigued):
+    """Aluminium is here what it is thought to be: its share of the errors scatters in no frame."""
+    pulls, edges = [], []
+    for seed, content in enumerate(np.linspace(0.25, 0.18, 36)):
+        image, c = parting(float(content), fatigued)
+        result = reduced(tired_and_moved, image, seed=seed)
+        found = result.phases["NMC90"]
+        assert np.isnan(found.fatigued.fraction)
+        pulls.append((result.displacement - MOVED) / result.displacement_error)
+        edges.append((found.lattice["c"] - c) / found.lattice_error["c"])
+    for each in (pulls, edges):
+        assert abs(np.mean(each)) < 3 / np.sqrt(len(each))
+        assert 0.3 < np.std(each) < 1.2
+        assert np.abs(each).max() < 3.5
 
 
 @pytest.mark.acceptance
