@@ -76,7 +76,15 @@ class XrdModel:
     def fit(self, counts: CountsInBins) -> PatternFit:
         """The pattern of one frame, fitted from a start of its own."""
         start = self._start(counts)
-        return self.pattern.fit(counts, start, held=self._held(start), absent=self._absent(start))
+        held, near = self._held(start), self._unresolved(start)
+        fit = self.pattern.fit(counts, start, held=held, absent=near)
+        # Grains that stopped, fewer than none, among others that are broader imitate both populations:
+        # a start may take them for it. Where the others lie on average is told without those that stopped.
+        beside = near - self._absent(fit.parameters)
+        if not beside:
+            return fit
+        both = self.pattern.fit(counts, fit.parameters, held=held, absent=near - beside)
+        return fit if any(both.linear[index] < 0 for index in beside) else both
 
     def _held(self, start: Sequence[FloatArray]) -> frozenset[int]:
         """Which components' lattices stay at their priors."""
@@ -85,17 +93,21 @@ class XrdModel:
             content = self._content(component.phase, start)
             if abs(content - component.centre[0]) < _TOO_NEAR:
                 held.add(index)
-        for index, component in self._populations("fatigued"):
-            if not self.is_resolved(component.phase, start):
-                held.add(index)
-        return frozenset(held)
+        return frozenset(held) | self._unresolved(start)
 
-    def _absent(self, start: Sequence[FloatArray]) -> frozenset[int]:
+    def _absent(self, parameters: Sequence[FloatArray]) -> frozenset[int]:
         """Fatigued grains that lie among the others, or that these have not passed."""
+        return self._nearer(parameters, _APART)
+
+    def _unresolved(self, parameters: Sequence[FloatArray]) -> frozenset[int]:
+        return self._nearer(parameters, _RESOLVED)
+
+    def _nearer(self, parameters: Sequence[FloatArray], widths: float) -> frozenset[int]:
+        """Fatigued grains that do not lie so far beside the others."""
         return frozenset(
             index
             for index, component in self._populations("fatigued")
-            if self.widths_apart(component.phase, start) < _APART
+            if self.widths_apart(component.phase, parameters) < widths
         )
 
     def is_resolved(self, phase: str, parameters: Sequence[FloatArray]) -> bool:
