@@ -21,8 +21,9 @@ from battbeam.devices.beamline import Beamline
 from battbeam.errors import PreflightError
 from battbeam.experiment.cost import Cost
 from battbeam.experiment.description import Description, SiteFacts, map_cost
-from battbeam.plans.heating_xrd import heated_reduction, heating_xrd
+from battbeam.plans.heating_xrd import COLD, heated_reduction, heating_faults, heating_xrd
 from battbeam.plans.measure_lag import capillary_metadata, measure_lag
+from battbeam.plans.preflight import reduction_faults, refuse
 from battbeam.plans.stubs import Plan
 
 #: s that a pulse of argon and what comes after it take.
@@ -53,6 +54,23 @@ def plan(
     furnace, spectrometer = beamline.furnace, beamline.mass_spectrometer
     if furnace is None:
         raise PreflightError("heated_cathodes", ["this beamline declares no furnace"])
+    if not (start <= stop and step > 0):
+        raise PreflightError(
+            "heated_cathodes",
+            [
+                "start must not lie above stop, and step must be above 0 K, "
+                f"got {start:g} to {stop:g} degC every {step:g} K"
+            ],
+        )
+    at = temperatures(start, stop, step)
+    reduction = heated_reduction(beamline.calibration, oxide, lithium_content)
+    # Before any argon is let in.
+    refuse(
+        "heated_cathodes",
+        heating_faults(furnace, at, ramp, COLD),
+        beamline.detector.train_faults(exposure=exposure),
+        reduction_faults(reduction),
+    )
     channels = [] if spectrometer is None else [spectrometer.channel]
     if spectrometer is not None and lag:
         yield from measure_lag(spectrometer, clock=beamline.clock, calibration=beamline.calibration)
@@ -61,14 +79,14 @@ def plan(
         yield from heating_xrd(
             [beamline.detector],
             furnace,
-            temperatures=temperatures(start, stop, step),
+            temperatures=at,
             ramp=ramp,
             beam=beamline.beam,
             exposure=exposure,
             channels=channels,
             readables=[stage],
             positions=[(stage.x, 0.0), (stage.y, 0.0)],
-            reduction=heated_reduction(beamline.calibration, oxide, lithium_content),
+            reduction=reduction,
             md={
                 "energy": beamline.monochromator.position,
                 **capillary_metadata(beamline.calibration),

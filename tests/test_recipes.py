@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from battbeam.cli import app
+from battbeam.devices.fake_spectroscopy import with_spectroscopy
 from battbeam.devices.fakes import fake_beamline
 from battbeam.errors import PreflightError
 from battbeam.experiment.cell import EXAMPLE, CellPassport
@@ -151,3 +152,22 @@ def test_what_is_no_description_is_refused(tmp_path, text, parameters, told):
         CliRunner().invoke(
             app, ["forecast", str(path), "--parameters", parameters], catch_exceptions=False
         )
+
+
+@pytest.mark.parametrize(
+    ("asked", "fault"),
+    [
+        ({"start": 300.0, "stop": 200.0}, "start must not lie above stop"),
+        ({"step": 0.0}, "step must be above 0 K, got 30 to 450 degC every 0 K"),
+        ({"ramp": -1.0}, "ramp must be greater than 0 K/min, got -1"),
+        ({"exposure": 0.0}, "exposure must be greater than 0 s"),
+        ({"oxide": "NMC9"}, "phase 'NMC9' is not known"),
+        ({}, "run calibrate_geometry first"),
+    ],
+)
+def test_a_ramp_that_cannot_be_is_refused_before_any_gas_is_let_in(tmp_path, asked, fault):
+    held = with_spectroscopy(fake_beamline(tmp_path))
+    held.furnace.readback.sim_put(25.0)
+    plan = runpy.run_path(str(TOP / "plans" / "heated_cathodes.py"))["plan"](held, **asked)
+    with pytest.raises(PreflightError, match=fault):
+        next(plan)

@@ -6,12 +6,14 @@ Positive z points downstream, from the source to the detector; x to the right an
 
 import itertools
 import math
+import reprlib
 import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from battbeam.errors import PreflightError
 from battbeam.sim.chemistry import Chemistry
 from battbeam.sim.scenario_cell import (
     Cell,
@@ -282,10 +284,24 @@ class Scenario(Part):
 
     @classmethod
     def read(cls, path: Path) -> "Scenario":
-        """A scenario from a .toml or .json file."""
-        if path.suffix == ".json":
-            return cls.model_validate_json(path.read_text())
-        return cls.model_validate(tomllib.loads(path.read_text()))
+        """A scenario from a .toml or .json file.
+
+        Raises:
+            PreflightError: If it cannot be read, or is none, with every fault.
+        """
+        try:
+            if path.suffix == ".json":
+                return cls.model_validate_json(path.read_text())
+            return cls.model_validate(tomllib.loads(path.read_text()))
+        except ValidationError as error:
+            faults = [
+                f"{'.'.join(map(str, fault['loc'])) or 'scenario'}: {fault['msg']}, "
+                f"got {reprlib.repr(fault['input'])}"
+                for fault in error.errors()
+            ]
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            faults = [str(error)]
+        raise PreflightError(f"scenario {path}", faults)
 
 
 def changer_place(number: int) -> Position:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from battbeam.errors import PreflightError
 from battbeam.sim import scenario
 from battbeam.sim.cell import HalfCell
 from battbeam.sim.imaging import ImagingModel, View
@@ -151,3 +152,22 @@ def test_a_scenario_may_give_every_pv_another_name():
 def test_a_prefix_that_makes_no_pv_names_is_refused(prefix):
     with pytest.raises(ValueError, match="prefix"):
         Scenario(prefix=prefix)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (None, "No such file"),
+        ("rate = ", "Invalid value"),
+        ("rate = -3", "rate: Input should be greater than or equal to 0.1, got -3"),
+        ('[[cells]]\nchemistry = "lead"', "cells.0.chemistry: Input should be 'lfp'.* got 'lead'"),
+        ("colour = 3", "colour: Extra inputs are not permitted, got 3"),
+    ],
+)
+def test_a_scenario_that_is_none_says_where(tmp_path, text, fault):
+    path = tmp_path / "mine.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(PreflightError, match=fault) as refused:
+        Scenario.read(path)
+    assert str(path) in str(refused.value)
