@@ -164,6 +164,50 @@ def test_a_limit_is_not_passed_by_sessions_that_are_killed_while_they_expose(con
     assert light["known"] == pytest.approx(light["fell"], rel=0.06)
 
 
+WHITE = """
+import sys
+from pathlib import Path
+import bluesky.plan_stubs as bps
+from battbeam.session import open_session
+session = open_session(Path(sys.argv[1]))
+with session:
+    b = session.beamline
+    b.white_dose_meter.expect(float(sys.argv[2]))
+    b.white_beam.shutter.set(1).wait(timeout=20)
+    print("OPEN", flush=True)
+    session.run(bps.sleep(300))
+"""
+WHITE_LIGHT = """
+import json, sys
+from pathlib import Path
+from battbeam.session import open_session
+with open_session(Path(sys.argv[1])) as session:
+    b = session.beamline
+    ledger = b.white_dose_meter.ledger
+    uid, x, z = b.white_dose_meter.here()
+    known = ledger.fluence(uid, x, z, (1.0, 0.02))
+    print("FOUND" + json.dumps({
+        "is_open": b.white_beam.shutter.position, "known": known, "unsettled": len(ledger.unsettled()),
+    }))
+"""
+
+
+@pytest.mark.parametrize(("ending", "meant"), [(signal.SIGKILL, 1e5), (signal.SIGSTOP, 20.0)])
+def test_a_white_beam_is_closed_when_its_session_dies_or_hangs(connection, ending, meant):
+    session = start(connection, WHITE, meant)
+    assert session.stdout.readline() == "OPEN\n"
+    session.send_signal(ending)
+    try:
+        log = next((connection.directory / "log").glob("white_shutter_keeper_*.log"))
+        wait_for(lambda: "closed" in log.read_text(), timeout=20, what="the keeper")
+    finally:
+        session.kill()
+        session.communicate()
+    light = found(connection, WHITE_LIGHT)
+    assert (light["is_open"], light["unsettled"]) == (0, 0)
+    assert light["known"] > 0
+
+
 def test_a_session_that_hangs_while_it_exposes_is_shut_out_in_time(connection):
     session = start(connection, EXPOSE, 1e13)
     left = killed_while_exposing(connection, session, 3, signal.SIGSTOP)
