@@ -14,9 +14,10 @@ edge does. The cell is a pouch in Kapton film, for a laminate's aluminium would 
 those of the collector; the passport's layers ``counter`` and ``plated`` say where graphite and the
 metal on it lie, and bring their phases along.
 
-Calibrate first (``plans/calibrate.py``); its scenario is ``sim/pouch_plating.toml``. The cell is
-mounted if none is. The stage is moved to ``OPEN_BEAM`` for one short frame, so that amounts are
-corrected for what the cell absorbs.
+Calibrate first (``plans/calibrate.py``), with ``exposure=10.0, n_frames=6``: the sum over a map shows
+what a short look at the standard leaves uncertain of the lines' wings. The scenario is
+``sim/pouch_plating.toml``. The cell is mounted if none is. The stage is moved to ``OPEN_BEAM`` for
+one short frame, so that amounts are corrected for what the cell absorbs.
 """
 
 from collections.abc import Mapping

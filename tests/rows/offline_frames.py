@@ -73,8 +73,10 @@ class Bench:
         place = self.scenario.standard_position
         shot = Exposure(0.0, duration, *place, energy, self.instants(0.0, duration))
         expected = self.model.expected(shot, lambda times: 0.5)
+        # The sum of as many exposures as it takes: none is saturated.
+        added = detector.model_copy(update={"saturation": int(1e9)})
         frame = counts(
-            expected.photons, duration=duration, detector=detector, rng=np.random.default_rng(999)
+            expected.photons, duration=duration, detector=added, rng=np.random.default_rng(999)
         )
         guess = GeometryGuess(
             detector.distance * 1.01,

@@ -50,7 +50,7 @@ class Maps:
     """Frames of a pouch at 121 points, reduced."""
 
     def __init__(self, hidden, directory):
-        self.bench = Bench(hidden, directory, n_pixels=256, exposure=EXPOSURE, standard=5.0)
+        self.bench = Bench(hidden, directory, n_pixels=256, exposure=EXPOSURE, standard=60.0)
         asked = [{"phase": phase} for phase in RECIPE["PHASES"]]
         phases = scattering_phases(asked, PASSPORT, hidden.beam.energy)
         content = (PASSPORT.initial_lithium_content, 0.015)

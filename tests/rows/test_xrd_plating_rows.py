@@ -74,7 +74,7 @@ def states(directory, hidden, *, n_cycles, paused=None):
     """The maps of fast cycles, as the reducer of the beamline left them."""
     with session_on(hidden, directory) as session, reducing(session.connection):
         b, connection = session.beamline, session.connection
-        session.run_recipe(example_path("plans/calibrate.py"), exposure=2.0)
+        session.run_recipe(example_path("plans/calibrate.py"), exposure=10.0, n_frames=6)
         references = []
 
         def look():
