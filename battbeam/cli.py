@@ -203,6 +203,8 @@ def run(
     ] = None,
 ) -> None:
     """Run one recipe and end."""
+    if not recipe.is_file():
+        raise PreflightError(f"recipe {recipe}", ["the file is missing"])
     from battbeam.session import open_session
 
     with _beamline(directory) as running, open_session(running) as opened:

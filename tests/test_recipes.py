@@ -171,3 +171,11 @@ def test_a_ramp_that_cannot_be_is_refused_before_any_gas_is_let_in(tmp_path, ask
     plan = runpy.run_path(str(TOP / "plans" / "heated_cathodes.py"))["plan"](held, **asked)
     with pytest.raises(PreflightError, match=fault):
         next(plan)
+
+
+def test_a_recipe_that_is_missing_is_told_before_a_beamline_is_started(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ran = CliRunner().invoke(app, ["run", "none.py"])
+    assert isinstance(ran.exception, PreflightError)
+    assert "recipe none.py" in str(ran.exception)
+    assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ diffraction (``detectors=[beamline.detector, beamline.saxs]``): it follows that 
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import numpy as np
 from battbeam.connection import SmallAngleNotes
 from battbeam.devices.beam import Beam
 from battbeam.devices.detector import AreaDetector
-from battbeam.errors import DeviceError
+from battbeam.errors import DeviceError, PreflightError
 from battbeam.experiment.provenance import calibration_record
 from battbeam.plans.calibrate import from_standard
 from battbeam.plans.stubs import Plan
+from battbeam.reduction.saxs import SaxsOptions
 from battbeam.units import FloatArray
 
 METHOD = "saxs"
@@ -50,7 +52,22 @@ def saxs_reduction(
     **options
         Of the reduction (`battbeam.reduction.saxs.SaxsOptions`): ``model``, ``surface``,
         ``peak_range``, ...
+
+    Raises
+    ------
+    PreflightError
+        If an option is not known, or not as it must be.
     """
+    if unknown := set(options) - {each.name for each in fields(SaxsOptions)}:
+        known = ", ".join(each.name for each in fields(SaxsOptions))
+        raise PreflightError(
+            "saxs_reduction",
+            [f"option {', '.join(sorted(unknown))} is not known; there are {known}"],
+        )
+    try:
+        SaxsOptions(**options)
+    except ValueError as error:
+        raise PreflightError("saxs_reduction", [str(error)]) from None
     dark = calibration / "saxs_dark.npz"
     return {
         "method": METHOD,

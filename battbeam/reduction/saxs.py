@@ -9,7 +9,7 @@ instrument, so volumes and surfaces are relative, ratios of them are not.
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import scipy.sparse as sp
@@ -38,6 +38,10 @@ _LEAST_COUNTS = 2000.0
 _POROD_FROM = 5.0
 
 
+#: What may be fitted to a small-angle pattern.
+_Model = Literal["spheres", "peak", "none"]
+
+
 @dataclass(frozen=True)
 class SaxsOptions:
     """How a small-angle frame is reduced.
@@ -57,7 +61,7 @@ class SaxsOptions:
         cache_directory: Where the response of a geometry is kept; None computes it each time.
     """
 
-    model: Literal["spheres", "peak", "none"] = "spheres"
+    model: _Model = "spheres"
     surface: bool = False
     q_range: tuple[float, float] | None = None
     guinier_limit: float = 1.5
@@ -67,6 +71,13 @@ class SaxsOptions:
     cache_directory: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.model not in get_args(_Model):
+            known = ", ".join(get_args(_Model))
+            raise ValueError(f"model must be one of {known}, got {self.model!r}")
+        for name in ("q_range", "peak_range"):
+            ends = getattr(self, name)
+            if ends is not None and not (len(ends) == 2 and 0 <= ends[0] < ends[1]):
+                raise ValueError(f"{name} must be two values that ascend, 1/angstrom, got {ends}")
         if self.model == "peak" and self.peak_range is None:
             raise ValueError("model 'peak' needs a peak_range, in 1/angstrom")
         if self.surface and self.model != "spheres":

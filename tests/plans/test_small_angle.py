@@ -50,6 +50,20 @@ def test_the_ring_of_behenate_gives_geometry_and_the_shadow_of_the_stop(ring, tm
     assert reduction_faults(saxs_reduction(tmp_path / "made")) == []
 
 
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"model": "cubes"}, "model must be one of spheres, peak, none, got 'cubes'"),
+        ({"modl": "peak"}, "option modl is not known; there are model, surface"),
+        ({"q_range": [0.3, 0.1]}, r"q_range must be two values that ascend.*got \[0.3, 0.1\]"),
+        ({"model": "peak"}, "model 'peak' needs a peak_range"),
+    ],
+)
+def test_options_that_are_none_are_refused_when_they_are_asked_for(tmp_path, options, fault):
+    with pytest.raises(PreflightError, match=fault):
+        saxs_reduction(tmp_path, **options)
+
+
 def test_a_standard_that_is_not_there_is_said(tmp_path):
     flat = np.random.default_rng(1).poisson(30.0, size=(256, 256)).astype(float)
     with pytest.raises(DeviceError, match="small-angle detector: the ring is seen in 0 of 48"):
