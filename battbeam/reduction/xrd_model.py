@@ -83,7 +83,7 @@ class XrdModel:
         beside = near - self._absent(fit.parameters)
         if not beside:
             return fit
-        both = self.pattern.fit(counts, fit.parameters, held=held, absent=near - beside)
+        both = self.pattern.fit(counts, fit.parameters, held=held - beside, absent=near - beside)
         return fit if any(both.linear[index] < 0 for index in beside) else both
 
     def _held(self, start: Sequence[FloatArray]) -> frozenset[int]:

@@ -189,11 +189,11 @@ def tired_and_moved(files):
     return reducer(files, [ScatteringPhase("NMC90"), *phases], fatigued_lithium_content=known)
 
 
-def parting(content, fatigued, counts=2e6):
+def parting(content, fatigued, stopped=0.25):
     """A cell that moved, and c of its oxide: both populations' mean."""
-    mixture = [("NMC90", content, 1 - fatigued), ("NMC90", 0.25, fatigued)]
-    c = lattice_edges("NMC90", np.array([content, 0.25]))[:, 1]
-    image = CORNER.expected(cell_layers(mixture), counts=counts, moved=MOVED)
+    mixture = [("NMC90", content, 1 - fatigued), ("NMC90", stopped, fatigued)]
+    c = lattice_edges("NMC90", np.array([content, stopped]))[:, 1]
+    image = CORNER.expected(cell_layers(mixture), counts=2e6, moved=MOVED)
     return image, float((1 - fatigued) * c[0] + fatigued * c[1])
 
 
@@ -210,6 +210,30 @@ def test_grains_that_begin_to_part_are_not_taken_for_fewer_than_none(
     found = result.phases["NMC90"]
     assert found.lattice["c"] == pytest.approx(c, abs=0.1 * found.lattice_error["c"])
     assert result.residual < 0.02
+
+
+def test_grains_that_stopped_earlier_than_was_thought_move_neither_the_cell_nor_c(tired_and_moved):
+    """By half of the error of that content; held at 0.25 they would, by eight errors of either."""
+    image, c = parting(0.18, 0.18, stopped=0.24)
+    result = reduced(tired_and_moved, image)
+    assert np.isnan(result.phases["NMC90"].fatigued.fraction)
+    assert result.displacement == pytest.approx(MOVED, abs=0.2 * result.displacement_error)
+    found = result.phases["NMC90"]
+    assert found.lattice["c"] == pytest.approx(c, abs=0.2 * found.lattice_error["c"])
+
+
+def test_amounts_that_stand_for_each_other_have_a_sum_that_is_known_as_well_as_it_scatters(
+    tired_and_moved,
+):
+    """Inactive grains among the others: each amount is known badly, what is too much of one is too little
+    of the other.
+    """
+    image, _ = parting(0.9, 0.0)
+    found = [reduced(tired_and_moved, image, seed=seed) for seed in range(24)]
+    amounts = np.array([each.active_amount for each in found])
+    error = np.mean([each.active_amount_error for each in found])
+    # Four standard deviations of a standard deviation.
+    assert np.std(amounts, ddof=1) / error == pytest.approx(1, abs=4 / np.sqrt(48))
 
 
 @pytest.mark.acceptance
