@@ -3,6 +3,8 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from math import isfinite
+from numbers import Integral, Real
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -152,6 +154,7 @@ def align_cell(
     str
         The uid of the run; its stream ``alignment`` holds the verdict as JSON.
     """
+    refuse("align_cell", _scan_faults(size, centre, reach=reach, n_points=n_points))
     steps = np.linspace(-reach, reach, n_points)
     axes = (stage.x, stage.y)
     ends = [
@@ -174,7 +177,6 @@ def align_cell(
             devices=(detector, beam, stage, *motors, *readables),
         ),
         exposure_faults(beam, budget, None),
-        _scan_faults(size=size, reach=reach, n_points=n_points),
     )
     how = Exposure((detector,), beam, train, also_read(readables, motors), budget=budget)
 
@@ -227,12 +229,22 @@ def _tilts(reach: float, n_points: int) -> FloatArray:
     return np.linspace(-reach, reach, n_points)
 
 
-def _scan_faults(*, size: tuple[float, float], reach: float, n_points: int) -> list[str]:
-    faults = []
-    if not min(size) > 2 * reach > 0:
+def _scan_faults(
+    size: tuple[float, float], centre: tuple[float, float], *, reach: float, n_points: int
+) -> list[str]:
+    faults = [
+        f"{name} must be two numbers in mm, {what}, got {pair!r}"
+        for name, what, pair in (
+            ("size", "the full width and height of what absorbs", size),
+            ("centre", "x and y of the stage", centre),
+        )
+        if np.shape(pair) != (2,)
+        or not all(isinstance(value, Real) and isfinite(value) for value in pair)
+    ]
+    if not faults and not min(size) > 2 * reach > 0:
         faults.append(
             f"reach must be above 0 and below half of the cell, {min(size) / 2:g} mm, got {reach:g} mm"
         )
-    if n_points < 8:
-        faults.append(f"n_points must be at least 8 for an edge with its sides, got {n_points}")
+    if not isinstance(n_points, Integral) or n_points < 8:
+        faults.append(f"n_points must be at least 8 for an edge with its sides, got {n_points!r}")
     return faults

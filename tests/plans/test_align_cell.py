@@ -86,6 +86,14 @@ def test_scans_that_cannot_be_are_refused(fakes, engine):
         engine(aligned(fakes, reach=3.0))
     with pytest.raises(PreflightError, match="n_points must be at least 8"):
         engine(aligned(fakes, n_points=5))
+    for no_number in (-1, 21.5):
+        with pytest.raises(PreflightError, match="n_points must be at least 8"):
+            engine(aligned(fakes, n_points=no_number))
+    for no_pair in (15.0, (15.0,), (15.0, float("nan")), ("15", "15")):
+        with pytest.raises(PreflightError, match="size must be two numbers in mm"):
+            engine(aligned(fakes, size=no_pair))
+    with pytest.raises(PreflightError, match="centre must be two numbers in mm"):
+        engine(aligned(fakes, centre=0.0))
     with pytest.raises(PreflightError, match=r"tilt_stage: .* outside its limits"):
         engine(aligned(fakes, tilt_reach=25.0))
 
