@@ -17,7 +17,7 @@ from battbeam.devices.notes import PointNotes
 from battbeam.experiment.dose import DoseBudget
 from battbeam.materials import HEATED_PHASES
 from battbeam.plans.exposure import exposure_faults, take_point
-from battbeam.plans.preflight import refuse, xrd_faults
+from battbeam.plans.preflight import detectors_faults, refuse, xrd_faults
 from battbeam.plans.preprocessors import (
     positions_put_back,
     recorded,
@@ -90,6 +90,7 @@ def heating_xrd(
         The uid of the run.
     """
     devices = (*detectors, beam, furnace, *readables)
+    refuse("heating_xrd", detectors_faults(detectors))
     refuse(
         "heating_xrd",
         xrd_faults(

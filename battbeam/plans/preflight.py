@@ -60,6 +60,14 @@ def xrd_faults(
     return faults + reduction_faults(reduction)
 
 
+def detectors_faults(detectors: Any) -> list[str]:
+    """Whether they are a list, one sentence if not."""
+    if isinstance(detectors, Sequence):
+        return []
+    name = getattr(detectors, "name", repr(detectors))
+    return [f"detectors must be a list, got {name} alone; write [{name}]"]
+
+
 def connection_faults(devices: Sequence[Any]) -> list[str]:
     """Devices that do not answer, one sentence each."""
     return [

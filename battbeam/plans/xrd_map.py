@@ -19,7 +19,7 @@ from battbeam.experiment.cost import Cost
 from battbeam.experiment.description import SiteFacts, map_cost
 from battbeam.experiment.dose import DoseBudget
 from battbeam.plans.exposure import exposure_faults
-from battbeam.plans.preflight import refuse, xrd_faults
+from battbeam.plans.preflight import detectors_faults, refuse, xrd_faults
 from battbeam.plans.preprocessors import (
     BeamSuspender,
     positions_put_back,
@@ -177,7 +177,7 @@ def xrd_map(
     str
         The uid of the run.
     """
-    refuse("xrd_map", grid_faults(args))
+    refuse("xrd_map", detectors_faults(detectors), grid_faults(args))
     axes = axes_of(args)
     motors = [axis.motor for axis in axes]
     ends = [(axis.motor, end) for axis in axes for end in (axis.start, axis.stop)]

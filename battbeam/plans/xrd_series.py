@@ -16,7 +16,7 @@ from battbeam.experiment.dose import DoseBudget
 from battbeam.experiment.provenance import calibration_record
 from battbeam.plans.by_result import ByResult
 from battbeam.plans.exposure import described, exposure_faults, take_point
-from battbeam.plans.preflight import refuse, xrd_faults
+from battbeam.plans.preflight import detectors_faults, refuse, xrd_faults
 from battbeam.plans.preprocessors import (
     BeamSuspender,
     positions_put_back,
@@ -156,6 +156,7 @@ def xrd_series(
     str
         The uid of the run.
     """
+    refuse("xrd_series", detectors_faults(detectors))
     refuse(
         "xrd_series",
         xrd_faults(

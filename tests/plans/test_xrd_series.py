@@ -54,6 +54,12 @@ def test_as_messages_cleaning_up_comes_before_the_end_of_the_run(fakes):
     assert last_shutter < closing
 
 
+def test_a_detector_that_is_no_list_is_refused(fakes, engine):
+    alone = xrd_series(fakes.detector, beam=fakes.beam, clock=fakes.clock, exposure=1.0)
+    with pytest.raises(PreflightError, match=r"got detector alone; write \[detector\]"):
+        engine(alone)
+
+
 def test_a_series_is_one_run_with_an_event_a_point(fakes, engine, documents):
     engine(series(fakes))
     assert [event["point"] for event in documents.events()] == [0, 1, 2]
