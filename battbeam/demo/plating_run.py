@@ -19,8 +19,8 @@ from battbeam.plots_maps import PlatingPicture, plating_maps
 from battbeam.reduction.cell_maps import CellMaps
 from battbeam.session import Session, example_path
 
-#: s of a frame of the standard, and of the dark.
-_STANDARD = 2.0
+#: s of a frame of the standard, and of the dark, and how many: as the recipe says.
+_STANDARD, _N_STANDARD = 10.0, 6
 #: Points of a map.
 _N_POINTS = 121
 
@@ -70,7 +70,8 @@ def together(outcome: PlatingOutcome, passport: CellPassport) -> CellMaps | None
 
 def _measure(session: Session) -> str:
     """Calibrate, then the recipe; the uid of the experiment."""
-    session.run_recipe(example_path("plans/calibrate.py"), exposure=_STANDARD)
+    calibrate = example_path("plans/calibrate.py")
+    session.run_recipe(calibrate, exposure=_STANDARD, n_frames=_N_STANDARD)
     # The recipe looks at the open beam first.
     _, operando, *_ = session.run_recipe(example_path(RECIPE), n_cycles=N_CYCLES)
     return operando
