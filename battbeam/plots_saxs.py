@@ -52,6 +52,7 @@ def small_angle_series(
     left.xaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
     left.xaxis.set_major_formatter("{x:g}")
     left.xaxis.set_minor_formatter("{x:g}")
+    left.tick_params(axis="x", which="both", length=3.5, pad=3.5)
     figure.colorbar(color, ax=left, pad=0.01).set_label("state of charge")
     for name, mark in (("radius", "#0072B2"), ("guinier_radius", "#D55E00")):
         size, error = (np.array([row[each] for row in used]) for each in (name, f"{name}_error"))
