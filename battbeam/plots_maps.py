@@ -101,7 +101,7 @@ def _metal(figure: "Figure", grid: "GridSpecBase", maps: CellMaps) -> None:
         name = "fresh" if number == 0 else f"{('charge', 'discharge')[row]} {column}"
         axes.set_title(name, loc="left", fontsize=12, fontweight="bold")
         axes.set_title(
-            f"{metal.value[number]:.2f} ± {metal.error[number]:.2f} mAh", loc="right", fontsize=10
+            f"{metal.value[number]:z.2f} ± {metal.error[number]:.2f} mAh", loc="right", fontsize=10
         )
         axes.tick_params(labelbottom=row == 1, labelleft=column == 0)
         if number == 0:
@@ -156,8 +156,11 @@ def _course(axes: "Axes", drawn: PlatingPicture) -> None:
     right.set_ylabel("lithium metal in the cell (mAh)", color=_BLUE)
     right.tick_params(axis="y", colors=_BLUE)
     right.set_ylim(bottom=-0.05 * float(metal.value.max()))
-    # On a ground of its own: the voltage goes everywhere.
-    right.legend(fontsize=9, framealpha=0.85, edgecolor="none", loc="upper left")
+    # Above what is drawn: the voltage goes everywhere.
+    for each in (axes, right):
+        low, high = each.get_ylim()
+        each.set_ylim(low, high + 0.12 * (high - low))
+    right.legend(fontsize=9, frameon=False, loc="upper left", ncols=2)
     axes.set_title("metal over time", loc="left", fontsize=12, fontweight="bold")
 
 
@@ -217,7 +220,7 @@ def _inventory(axes: "Axes", inventory: Inventory) -> None:
     axes.text(
         0.97,
         0.885,
-        f"{round(missing, 2) + 0.0:.2f} ± {error:.2f} mAh missing in the end",
+        f"{missing:z.2f} ± {error:.2f} mAh missing in the end",
         transform=axes.transAxes,
         ha="right",
         va="top",
