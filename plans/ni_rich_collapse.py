@@ -35,6 +35,8 @@ MATERIALS = {"cell1": "NMC622", "cell2": "NMC90"}
 INERT = ("Al", "Li", "steel")
 #: Lithium content at which fatigued grains stop, and how well that is known.
 FATIGUED = (0.25, 0.02)
+#: mm: how far a cell may move along the beam; aluminium on the electrode tells.
+MOVES = 0.1
 
 PASSPORT = {
     "active_mass": 17.67,
@@ -84,7 +86,7 @@ def plan(beamline: Beamline, cell: str = "cell2", exposure: float = 8.0) -> Plan
         reduction=xrd_reduction(
             beamline.calibration,
             (MATERIALS[cell], *INERT),
-            options={"fatigued_lithium_content": FATIGUED},
+            options={"fatigued_lithium_content": FATIGUED, "displacement": MOVES},
         ),
         positions=((stage.x, 0.0), (stage.y, 0.0)),
         md={"energy": beamline.monochromator.position},

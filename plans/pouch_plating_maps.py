@@ -77,6 +77,8 @@ RESISTANCE = 2.0
 REST = 60.0
 #: Position of the stage with nothing in the beam, mm, and s of the frame there.
 OPEN_BEAM, LOOK = -12.0, 2.0
+#: mm: how far a pouch may move along the beam as it breathes; aluminium on the electrode tells.
+MOVES = 0.1
 #: Half a map's width and height, mm.
 HALF_WIDTH = 5.0
 
@@ -133,7 +135,10 @@ def square(
     stage, side = beamline.sample_stage, (-HALF_WIDTH, HALF_WIDTH, n_points)
     fly_detector = fly_detector_of(beamline)
     reduction = xrd_reduction(
-        beamline.calibration, PHASES, transmission_reference=transmission_reference
+        beamline.calibration,
+        PHASES,
+        transmission_reference=transmission_reference,
+        options={"displacement": MOVES},
     )
 
     def measured(said: Mapping[str, Any]) -> Plan:

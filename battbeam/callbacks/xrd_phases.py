@@ -19,7 +19,11 @@ _COATING_DENSITY = 1.5
 
 
 def scattering_phases(
-    asked: Sequence[Mapping[str, Any]], passport: CellPassport | None, energy: float | None
+    asked: Sequence[Mapping[str, Any]],
+    passport: CellPassport | None,
+    energy: float | None,
+    *,
+    cell_moves: bool = False,
 ) -> tuple[ScatteringPhase, ...]:
     """Phases with their place in the beam's way through the cell.
 
@@ -29,15 +33,17 @@ def scattering_phases(
         asked: Each with ``phase``; ``depth`` and ``downstream``, or the ``layer`` of the passport
             (``electrode``, or the layer's material) from which they follow. ``reference`` and
             ``moves`` in place of what follows from the passport: what lies in the electrode's
-            plane moves with the cell, and aluminium there is a reference.
+            plane moves with the cell.
         passport: Of the cell.
         energy: eV; without one absorption counts as half before, half behind.
+        cell_moves: Whether the cell may stand elsewhere than the standard did, so that aluminium in
+            the electrode's plane is a reference.
 
     Raises:
         ValueError: If a phase or its layer is not known.
     """
     every = [*asked, *_of_graphite(asked, passport)]
-    return tuple(_scattering_phase(entry, passport, energy) for entry in every)
+    return tuple(_scattering_phase(entry, passport, energy, cell_moves) for entry in every)
 
 
 def _of_graphite(
@@ -52,7 +58,10 @@ def _of_graphite(
 
 
 def _scattering_phase(
-    entry: Mapping[str, Any], passport: CellPassport | None, energy: float | None
+    entry: Mapping[str, Any],
+    passport: CellPassport | None,
+    energy: float | None,
+    cell_moves: bool,
 ) -> ScatteringPhase:
     name = str(entry["phase"])
     said = {key: bool(entry[key]) for key in ("reference", "moves") if key in entry}
@@ -61,7 +70,7 @@ def _scattering_phase(
         return ScatteringPhase(name, depth, downstream, **said)
     position = _layer_of(name, entry, passport)
     in_plane = position in _in_plane(passport)
-    said.setdefault("reference", in_plane and name == COLLECTOR)
+    said.setdefault("reference", cell_moves and in_plane and name == COLLECTOR)
     said.setdefault("moves", in_plane)
     downstream = 0.5 if energy is None else share_behind(position, passport, float(energy))
     return ScatteringPhase(name, _depth_of(name, position, passport), downstream, **said)

@@ -85,11 +85,14 @@ class XrdRequest(FrameRequest):
         geometry = Path(asked["geometry"])
         energy = start.get("energy") or energy_of_geometry(geometry)
         try:
+            options = _options(asked.get("options") or {}, passport, energy)
+            moves = options.displacement is not None
+            phases = asked.get("phases") or ()
             return cls(
                 geometry=geometry,
                 instrument=Path(asked["instrument"]),
-                phases=scattering_phases(asked.get("phases") or (), passport, energy),
-                options=_options(asked.get("options") or {}, passport, energy),
+                phases=scattering_phases(phases, passport, energy, cell_moves=moves),
+                options=options,
                 **asked_of_frames(asked),
                 energy=energy,
                 full_areal_capacity=_full_areal_capacity(passport),

@@ -31,9 +31,24 @@ _TOO_NEAR = 0.15
 _APART, _RESOLVED = 0.1, 1.0
 # Layers of oxide: the reflection whose angle tells c.
 _BY_LAYERS = "003"
-# A start without inactive grains is kept unless one with them is better by this in chi squared, and
-# the others still explain this share of what they explain without.
+# A start without inactive grains is kept unless one with them is better by this in chi squared. If the
+# others then explain less than this share of what they explain without, both starts are gone from.
 _BETTER_START, _STILL_EXPLAINED = 25.0, 0.1
+
+
+@dataclass(frozen=True)
+class _First:
+    """Where the fit of an active phase starts.
+
+    Attributes:
+        lattice: Its parameters.
+        improvement: Of chi squared by it.
+        is_doubtful: Whether nearly all grains may take no part, and the others lie elsewhere.
+    """
+
+    lattice: FloatArray
+    improvement: float
+    is_doubtful: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,8 +89,17 @@ class XrdModel:
         return self.geometry.pixel_width[1] / float(middle)
 
     def fit(self, counts: CountsInBins) -> PatternFit:
-        """The pattern of one frame, fitted from a start of its own."""
-        start = self._start(counts)
+        """The pattern of one frame, fitted from a start of its own; from two, and the better of both,
+        where grains that take no part may be nearly all there are.
+        """
+        start, is_doubtful = self._start(counts)
+        fit = self._fitted(counts, start)
+        if not is_doubtful:
+            return fit
+        other, _ = self._start(counts, mostly_inactive=True)
+        return min(fit, self._fitted(counts, other), key=lambda each: each.chi_squared)
+
+    def _fitted(self, counts: CountsInBins, start: Sequence[FloatArray]) -> PatternFit:
         held, near = self._held(start), self._unresolved(start)
         fit = self.pattern.fit(counts, start, held=held, absent=near)
         # Grains that stopped, fewer than none, among others that are broader imitate both populations:
@@ -147,18 +171,23 @@ class XrdModel:
         ((index, grains),) = self._populations("grains", phase)
         return grains.table.content(parameters[index][: grains.n_edges], grains.edge_weights)[0]
 
-    def _start(self, counts: CountsInBins) -> list[FloatArray]:
+    def _start(
+        self, counts: CountsInBins, *, mostly_inactive: bool = False
+    ) -> tuple[list[FloatArray], bool]:
         """First lattices: the priors', and of active phases the best composition of a grid, that of
-        the phase which explains most first.
+        the phase which explains most first; and whether another start is as likely.
         """
         parameters = [c.centre.copy() for c in self.pattern.components]
-        left = set(self._tried)
+        left, is_doubtful = set(self._tried), False
         while left:
-            found = {i: self._best_composition(i, parameters, counts) for i in left}
-            strongest = max(sorted(left), key=lambda i: found[i][1])
-            parameters[strongest] = found[strongest][0]
+            found = {
+                i: self._best_composition(i, parameters, counts, mostly_inactive) for i in left
+            }
+            strongest = max(sorted(left), key=lambda i: found[i].improvement)
+            parameters[strongest] = found[strongest].lattice
+            is_doubtful |= found[strongest].is_doubtful
             left.remove(strongest)
-        return parameters
+        return parameters, is_doubtful
 
     @cached_property
     def _tried(self) -> dict[int, tuple[list[FloatArray], FloatArray]]:
@@ -198,24 +227,29 @@ class XrdModel:
         return self._kept[key]
 
     def _best_composition(
-        self, index: int, parameters: Sequence[FloatArray], counts: CountsInBins
-    ) -> tuple[FloatArray, float]:
-        """First lattice of an active phase, and what it improves chi squared by."""
+        self,
+        index: int,
+        parameters: Sequence[FloatArray],
+        counts: CountsInBins,
+        mostly_inactive: bool,
+    ) -> _First:
+        """First lattice of an active phase."""
         lattices, drawn = self._tried[index]
         alone, joint = (
             _improvement(drawn, self._others(index, parameters, inactive), counts)
             for inactive in (False, True)
         )
         best = int(np.argmax(alone))
+        is_better = joint.max() - joint[best] > _BETTER_START
         explains = joint.max() > _STILL_EXPLAINED * alone[best]
-        if explains and joint.max() - joint[best] > _BETTER_START:
+        if is_better and (explains or mostly_inactive):
             best = int(np.argmax(joint))
         if self.pattern.components[index].phase not in SOLID_SOLUTIONS:
             # A weak phase stays where it is expected: noise has no say in where a fit starts.
             expected = self.pattern.components[index].centre
             if alone[best] - alone[0] < _BETTER_START:
-                return expected, float(alone[0])
-        return lattices[best], float(alone[best])
+                return _First(expected, float(alone[0]))
+        return _First(lattices[best], float(alone[best]), is_doubtful=is_better and not explains)
 
     def _others(self, index: int, parameters: Sequence[FloatArray], inactive: bool) -> FloatArray:
         columns = [self.pattern.background]

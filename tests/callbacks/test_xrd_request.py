@@ -52,7 +52,7 @@ def pouch(stack=POUCH, **more) -> CellPassport:
 
 
 def placed(asked=OXIDE, passport=None) -> dict[str, ScatteringPhase]:
-    found = scattering_phases(asked, passport or pouch(), ENERGY)
+    found = scattering_phases(asked, passport or pouch(), ENERGY, cell_moves=True)
     assert len({phase.phase for phase in found}) == len(found)
     return {phase.phase: phase for phase in found}
 
@@ -102,6 +102,15 @@ def test_aluminium_in_the_electrodes_plane_is_the_reference_of_displacement():
     assert {name for name, phase in found.items() if phase.moves} == {"NMC811", "Al"}
     coin = placed([{"phase": "LiFePO4"}, {"phase": "Al"}], CellPassport.read(EXAMPLE))
     assert coin["Al"].reference
+
+
+def test_a_cell_that_stands_still_needs_no_reference(tmp_path):
+    still, moves = (
+        XrdRequest.of_start(start(tmp_path, {"phases": OXIDE, "options": options}, pouch()))
+        for options in ({}, {"displacement": 0.1})
+    )
+    assert not any(phase.reference for phase in still.phases)
+    assert [phase.phase for phase in moves.phases if phase.reference] == ["Al"]
 
 
 def test_aluminium_elsewhere_is_no_reference_and_one_in_the_plane_is_preferred():

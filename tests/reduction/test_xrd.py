@@ -141,6 +141,17 @@ def test_nmc811_is_found_anywhere_on_its_way(corner, content):
     assert result.lithium_content == pytest.approx(0.97 * content + 0.03 * 0.98, abs=0.004)
 
 
+def test_a_few_grains_among_many_that_take_no_part_are_found(corner):
+    """A place of the electrode that is all but dead: its few grains lie far from the others."""
+    share = 0.06
+    active = [("NMC811", 0.18, share), ("NMC811", 0.975, 1 - share)]
+    result = reduced(corner, CORNER.expected(cell_layers(active), counts=1e7), 7)
+    assert result.valid, result.reason
+    assert result.residual == pytest.approx(1.0, abs=5 * result.residual_deviation)
+    content = share * 0.18 + (1 - share) * 0.975
+    assert result.lithium_content == pytest.approx(content, abs=4 * result.lithium_content_error)
+
+
 def test_a_solid_solution_is_one_phase_whose_lines_move(files):
     reducer = XrdReducer(*files, [ScatteringPhase("LixFePO4"), *INERT], shape=BENCH.shape)
     angles = []

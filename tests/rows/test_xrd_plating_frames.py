@@ -52,9 +52,10 @@ class Maps:
     def __init__(self, hidden, directory):
         self.bench = Bench(hidden, directory, n_pixels=256, exposure=EXPOSURE, standard=60.0)
         asked = [{"phase": phase} for phase in RECIPE["PHASES"]]
-        phases = scattering_phases(asked, PASSPORT, hidden.beam.energy)
+        phases = scattering_phases(asked, PASSPORT, hidden.beam.energy, cell_moves=True)
         content = (PASSPORT.initial_lithium_content, 0.015)
-        self.reducer = self.bench.reducer(phases, initial_lithium_content=content)
+        options = {"initial_lithium_content": content, "displacement": RECIPE["MOVES"]}
+        self.reducer = self.bench.reducer(phases, **options)
         self.columns = PhaseColumns(
             phases,
             reflections=(),
