@@ -18,6 +18,7 @@ from battbeam.callbacks.xrd_request import Choices, XrdRequest
 from battbeam.callbacks.xrd_row import FrameContext, RowSchema
 from battbeam.errors import ReductionError
 from battbeam.experiment.cell_log import CellLog
+from battbeam.materials import structure
 from battbeam.reduction.xrd import XrdResult
 from battbeam.units import AnyArray, q_from_two_theta
 
@@ -182,12 +183,27 @@ class LiveXrd(LiveFrames):
                 flags.append(
                     f"references off by {100 * strain:+.3f} %: wavelength or geometry is not as said"
                 )
+            flags += self._out_of_place(result)
             flags += [
                 f"{name}: fatigued grains not resolved"
                 for name, phase in result.phases.items()
                 if phase.fatigued is not None and math.isnan(phase.fatigued.fraction)
             ]
         return flags
+
+    def _out_of_place(self, result: XrdResult) -> Sequence[str]:
+        """Whether a cell that is thought to stand where the standard stood does not."""
+        name = self._request.witness
+        if name is None or name not in result.phases:
+            return []
+        known, found = structure(name).lattice.a, result.phases[name]
+        strain, error = found.lattice["a"] / known - 1, found.lattice_error["a"] / known
+        if abs(strain) <= _SURE * math.hypot(error, self._request.options.reference_error):
+            return []
+        return [
+            f"{name} on the electrode is off by {100 * strain:+.3f} %: the cell stands elsewhere than the "
+            "standard did, or the energy is another; ask for `displacement`"
+        ]
 
 
 def reduce_run(

@@ -46,6 +46,17 @@ def scattering_phases(
     return tuple(_scattering_phase(entry, passport, energy, cell_moves) for entry in every)
 
 
+def asks_nothing_of(
+    asked: Sequence[Mapping[str, Any]], phases: Sequence[ScatteringPhase]
+) -> str | None:
+    """The collector in the electrode's plane, if nobody said whether it is a reference and it is none:
+    it can tell that the cell stands elsewhere than it is thought to.
+    """
+    said = {str(entry["phase"]) for entry in asked if "reference" in entry}
+    found = [p for p in phases if p.phase == COLLECTOR and p.moves and not p.reference]
+    return COLLECTOR if found and COLLECTOR not in said else None
+
+
 def _of_graphite(
     asked: Sequence[Mapping[str, Any]], passport: CellPassport | None
 ) -> list[dict[str, str]]:

@@ -15,7 +15,12 @@ from battbeam.callbacks.frame_request import (
     hash_of,
     path_of,
 )
-from battbeam.callbacks.xrd_phases import COUNTER, cell_optical_depth, scattering_phases
+from battbeam.callbacks.xrd_phases import (
+    COUNTER,
+    asks_nothing_of,
+    cell_optical_depth,
+    scattering_phases,
+)
 from battbeam.errors import PreflightError, ReductionError
 from battbeam.experiment.cell import CellPassport
 from battbeam.reduction.xrd import ScatteringPhase, XrdOptions
@@ -52,6 +57,8 @@ class XrdRequest(FrameRequest):
         energy: eV, of the run or else of the geometry; None if neither says.
         full_areal_capacity: Of the working electrode, that moves its x by 1, of a cell with graphite
             in its stack, mAh/cm2; None of others.
+        witness: Phase in the electrode's plane that is no reference and would tell if the cell stood
+            elsewhere; None without.
         checks: What frames are looked at for before they are fitted.
         choices: Departures.
     """
@@ -61,6 +68,7 @@ class XrdRequest(FrameRequest):
     options: XrdOptions
     energy: float | None = None
     full_areal_capacity: float | None = None
+    witness: str | None = None
     checks: AskedChecks = field(default_factory=AskedChecks)
     choices: Choices = field(default_factory=Choices)
 
@@ -87,12 +95,14 @@ class XrdRequest(FrameRequest):
         try:
             options = _options(asked.get("options") or {}, passport, energy)
             moves = options.displacement is not None
-            phases = asked.get("phases") or ()
+            listed = asked.get("phases") or ()
+            phases = scattering_phases(listed, passport, energy, cell_moves=moves)
             return cls(
                 geometry=geometry,
                 instrument=Path(asked["instrument"]),
-                phases=scattering_phases(phases, passport, energy, cell_moves=moves),
+                phases=phases,
                 options=options,
+                witness=None if passport is None else asks_nothing_of(listed, phases),
                 **asked_of_frames(asked),
                 energy=energy,
                 full_areal_capacity=_full_areal_capacity(passport),

@@ -598,3 +598,30 @@ def test_references_that_contradict_what_is_known_are_flagged(beamline):
     assert row["flags"] == "references off by +0.040 %: wavelength or geometry is not as said"
     assert (row["reference_strain"], row["reference_strain_error"]) == (4e-4, 2e-5)
     assert math.isnan(row["displacement"])
+
+
+def test_a_cell_that_stands_elsewhere_is_flagged_by_the_foil_on_its_electrode(beamline):
+    class Moved(SumReducer):
+        """By 0.1 mm of 130 mm."""
+
+        def reduce(self, frame, **how):
+            found = super().reduce(frame, **how)
+            foil = replace(
+                next(iter(found.phases.values())),
+                lattice={"a": 4.0495 * (1 + 8e-4)},
+                lattice_error={"a": 4e-5},
+            )
+            return replace(found, phases={**found.phases, "Al": foil})
+
+    beamline.write_log(200.0)
+    beamline.write_frame()
+    beamline.event(105.5)
+    (row,) = rows(replay(beamline, reducer=Moved()))
+    assert row["valid"]
+    assert row["flags"].startswith(
+        "Al on the electrode is off by +0.080 %: the cell stands elsewhere"
+    )
+    known = [*PHASES[:2], {"phase": "Al", "reference": False}]
+    for said in ({"phases": known}, {"options": {"displacement": 0.1}}):
+        (row,) = rows(replay(beamline, choices=Choices(overrides=said), reducer=Moved()))
+        assert row["flags"] == ""
