@@ -36,6 +36,8 @@ class ProtocolSteps:
             return reading
         if self._resumes_at is not None:
             if reading.state != GuardState.RUNNING:
+                # Over before it was seen to go on: a hold and what was left of the step are none.
+                self._offset += max(min(reading.step_count, self._resumes_at) - self._raw, 0)
                 self._resumes_at = None
             elif reading.step_count < self._resumes_at or not reading.step_type:
                 return self._unchanged(reading)

@@ -199,6 +199,25 @@ def test_a_hold_and_an_opened_circuit_are_no_steps_of_the_protocol(interruption)
     assert found == [1, len(seen)]
 
 
+@pytest.mark.parametrize(
+    ("ending", "n_new"),
+    [
+        ([(5, REST, "Holding"), (6, REST, "Finished")], 0),
+        ([(5, REST, "Holding"), (5, REST, "Finished")], 0),
+        ([(4, REST, "OpenCircuit"), (5, REST, "Finished")], 0),
+        ([(5, REST, "Holding"), (6, REST, "Tripped")], 0),
+        # A step that the protocol itself had left, over as well.
+        ([(5, REST, "Holding"), (7, REST, "Finished")], 1),
+    ],
+)
+def test_what_was_left_of_a_step_is_no_new_one_if_it_is_over_before_it_is_seen(ending, n_new):
+    watched, found = evaluator(StepEdge(step_type=StepType.REST)), []
+    seen = [(3, CURRENT, "Running"), (4, REST, "Running"), *ending]
+    for k, (count, kind, state) in enumerate(seen):
+        found += [k] * len(watched.update(held(count, kind, state, float(k))))
+    assert found == [1, *[len(seen) - 1] * n_new]
+
+
 def test_a_protocol_started_after_another_is_no_interruption():
     steps = ProtocolSteps()
     states = [(3, "Running"), (3, "OpenCircuit"), (3, "Loaded"), (4, "Running")]
