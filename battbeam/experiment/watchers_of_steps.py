@@ -35,6 +35,8 @@ class ProtocolSteps:
         if reading.step_count is None:
             return reading
         if self._resumes_at is not None:
+            if reading.state == GuardState.UNREACHABLE:
+                return self._unchanged(reading)
             if reading.state != GuardState.RUNNING:
                 # Over before it was seen to go on: a hold and what was left of the step are none.
                 self._offset += max(min(reading.step_count, self._resumes_at) - self._raw, 0)

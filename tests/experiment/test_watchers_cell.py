@@ -206,6 +206,8 @@ def test_a_hold_and_an_opened_circuit_are_no_steps_of_the_protocol(interruption)
         ([(5, REST, "Holding"), (5, REST, "Finished")], 0),
         ([(4, REST, "OpenCircuit"), (5, REST, "Finished")], 0),
         ([(5, REST, "Holding"), (6, REST, "Tripped")], 0),
+        # A cycler that does not answer for a while.
+        ([(5, REST, "Holding"), (5, REST, "Unreachable"), (6, REST, "Running")], 0),
         # A step that the protocol itself had left, over as well.
         ([(5, REST, "Holding"), (7, REST, "Finished")], 1),
     ],
