@@ -204,6 +204,12 @@ class CellLog:
         known = [each for each in self.mountings if each.line < line and each.time <= time]
         return known[-1] if known and known[-1].cell_run else None
 
+    def is_idle_at(self, line: int, time: float) -> bool:
+        """Whether no step was under way at ``time`` (session clock), as known at ``line``."""
+        known = int(np.searchsorted(self.states["line"], line))
+        last = int(np.searchsorted(self.states["time"][:known], time, side="right")) - 1
+        return last >= 0 and bool(self.states["is_idle"][last])
+
     def _sample(self, entry: Mapping[str, Any]) -> None:
         time, current, charge = (_number(entry, name) for name in ("time", "current", "charge"))
         if not all(map(math.isfinite, (time, current, charge))):

@@ -164,6 +164,21 @@ def test_away_from_edges_everything_is_exact(log):
     assert found.middle.lithium_content < 0.98
 
 
+def test_once_the_protocol_has_ended_no_step_is_under_way(tmp_path):
+    lines = []
+    states = [("Running", START + 299.0), ("Running", START + 900.0), ("Finished", START + 3601.0)]
+    for kind, entry in entries(Protocol()):
+        while states and kind == "watermark" and entry["complete_to"] > states[0][1]:
+            state, time = states.pop(0)
+            lines.append(("state", {"time": time, "state": state}))
+        lines.append((kind, entry))
+    timeline = CellTimeline(write(tmp_path / "log.jsonl", lines))
+    found = [timeline.at(START + after, START + after + 8.0) for after in (3580.0, 3610.0, 3640.0)]
+    assert [each.step_index for each in found] == [4, -1, -1]
+    assert {each.step_count for each in found} == {4}
+    assert found[-1].middle.charge == pytest.approx(Protocol().charge(3600.0), abs=1e-6)
+
+
 def test_the_mean_voltage_across_an_edge_counts_both_sides_for_their_time(log):
     cell = Protocol()
     found = CellTimeline(log).at(START + 1790.5, START + 1830.5)
