@@ -8,7 +8,6 @@ from numbers import Integral, Real
 from typing import Any
 
 import bluesky.plan_stubs as bps
-import bluesky.preprocessors as bpp
 import numpy as np
 
 from battbeam.devices.beam import Beam
@@ -20,10 +19,9 @@ from battbeam.experiment.dose import DoseBudget
 from battbeam.plans.exposure import exposure_faults
 from battbeam.plans.preflight import refuse, xrd_faults
 from battbeam.plans.preprocessors import (
-    BeamSuspender,
-    positions_put_back,
-    run,
     shutter_closed_after,
+    staged_run,
+    suspended_without_beam,
 )
 from battbeam.plans.stubs import Exposure, Plan, also_read, expose_point, prepared, write_down
 from battbeam.plans.xrd_series import xrd_metadata
@@ -208,15 +206,9 @@ def align_cell(
         "motors": [motor.name for motor in motors],
         "believed": {"centre": list(centre), "size": list(size)},
     }
-
-    def measurement() -> Plan:
-        safe = positions_put_back(shutter_closed_after(body(), beam), motors)
-        return (yield from run(lambda _: safe, {**said, **(md or {})}))
-
-    staged = bpp.stage_wrapper(measurement(), [detector])
-    if not suspend:
-        return (yield from staged)
-    return (yield from bpp.suspend_wrapper(staged, BeamSuspender(beam)))
+    safe = shutter_closed_after(body(), beam)
+    plan = staged_run(safe, {**said, **(md or {})}, detectors=[detector], motors=motors)
+    return (yield from suspended_without_beam(plan, beam, suspend=suspend))
 
 
 def alignment(document: str) -> dict[str, CellCentre | CellTilt]:

@@ -12,7 +12,6 @@ import h5py
 import hdf5plugin  # noqa: F401  registers the filters that frames are compressed with
 import numpy as np
 
-from battbeam import materials
 from battbeam.devices.beam import CLOSED, Beam
 from battbeam.devices.beamline import DetectorGuess
 from battbeam.devices.detector import AreaDetector
@@ -21,7 +20,7 @@ from battbeam.devices.frames import FrameTrain
 from battbeam.devices.notes import PointNotes, VerdictNotes
 from battbeam.errors import DeviceError
 from battbeam.plans.one_point import at_one_point, check_frames
-from battbeam.plans.preflight import refuse, xrd_faults
+from battbeam.plans.preflight import refuse, standard_faults, xrd_faults
 from battbeam.plans.preprocessors import run
 from battbeam.plans.stubs import Exposure, Plan, expose_point, in_thread, prepared, write_down
 from battbeam.plans.xrd_series import xrd_metadata
@@ -141,7 +140,6 @@ def calibrate_geometry(
     str
         The uid of the run; its stream ``calibration`` holds the verdict.
     """
-    known = materials.CALIBRANTS
 
     def find(frame: FloatArray, time: float) -> dict[str, Any]:
         return keep_geometry(
@@ -159,9 +157,7 @@ def calibrate_geometry(
             n_frames=n_frames,
             readables=readables,
             md={"standard": standard, "energy": energy, **(md or {})},
-            faults=[]
-            if standard in known
-            else [f"standard {standard!r} is none of {', '.join(known)}"],
+            faults=standard_faults(standard),
         )
     )
 

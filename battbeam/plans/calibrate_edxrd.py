@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from battbeam import materials
 from battbeam.devices.energy_dispersive import EnergyDispersive
 from battbeam.devices.notes import PlainNotes, text_note
 from battbeam.devices.white_beam import WhiteBeam
 from battbeam.plans.one_point import at_one_point
+from battbeam.plans.preflight import standard_faults
 from battbeam.plans.stubs import Plan, in_thread, write_down
 from battbeam.reduction.edxrd_calibration import EdxrdCalibration, EdxrdGuess
 from battbeam.units import FloatArray
@@ -69,7 +69,6 @@ def calibrate_edxrd(
     ReductionError
         If the lines are not those of the standard, or too few are found.
     """
-    known = materials.CALIBRANTS
 
     def keep() -> Plan:
         counts = np.array(mca.spectrum.value_now())
@@ -90,9 +89,7 @@ def calibrate_edxrd(
             positions=positions,
             readables=readables,
             md={"technique": "EDXRD", "standard": standard, **(md or {})},
-            faults=[]
-            if standard in known
-            else [f"standard {standard!r} is none of {', '.join(known)}"],
+            faults=standard_faults(standard),
         )
     )
 

@@ -18,12 +18,7 @@ from battbeam.experiment.dose import DoseBudget
 from battbeam.materials import HEATED_PHASES
 from battbeam.plans.exposure import exposure_faults, take_point
 from battbeam.plans.preflight import detectors_faults, refuse, xrd_faults
-from battbeam.plans.preprocessors import (
-    positions_put_back,
-    recorded,
-    run,
-    shutter_closed_after,
-)
+from battbeam.plans.preprocessors import recorded, shutter_closed_after, staged_run
 from battbeam.plans.stubs import SLICE, Exposure, Plan, also_read, prepared
 from battbeam.plans.xrd_series import xrd_metadata, xrd_reduction
 
@@ -129,14 +124,9 @@ def heating_xrd(
         ramp=float(ramp),
         channels=[channel.name for channel in (furnace_channel(furnace), *channels)],
     )
-
-    def measurement() -> Plan:
-        body = _cooled_after(shutter_closed_after(points(), beam), furnace, after)
-        body = positions_put_back(body, motors)
-        return (yield from run(lambda _: body, {**said, **(md or {})}))
-
-    staged = bpp.stage_wrapper(measurement(), list(detectors))
-    return (yield from recorded(staged, (furnace_channel(furnace), *channels)))
+    body = _cooled_after(shutter_closed_after(points(), beam), furnace, after)
+    plan = staged_run(body, {**said, **(md or {})}, detectors=detectors, motors=motors)
+    return (yield from recorded(plan, (furnace_channel(furnace), *channels)))
 
 
 def heated_reduction(calibration: Path, oxide: str, lithium_content: float) -> dict[str, Any]:

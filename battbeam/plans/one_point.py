@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import bluesky.plan_stubs as bps
-import bluesky.preprocessors as bpp
 
 from battbeam.devices.beam import Beam
 from battbeam.devices.detector import AreaDetector
@@ -12,7 +11,7 @@ from battbeam.devices.frames import FrameTrain
 from battbeam.devices.notes import PointNotes
 from battbeam.errors import DeviceError
 from battbeam.plans.preflight import refuse, xrd_faults
-from battbeam.plans.preprocessors import positions_put_back, run, shutter_closed_after
+from battbeam.plans.preprocessors import shutter_closed_after, staged_run
 from battbeam.plans.stubs import Exposure, Plan, also_read, expose_point, prepared
 from battbeam.plans.xrd_series import xrd_metadata
 
@@ -95,11 +94,8 @@ def at_one_point(
         yield from expose_point(how, PointNotes(), 0)
         yield from keep()
 
-    def measurement() -> Plan:
-        safe = positions_put_back(shutter_closed_after(body(), beam), motors)
-        return (yield from run(lambda _: safe, said))
-
-    return (yield from bpp.stage_wrapper(measurement(), [detector]))
+    safe = shutter_closed_after(body(), beam)
+    return (yield from staged_run(safe, said, detectors=[detector], motors=motors))
 
 
 def check_frames(detector: AreaDetector, n_frames: int) -> None:

@@ -68,6 +68,12 @@ def detectors_faults(detectors: Any) -> list[str]:
     return [f"detectors must be a list, got {name} alone; write [{name}]"]
 
 
+def standard_faults(standard: str) -> list[str]:
+    """Why a detector cannot be calibrated with what is mounted, one sentence."""
+    known = materials.CALIBRANTS
+    return [] if standard in known else [f"standard {standard!r} is none of {', '.join(known)}"]
+
+
 def connection_faults(devices: Sequence[Any]) -> list[str]:
     """Devices that do not answer, one sentence each."""
     return [

@@ -56,6 +56,18 @@ def run(body: Callable[[str], Plan], md: dict[str, Any]) -> Plan:
     return uid
 
 
+def staged_run(
+    body: Plan, md: dict[str, Any], *, detectors: Sequence[Any], motors: Sequence[Any]
+) -> Plan:
+    """A run with its detectors staged; every motor is put back, however it ends.
+
+    Returns:
+        The uid of the run.
+    """
+    whole = run(lambda _: positions_put_back(body, motors), md)
+    return (yield from bpp.stage_wrapper(whole, list(detectors)))
+
+
 def recorded(plan: Plan, channels: Sequence[Channel]) -> Plan:
     """Record channels at their own rates during a plan's run, each in a stream ``<name>_monitor``.
 
@@ -106,6 +118,13 @@ def contained(plan: Plan, failed: Callable[[Exception], Plan]) -> Plan:
         return (yield from failed(error))
 
     return (yield from bpp.contingency_wrapper(plan, except_plan=except_plan, auto_raise=False))
+
+
+def suspended_without_beam(plan: Plan, beam: Beam, *, suspend: bool) -> Plan:
+    """Suspend a plan while there is no beam; without ``suspend`` it is left as it is."""
+    if not suspend:
+        return (yield from plan)
+    return (yield from bpp.suspend_wrapper(plan, BeamSuspender(beam)))
 
 
 class BeamSuspender:

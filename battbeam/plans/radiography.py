@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import bluesky.plan_stubs as bps
-import bluesky.preprocessors as bpp
 
 from battbeam.devices.beam import Beam
 from battbeam.devices.fly_camera import FlyCamera
@@ -25,7 +24,7 @@ from battbeam.plans.fields import Fields, FieldsOfRun, Light
 from battbeam.plans.imaging import Imager, Trains, imaging_run, labelled
 from battbeam.plans.imaging_faults import imager_faults, imaging_reduction_faults, place_faults
 from battbeam.plans.preflight import refuse
-from battbeam.plans.preprocessors import BeamSuspender
+from battbeam.plans.preprocessors import suspended_without_beam
 from battbeam.plans.stubs import (
     Exposure,
     Plan,
@@ -154,9 +153,7 @@ def radiography_series(
         motors,
         {**said, "n_points": n_points, "interval": interval, **labelled(label, md)},
     )
-    if not suspend:
-        return (yield from plan)
-    return (yield from bpp.suspend_wrapper(plan, BeamSuspender(beam)))
+    return (yield from suspended_without_beam(plan, beam, suspend=suspend))
 
 
 def radiography_said(

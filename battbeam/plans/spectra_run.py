@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import bluesky.plan_stubs as bps
-import bluesky.preprocessors as bpp
 
 from battbeam.devices.energy_sweep import Sweep
 from battbeam.experiment.energy_grid import EnergyGrid, Preset
@@ -13,10 +12,9 @@ from battbeam.experiment.forecast_spectrum import EdgeAbsorption, Signal
 from battbeam.experiment.provenance import curve_record
 from battbeam.plans.preflight import refuse
 from battbeam.plans.preprocessors import (
-    BeamSuspender,
-    positions_put_back,
-    run,
     shutter_closed_after,
+    staged_run,
+    suspended_without_beam,
 )
 from battbeam.plans.repeats import Repeats
 from battbeam.plans.spectrum import SpectraRun
@@ -94,15 +92,13 @@ def measured(
             yield from bps.mv(motor, position)
         yield from spectra.measure()
 
-    safe = positions_put_back(
-        shutter_closed_after(measurement(), station.beam), [*station.moved, *motors]
+    whole = staged_run(
+        shutter_closed_after(measurement(), station.beam),
+        {**said, **(how.md or {})},
+        detectors=station.detectors,
+        motors=[*station.moved, *motors],
     )
-    whole = run(lambda _: safe, {**said, **(how.md or {})})
-    if station.detectors:
-        whole = bpp.stage_wrapper(whole, list(station.detectors))
-    if not station.suspend:
-        return (yield from whole)
-    return (yield from bpp.suspend_wrapper(whole, BeamSuspender(station.beam)))
+    return (yield from suspended_without_beam(whole, station.beam, suspend=station.suspend))
 
 
 def _said(station: Station, scans: Sequence[EdgeScan], how: SpectraOptions) -> dict[str, Any]:

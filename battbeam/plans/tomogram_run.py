@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import bluesky.plan_stubs as bps
-import bluesky.preprocessors as bpp
 
 from battbeam.devices.fly_camera import FlyCamera
 from battbeam.devices.frames import Flight, FrameTrain
@@ -20,7 +19,7 @@ from battbeam.plans.imaging_faults import (
     place_faults,
 )
 from battbeam.plans.preflight import connection_faults, position_faults, refuse
-from battbeam.plans.preprocessors import BeamSuspender
+from battbeam.plans.preprocessors import suspended_without_beam
 from battbeam.plans.stubs import Exposure, Plan, expose_point, wait_for_beam
 from battbeam.plans.tomogram import Tomogram
 from battbeam.plans.xrd_map import BEAM_RETAKES
@@ -98,9 +97,7 @@ class TomogramRun:
 
         motors = [self.fly_camera.rotation, stage.x, stage.y]
         plan = imaging_run(self.imager, body, motors, {**self.said(), **md})
-        if not self.suspend:
-            return (yield from plan)
-        return (yield from bpp.suspend_wrapper(plan, BeamSuspender(self.imager.beam)))
+        return (yield from suspended_without_beam(plan, self.imager.beam, suspend=self.suspend))
 
     def repeats(self, trains: Trains) -> Plan:
         """After a sweep that was flown: some of its angles once more, standing still."""

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import bluesky.plan_stubs as bps
-import bluesky.preprocessors as bpp
 
 from battbeam.devices.beam import Beam
 from battbeam.devices.fly_detector import FlyDetector
@@ -22,9 +21,17 @@ from battbeam.experiment.passage import Drive, Line, shortest_period
 from battbeam.plans.exposure import exposure_faults
 from battbeam.plans.imaging import Imager, Trains, imaging_run
 from battbeam.plans.preflight import connection_faults, position_faults, refuse, xrd_faults
-from battbeam.plans.preprocessors import BeamSuspender
+from battbeam.plans.preprocessors import suspended_without_beam
 from battbeam.plans.stubs import Exposure, Plan, also_read, wait_for_beam
-from battbeam.plans.xrd_map import BEAM_RETAKES, Axis, axes_of, grid, grid_faults
+from battbeam.plans.xrd_map import (
+    BEAM_RETAKES,
+    Axis,
+    axes_of,
+    grid,
+    grid_faults,
+    map_metadata,
+    n_points_of,
+)
 from battbeam.plans.xrd_series import PATIENCE, xrd_metadata
 
 #: What is taken for the stage where it cannot be asked: counts per mm, and s from rest to speed.
@@ -219,29 +226,17 @@ def xrd_fly_map(
         Exposure((fly_detector.camera,), beam, train, imager.readables, budget=budget),
         plan_name="xrd_fly_map",
         reduction=reduction,
-        n_points=_n_points(axes),
+        n_points=n_points_of(axes),
         motors=[motor.name for motor in motors],
         map={
             "mode": "fly",
-            "axes": [motor.name for motor in motors],
-            "shape": [axis.n_points for axis in axes],
-            "extents": [[axis.start, axis.stop] for axis in axes],
-            "snaked": snake,
+            **map_metadata(axes, snake=snake),
             "speed": row.speed,
             "way": row.way,
         },
     )
     plan = imaging_run(imager, rows, motors, {**said, **(md or {})})
-    if not suspend:
-        return (yield from plan)
-    return (yield from bpp.suspend_wrapper(plan, BeamSuspender(beam)))
-
-
-def _n_points(axes: Sequence[Axis]) -> int:
-    n = 1
-    for axis in axes:
-        n *= axis.n_points
-    return n
+    return (yield from suspended_without_beam(plan, beam, suspend=suspend))
 
 
 def _line(

@@ -7,7 +7,6 @@ from numbers import Integral, Real
 from typing import Any
 
 import bluesky.plan_stubs as bps
-import bluesky.preprocessors as bpp
 import numpy as np
 
 from battbeam.devices.beam import Beam
@@ -21,10 +20,9 @@ from battbeam.experiment.dose import DoseBudget
 from battbeam.plans.exposure import exposure_faults
 from battbeam.plans.preflight import detectors_faults, refuse, xrd_faults
 from battbeam.plans.preprocessors import (
-    BeamSuspender,
-    positions_put_back,
-    run,
     shutter_closed_after,
+    staged_run,
+    suspended_without_beam,
 )
 from battbeam.plans.stubs import Exposure, Plan, also_read, expose_point, prepared, wait_for_beam
 from battbeam.plans.xrd_series import PATIENCE, xrd_metadata
@@ -102,6 +100,21 @@ def axes_of(args: Sequence[Any]) -> list[Axis]:
     if faults := grid_faults(args):
         raise ValueError("; ".join(faults))
     return [Axis(*group) for group in zip(*[iter(args)] * 4, strict=True)]
+
+
+def n_points_of(axes: Sequence[Axis]) -> int:
+    """Of a whole grid."""
+    return math.prod(int(axis.n_points) for axis in axes)
+
+
+def map_metadata(axes: Sequence[Axis], *, snake: bool) -> dict[str, Any]:
+    """What a run over a grid says of it under ``map``."""
+    return {
+        "axes": [axis.motor.name for axis in axes],
+        "shape": [axis.n_points for axis in axes],
+        "extents": [[axis.start, axis.stop] for axis in axes],
+        "snaked": snake,
+    }
 
 
 def xrd_map_cost(site: SiteFacts, *args: Any, exposure: float, frames_per_point: int = 1) -> Cost:
@@ -213,28 +226,16 @@ def xrd_map(
                 if not lost or not has_beam:
                     break
 
-    shape = [axis.n_points for axis in axes]
     said = xrd_metadata(
         how,
         plan_name="xrd_map",
         reduction=reduction,
-        n_points=int(np.prod(shape)),
+        n_points=n_points_of(axes),
         motors=[motor.name for motor in motors],
         # So that tables and pictures of other tools know what a map is drawn against.
         hints={"dimensions": [([motor.name], "primary") for motor in motors]},
-        map={
-            "axes": [motor.name for motor in motors],
-            "shape": shape,
-            "extents": [[axis.start, axis.stop] for axis in axes],
-            "snaked": snake,
-        },
+        map=map_metadata(axes, snake=snake),
     )
-
-    def measurement() -> Plan:
-        body = positions_put_back(shutter_closed_after(points(), beam), motors)
-        return (yield from run(lambda _: body, {**said, **(md or {})}))
-
-    staged = bpp.stage_wrapper(measurement(), list(detectors))
-    if not suspend:
-        return (yield from staged)
-    return (yield from bpp.suspend_wrapper(staged, BeamSuspender(beam)))
+    body = shutter_closed_after(points(), beam)
+    plan = staged_run(body, {**said, **(md or {})}, detectors=detectors, motors=motors)
+    return (yield from suspended_without_beam(plan, beam, suspend=suspend))

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import bluesky.plan_stubs as bps
-import bluesky.preprocessors as bpp
 
 from battbeam.devices.beam import Beam
 from battbeam.devices.detector import AreaDetector
@@ -18,10 +17,9 @@ from battbeam.plans.by_result import ByResult
 from battbeam.plans.exposure import described, exposure_faults, take_point
 from battbeam.plans.preflight import detectors_faults, refuse, xrd_faults
 from battbeam.plans.preprocessors import (
-    BeamSuspender,
-    positions_put_back,
-    run,
     shutter_closed_after,
+    staged_run,
+    suspended_without_beam,
 )
 from battbeam.plans.stubs import (
     Exposure,
@@ -199,12 +197,6 @@ def xrd_series(
     said = xrd_metadata(
         how, plan_name="xrd_series", reduction=reduction, n_points=n_points, interval=interval
     )
-
-    def measurement() -> Plan:
-        body = positions_put_back(shutter_closed_after(points(), beam), motors)
-        return (yield from run(lambda _: body, {**said, **(md or {})}))
-
-    staged = bpp.stage_wrapper(measurement(), list(detectors))
-    if not suspend:
-        return (yield from staged)
-    return (yield from bpp.suspend_wrapper(staged, BeamSuspender(beam)))
+    body = shutter_closed_after(points(), beam)
+    plan = staged_run(body, {**said, **(md or {})}, detectors=detectors, motors=motors)
+    return (yield from suspended_without_beam(plan, beam, suspend=suspend))

@@ -6,7 +6,13 @@ import bluesky.plan_stubs as bps
 import pytest
 from bluesky.utils import RequestAbort
 
-from battbeam.plans.preprocessors import BeamSuspender, run, shutter_closed_after, why
+from battbeam.plans.preprocessors import (
+    BeamSuspender,
+    run,
+    shutter_closed_after,
+    suspended_without_beam,
+    why,
+)
 
 
 class FakeLoop:
@@ -143,3 +149,12 @@ def test_an_error_speaks_in_the_words_of_its_cause():
     error.__cause__ = ValueError("the cause")
     assert why(error) == "the cause"
     assert why(ValueError()) == "ValueError"
+
+
+@pytest.mark.parametrize(
+    ("suspend", "wanted"),
+    [(True, ["install_suspender", "null", "remove_suspender"]), (False, ["null"])],
+)
+def test_a_plan_is_suspended_without_beam_if_that_is_asked_for(fakes, suspend, wanted):
+    plan = suspended_without_beam(bps.null(), fakes.beam, suspend=suspend)
+    assert [message.command for message in plan] == wanted
