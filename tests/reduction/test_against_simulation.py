@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from battbeam.reduction.geometry import GeometryGuess, calibrate_geometry
+from battbeam.reduction.saxs import SaxsOptions, SaxsReducer
+from battbeam.reduction.saxs_geometry import SmallAngleGeometry
 from battbeam.reduction.xrd import ScatteringPhase, XrdOptions, XrdReducer
 from battbeam.reduction.xrd_references import MeasuredPattern
 from battbeam.sim.beam import Instants
 from battbeam.sim.frame import Exposure, FrameModel, counts
 from battbeam.sim.scenario import Cell, Detector, Scenario
+from battbeam.sim.small_angle import SmallAngleModel, Structure
 from battbeam.sim.truth import frame_truth
 
 EXPOSURE = 60.0
@@ -180,3 +183,67 @@ def test_the_truth_is_found_within_errors_that_know_the_noise_of_end_members(tmp
     assert np.mean(residuals) == pytest.approx(
         1.0, abs=4 * result.residual_deviation / np.sqrt(N_TRIPLES)
     )
+
+
+#: Of grains as large as they can be and of grains that gave nearly all of their lithium.
+GRAINS = (0.0, -0.9)
+#: Relative, of Guinier's radius and of the invariant. Porod's constant is as well known as its error says:
+#: spheres of nearly one size oscillate about the law.
+GUINIER, INVARIANT = 0.03, 0.10
+
+
+def true_laws(structure, made):
+    """Guinier's radius, the invariant and Porod's constant of spheres that are known, per sr.
+
+    I(0) = n <V^2> drho^2, Q = 2 pi^2 n <V> drho^2 and K = 2 pi n <S> drho^2.
+    """
+    second, third, sixth = (
+        structure.radius**power * np.exp(power**2 * structure.width**2 / 2) for power in (2, 3, 6)
+    )
+    dense = structure.forward / (16 / 9 * np.pi**2 * sixth)
+    return {
+        "guinier_radius": structure.guinier_radius,
+        "invariant": 2 * np.pi**2 * dense * 4 / 3 * np.pi * third,
+        "porod_constant": 2 * np.pi * dense * 4 * np.pi * second,
+        "surface": made.surface,
+    }
+
+
+@pytest.mark.parametrize("content", GRAINS)
+def test_guiniers_and_porods_laws_and_the_invariant_are_those_of_grains_that_others_drew(
+    content, tmp_path
+):
+    hidden = Scenario.read(Path(__file__).parents[2] / "sim" / "saxs_and_xrd.toml")
+    camera, light = hidden.small_angle, 3e9
+    (made,) = camera.structures
+    shape, centre = (camera.n_rows, camera.n_columns), (camera.centre_row, camera.centre_column)
+    SmallAngleGeometry(
+        distance=camera.distance,
+        distance_error=1.0,
+        centre=centre,
+        centre_error=(0.1, 0.1),
+        residual=1.0,
+        shape=shape,
+        pixel_size=(camera.pixel_size, camera.pixel_size),
+        energy=hidden.beam.energy,
+    ).write(tmp_path / "saxs.poni")
+    away = np.hypot(*(np.indices(shape) + 0.5 - np.array(centre)[:, None, None]))
+    reducer = SaxsReducer(
+        tmp_path / "saxs.poni",
+        shape=shape,
+        mask=away * camera.pixel_size < camera.beam_stop / 2 + 2 * camera.pixel_size,
+        options=SaxsOptions(surface=True),
+    )
+    structure = Structure.of(made, content)
+    frame = np.random.default_rng(1).poisson(
+        light * SmallAngleModel(camera).image(structure, hidden.beam.energy)
+    )
+    result = reducer.reduce(frame, monitor=light, transmission=1.0)
+    assert result.valid, result.reason
+    wanted = true_laws(structure, made)
+    for name, true in wanted.items():
+        found = getattr(result, name)
+        assert abs(found.value - true) < 3 * found.error, name
+    assert result.guinier_radius.value == pytest.approx(wanted["guinier_radius"], rel=GUINIER)
+    assert result.invariant.value == pytest.approx(wanted["invariant"], rel=INVARIANT)
+    assert result.porod_constant.error < 0.25 * wanted["porod_constant"]

@@ -9,6 +9,7 @@ import pytest
 from battbeam.experiment.cell import CellPassport
 from battbeam.reduction.cell_maps import WINGS, CellMaps
 from battbeam.reduction.maps import Map, correlation
+from battbeam.reduction.plating_growth import MetalOfCycles, growth
 from battbeam.session import example_path
 from battbeam.sim.history import HiddenState
 from battbeam.sim.scenario import Scenario
@@ -76,7 +77,7 @@ def judge_plating(found, law):
     maps = cell_maps(found)
     judge_metal(maps, hidden_of(found, "metal"))
     judge_maps(found, maps)
-    judge_growth(maps, law)
+    judge_growth(maps, law, hidden_of(found, "metal"))
 
 
 def judge_metal(maps, true):
@@ -111,8 +112,16 @@ def judge_maps(found, maps):
         assert together.r == pytest.approx(truly, abs=WITH_LITHIUM)
 
 
-def judge_growth(maps, law):
-    found = maps.growth()
+def law_of(maps, true):
+    """Growth of the metal that truly was there, each map as important as its error makes it."""
+    error = maps.metal.error
+    return growth(
+        MetalOfCycles(maps.cycles[1::2], true[1::2], error[1::2], true[2::2], error[2::2])
+    )
+
+
+def judge_growth(maps, law, true):
+    found, exact = maps.growth(), law_of(maps, true)
     print(f"onset {found.onset:.2f} of {law.onset_cycle}; decay {found.decay:.3f} +- ", end="")
     print(f"{found.decay_error:.3f} of {law.efficiency_decay} cycles")
     print(f"efficiencies {found.efficiency.round(3)} +- {found.efficiency_error.round(3)}")
@@ -120,6 +129,11 @@ def judge_growth(maps, law):
     assert found.onset == pytest.approx(law.onset_cycle, abs=ONSET)
     assert found.decay == pytest.approx(law.efficiency_decay, rel=DECAY)
     assert found.autocatalysis > 3 * found.autocatalysis_error
+    # Both stages of the growth are those of the hidden cell, cycle by cycle.
+    for name in ("nucleation", "autocatalysis", "first_efficiency"):
+        wanted, error = getattr(exact, name), getattr(found, f"{name}_error")
+        print(f"{name} {getattr(found, name):.4f} +- {error:.4f} of {wanted:.4f}")
+        assert abs(getattr(found, name) - wanted) < 4 * error
 
 
 def judge_closed(found):

@@ -15,6 +15,8 @@ from tests.rows.plating import (
     RECIPE,
     SIDE_REACTIONS,
     State,
+    cell_maps,
+    hidden_of,
     judge_closed,
     judge_missing,
     judge_plating,
@@ -122,7 +124,16 @@ def test_plating_over_fast_cycles_and_all_lithium(tmp_path, seed):
         assert abs(each.mean()) < 0.3
         assert 0.7 < each.std() < 1.4
     judge_plating(found, hidden.cells[0].plating)
+    judge_onset(found)
     judge_closed(found)
+
+
+def judge_onset(found):
+    """The charge in which metal first was there is told from those before it."""
+    first = int(np.argmax(hidden_of(found, "metal")[1::2] > 0))
+    maps = cell_maps(found)
+    assert first == 1
+    assert maps.growth().onset == maps.cycles[1::2][first]
 
 
 def test_side_reactions_are_missing_in_the_inventory(tmp_path):
