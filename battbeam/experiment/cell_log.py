@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from battbeam.errors import StorageError
-from battbeam.experiment.guard_state import IDLE
+from battbeam.experiment.guard_state import IDLE, GuardState
 from battbeam.experiment.log_parts import read_block
 from battbeam.units import AnyArray
 
@@ -110,7 +110,7 @@ class CellLog:
         watermarks: ``line``, ``complete_to`` (session clock; never goes back), ``delay`` after which
             it was written (s of that clock), ``rate`` of that clock then; 0 where it is not said.
         comparisons: ``line``, ``device_time``, ``session_time``, ``uncertainty``.
-        states: ``line``, ``time``, ``is_idle``.
+        states: ``line``, ``time``, ``is_idle``, ``is_over`` (of the protocol).
         mountings: Mounts and dismounts.
         n_unreadable: Lines that were no entries.
         n_unknown: Samples without a number for time, current or charge; they are left out.
@@ -123,7 +123,7 @@ class CellLog:
         self.live, self._live_charge = Table(names, NARROW_LIVE), 0.0
         self.watermarks = Table(("line", "complete_to", "delay", "rate"))
         self.comparisons = Table(("line", "device_time", "session_time", "uncertainty"))
-        self.states = Table(("line", "time", "is_idle"))
+        self.states = Table(("line", "time", "is_idle", "is_over"))
         self.mountings: list[Mounting] = []
         self.n_unreadable = self.n_unknown = 0
         self._offset = 0
@@ -204,11 +204,11 @@ class CellLog:
         known = [each for each in self.mountings if each.line < line and each.time <= time]
         return known[-1] if known and known[-1].cell_run else None
 
-    def is_idle_at(self, line: int, time: float) -> bool:
-        """Whether no step was under way at ``time`` (session clock), as known at ``line``."""
+    def is_over_at(self, line: int, time: float) -> bool:
+        """Whether no protocol was under way at ``time`` (session clock), as known at ``line``."""
         known = int(np.searchsorted(self.states["line"], line))
         last = int(np.searchsorted(self.states["time"][:known], time, side="right")) - 1
-        return last >= 0 and bool(self.states["is_idle"][last])
+        return last >= 0 and bool(self.states["is_over"][last])
 
     def _sample(self, entry: Mapping[str, Any]) -> None:
         time, current, charge = (_number(entry, name) for name in ("time", "current", "charge"))
@@ -258,7 +258,10 @@ class CellLog:
             self.comparisons.append(self._line, *values)
 
     def _state(self, entry: Mapping[str, Any]) -> None:
-        self.states.append(self._line, _number(entry, "time"), entry["state"] in IDLE)
+        state = entry["state"]
+        # An opened circuit may interrupt a step: a rest is kept so while it is measured.
+        is_over = state in IDLE and state != GuardState.OPEN_CIRCUIT
+        self.states.append(self._line, _number(entry, "time"), state in IDLE, is_over)
 
     def _mount(self, entry: Mapping[str, Any]) -> None:
         run, passport = str(entry["cell_run"]), entry["passport"]

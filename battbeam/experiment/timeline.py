@@ -48,8 +48,8 @@ class CellDuring:
         voltage: Mean, V.
         current: Mean, A: the charge that passed over the exposure.
         smear: Largest minus smallest state of charge during the exposure.
-        step_index: Of the protocol, in the middle; -1 before the first record, and where no step is
-            under way.
+        step_index: Of the protocol, in the middle; -1 before the first record, and once it has
+            ended.
         step_count: Of the guard, in the middle; -1 before the first record.
         cycle_number: In the middle; -1 before the first record.
         is_live: Whether a live value stood in for a record.
@@ -154,7 +154,7 @@ class CellTimeline:
             voltage = float(np.trapezoid(voltages, times) / duration)
             current = float(charges[-1] - charges[0]) * 3.6 / duration
         step = self._step(middle, line, mounting)
-        if self._log.is_idle_at(line, time_middle):
+        if self._log.is_over_at(line, time_middle):
             step = (-1, *step[1:])
         return CellDuring(
             start=_state(time_start, path.at(start), passport),

@@ -166,16 +166,19 @@ def test_away_from_edges_everything_is_exact(log):
 
 def test_once_the_protocol_has_ended_no_step_is_under_way(tmp_path):
     lines = []
-    states = [("Running", START + 299.0), ("Running", START + 900.0), ("Finished", START + 3601.0)]
+    states = [("Running", START + 299.0), ("OpenCircuit", START + 2410.0)]
+    states += [("Running", START + 2990.0), ("Finished", START + 3601.0)]
     for kind, entry in entries(Protocol()):
         while states and kind == "watermark" and entry["complete_to"] > states[0][1]:
             state, time = states.pop(0)
             lines.append(("state", {"time": time, "state": state}))
         lines.append((kind, entry))
     timeline = CellTimeline(write(tmp_path / "log.jsonl", lines))
-    found = [timeline.at(START + after, START + after + 8.0) for after in (3580.0, 3610.0, 3640.0)]
-    assert [each.step_index for each in found] == [4, -1, -1]
-    assert {each.step_count for each in found} == {4}
+    # A rest that is kept open while it is measured is that rest.
+    afters = (2300.0, 2700.0, 3580.0, 3610.0, 3640.0)
+    found = [timeline.at(START + after, START + after + 8.0) for after in afters]
+    assert [each.step_index for each in found] == [3, 3, 4, -1, -1]
+    assert [each.step_count for each in found] == [3, 3, 4, 4, 4]
     assert found[-1].middle.charge == pytest.approx(Protocol().charge(3600.0), abs=1e-6)
 
 
