@@ -1,6 +1,5 @@
 """This file is where the command line is. Commands import what they need when they run."""
 
-import inspect
 import json
 import signal
 import sys
@@ -255,9 +254,11 @@ def _described(recipe: Path, site: "SiteFacts", parameters: str) -> "Description
     """What a recipe says of itself.
 
     Raises:
-        PreflightError: If it says nothing, or has no such parameter.
+        PreflightError: If it says nothing, or has no such parameter, or refuses its value.
     """
     import runpy
+
+    from battbeam.experiment.recipe_parameters import parameter_faults, sentences_of
 
     if not recipe.exists():
         raise PreflightError(f"recipe {recipe}", ["the file is missing"])
@@ -265,14 +266,12 @@ def _described(recipe: Path, site: "SiteFacts", parameters: str) -> "Description
     if not callable(describe):
         raise PreflightError(f"recipe {recipe}", ["it has no function describe(site, ...)"])
     given = _parameters(parameters)
-    known = list(inspect.signature(describe).parameters)[1:]
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        raise PreflightError(
-            f"recipe {recipe}",
-            [f"it has no parameter {name!r}; it has {', '.join(known)}" for name in unknown],
-        )
-    described: Description = describe(site, **given)
+    if faults := parameter_faults(describe, given):
+        raise PreflightError(f"recipe {recipe}", faults)
+    try:
+        described: Description = describe(site, **given)
+    except ValueError as error:
+        raise PreflightError(f"recipe {recipe}", sentences_of(error)) from error
     return described
 
 
@@ -295,7 +294,10 @@ def _value(text: str) -> Any:
 def _beamline(directory: Path | None) -> Iterator[Path]:
     """The directory of a beamline that runs: the one named, or a simulated one for as long as the block."""
     if directory is not None:
-        yield directory.resolve()
+        from battbeam.connection import Connection
+
+        # A sentence now, and no prompt without instruments later.
+        yield Connection.read(directory.resolve()).directory
         return
     from battbeam.serve import Services
     from battbeam.sim.run import SimulatedBeamline

@@ -315,6 +315,7 @@ class Connection(BaseModel):
         path = directory / FILE_NAME
         if not path.exists():
             raise ProcessError(
-                f"no beamline at {directory}: {FILE_NAME} is missing; start one with `battbeam sim {directory}`"
+                f"no beamline at {directory}: {FILE_NAME} is missing; start a simulated one with "
+                f"`battbeam sim --directory {directory}`"
             )
         return cls.model_validate_json(path.read_text())

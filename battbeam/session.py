@@ -5,7 +5,6 @@ else: publisher and reducer read them from there, in processes of their own.
 """
 
 import getpass
-import inspect
 import logging
 import os
 import runpy
@@ -26,6 +25,7 @@ from battbeam.devices.cells import acquire_all, beat_of, cells_text, owned, rele
 from battbeam.devices.heartbeat import Heartbeat
 from battbeam.errors import BattbeamError, DeviceError, PreflightError, ReductionError
 from battbeam.experiment.provenance import installed_sha256, time_zone, versions
+from battbeam.experiment.recipe_parameters import parameter_faults
 from battbeam.plans.gap import Earlier, earlier_from
 from battbeam.storage.spool import Spool
 from battbeam.storage.tail import documents
@@ -228,7 +228,8 @@ class Session:
         """Run a file of ``plans/``: its ``plan(beamline, ...)``.
 
         Raises:
-            PreflightError: If there is no such file, or it has no plan, or not these parameters.
+            PreflightError: If there is no such file, or it has no plan, or not these parameters, or
+                a value is not what its annotation says.
         """
         path = Path(recipe)
         if not path.exists():
@@ -236,12 +237,8 @@ class Session:
         make: Any = runpy.run_path(str(path)).get("plan")
         if not callable(make):
             raise PreflightError(f"recipe {path}", ["it has no function plan(beamline, ...)"])
-        takes = [*inspect.signature(make).parameters][1:]
-        if unknown := [name for name in parameters if name not in takes]:
-            raise PreflightError(
-                f"recipe {path}",
-                [f"it has no parameter {', '.join(unknown)}; it has {', '.join(takes) or 'none'}"],
-            )
+        if faults := parameter_faults(make, parameters):
+            raise PreflightError(f"recipe {path}", faults)
         return self.run(make(self.beamline, **parameters), recipe=path.name)
 
     def earlier(self, uid: str) -> Earlier:
@@ -291,10 +288,16 @@ class Session:
         self._leave(f"signal {number}")
 
     def _leave(self, reason: str) -> None:
-        if not self.RE.state.is_idle:
-            self.RE.abort(reason)
-        self.close()
+        self.end(reason)
         raise SystemExit(128 + (self._ended_by or 0))
+
+    def end(self, reason: str) -> None:
+        """Abort what is paused, its clean-up included, then `close`."""
+        try:
+            if not self.RE.state.is_idle:
+                self.RE.abort(reason)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Give the cells free, as they are, and keep what is in the spool."""
@@ -336,8 +339,11 @@ def open_session(directory: Path, *, is_interactive: bool = False) -> Session:
 
 
 def interactive(directory: Path) -> None:
-    """An IPython session on the beamline in ``directory``, started as the profile starts it."""
-    from IPython import start_ipython
+    """An IPython session on the beamline in ``directory``, started as the profile starts it.
+
+    What is paused when it is left is aborted: nobody could resume it.
+    """
+    from IPython import get_ipython, start_ipython
     from traitlets.config import Config
 
     os.environ["BATTBEAM_DIRECTORY"] = str(directory)
@@ -346,6 +352,10 @@ def interactive(directory: Path) -> None:
     config.InteractiveShellApp.exec_files = [str(path) for path in startup]
     config.TerminalInteractiveShell.confirm_exit = False
     start_ipython(argv=[], config=config)
+    shell = get_ipython()
+    opened = None if shell is None else shell.user_ns.get("session")
+    if isinstance(opened, Session):
+        opened.end("the session was left")
 
 
 def status_text(directory: Path) -> str:

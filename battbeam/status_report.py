@@ -3,12 +3,17 @@
 import json
 from pathlib import Path
 
+import httpx
+
 from battbeam.callbacks.damage_watch import alarms
 from battbeam.connection import Connection
 
+#: Wall seconds in which a catalogue that serves must have answered.
+CATALOG_TIMEOUT = 5.0
+
 
 def status_report(connection: Connection) -> str:
-    """What each cell does, which runs are open, and where the catalogue is."""
+    """What each cell does, which runs are open, and where the catalogue is, if it answers."""
     lines = [f"beamline {connection.directory}" + (" (simulated)" if connection.simulated else "")]
     lines += [f"{name}: {last_words(guard.log)}" for name, guard in connection.guards.items()]
     lines += [f"alarm: {alarm['sentence']}" for alarm in alarms(connection.alarms)]
@@ -16,8 +21,20 @@ def status_report(connection: Connection) -> str:
     still_open = [path.stem for path in runs if not is_closed(path)]
     lines.append(f"runs: {len(runs)} in the spool, {len(still_open)} open")
     lines += [f"  open: {uid}" for uid in still_open]
-    lines.append(f"catalogue: {connection.catalog_uri or 'not running'}")
+    lines.append(f"catalogue: {catalog_words(connection)}")
     return "\n".join(lines)
+
+
+def catalog_words(connection: Connection) -> str:
+    """Where the catalogue is, or that there is none."""
+    start = f"`battbeam serve {connection.directory}` starts it"
+    if not connection.catalog_uri:
+        return f"not running; {start}"
+    try:
+        httpx.get(connection.catalog_uri, timeout=CATALOG_TIMEOUT)
+    except httpx.HTTPError as error:
+        return f"{connection.catalog_uri} does not answer ({error}); {start}"
+    return connection.catalog_uri
 
 
 def last_words(log: Path) -> str:

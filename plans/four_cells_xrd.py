@@ -82,7 +82,7 @@ def plan(
         positions=((stage.x, 0.0), (stage.y, 0.0)),
         md={"energy": beamline.monochromator.position},
     )
-    guards = {cell: beamline.potentiostats[cell] for cell in RATES}
+    guards = {cell: beamline.guard_of(cell) for cell in RATES}
     for cell, guard in guards.items():
         yield from mounted(guard, passport(cell))
     return (

@@ -35,6 +35,23 @@ def temperatures(start: float, stop: float, step: float) -> list[float]:
     return [float(each) for each in np.arange(start, stop + step / 2, step)]
 
 
+def faults(
+    start: float, stop: float, step: float, ramp: float, lithium_content: float
+) -> list[str]:
+    """What is wrong with them, one sentence each."""
+    found = []
+    if not (start <= stop and step > 0):
+        found.append(
+            "start must not lie above stop, and step must be above 0 K, "
+            f"got {start:g} to {stop:g} degC every {step:g} K"
+        )
+    if not ramp > 0:
+        found.append(f"ramp must be greater than 0 K/min, got {ramp:g}")
+    if not 0 <= lithium_content <= 1:
+        found.append(f"lithium_content must be 0 to 1, got {lithium_content:g}")
+    return found
+
+
 def plan(
     beamline: Beamline,
     oxide: str = "HEC",
@@ -54,14 +71,7 @@ def plan(
     furnace, spectrometer = beamline.furnace, beamline.mass_spectrometer
     if furnace is None:
         raise PreflightError("heated_cathodes", ["this beamline declares no furnace"])
-    if not (start <= stop and step > 0):
-        raise PreflightError(
-            "heated_cathodes",
-            [
-                "start must not lie above stop, and step must be above 0 K, "
-                f"got {start:g} to {stop:g} degC every {step:g} K"
-            ],
-        )
+    refuse("heated_cathodes", faults(start, stop, step, ramp, lithium_content))
     at = temperatures(start, stop, step)
     reduction = heated_reduction(beamline.calibration, oxide, lithium_content)
     # Before any argon is let in.
@@ -107,6 +117,7 @@ def describe(
     lag: bool = True,
 ) -> Description:
     """The same, for ``battbeam forecast``: the ramp takes the time, all light falls on one spot."""
+    refuse("heated_cathodes", faults(start, stop, step, ramp, lithium_content))
     places = [(0.0, 0.0)] * len(temperatures(start, stop, step))
     heating = replace(map_cost(site, exposure, places), duration=60 * (stop - start) / ramp)
     costs = {"heating": heating}

@@ -16,7 +16,7 @@ compare cells at the same upper voltage only.
 Calibrate first (``plans/calibrate.py``); start the beamline with ``sim/ni_rich.toml`` or mount two cells.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from battbeam.devices.beamline import Beamline
 from battbeam.devices.frames import FrameTrain
@@ -78,9 +78,11 @@ def passport(cell: str) -> dict[str, Any]:
     return {**PASSPORT, "chemistry": name, "cell": f"{name}-coin", "sample_uid": f"{name}-coin"}
 
 
-def plan(beamline: Beamline, cell: str = "cell2", exposure: float = 8.0) -> Plan:
+def plan(
+    beamline: Beamline, cell: Literal["cell1", "cell2"] = "cell2", exposure: float = 8.0
+) -> Plan:
     """One charge of one of the cells; patterns of ``exposure`` s."""
-    stage, guard = beamline.sample_stage, beamline.potentiostats[cell]
+    stage, guard = beamline.sample_stage, beamline.guard_of(cell)
     pattern = Pattern(
         Exposure((beamline.detector,), beamline.beam, FrameTrain(exposure), (guard, stage)),
         reduction=xrd_reduction(
@@ -107,7 +109,9 @@ def plan(beamline: Beamline, cell: str = "cell2", exposure: float = 8.0) -> Plan
     )
 
 
-def describe(site: SiteFacts, cell: str = "cell2", exposure: float = 8.0) -> Description:
+def describe(
+    site: SiteFacts, cell: Literal["cell1", "cell2"] = "cell2", exposure: float = 8.0
+) -> Description:
     """The same, for ``battbeam forecast``."""
     return Description(
         site=site,

@@ -1,6 +1,7 @@
 import ast
 import inspect
 import json
+import re
 import runpy
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 from battbeam.cli import app
 from battbeam.devices.fake_spectroscopy import with_spectroscopy
 from battbeam.devices.fakes import fake_beamline
-from battbeam.errors import PreflightError
+from battbeam.errors import DeviceError, PreflightError
 from battbeam.experiment.cell import EXAMPLE, CellPassport
 from battbeam.experiment.protocol import Protocol
 
@@ -79,6 +80,13 @@ def test_a_beamline_without_what_a_recipe_needs_is_refused_before_anything_is_do
         next(plan)
 
 
+@pytest.mark.parametrize("name", ["four_cells_xrd", "ni_rich_collapse"])
+def test_a_beamline_with_fewer_cells_than_a_recipe_needs_is_told(name, tmp_path):
+    plan = runpy.run_path(str(TOP / "plans" / f"{name}.py"))["plan"](fake_beamline(tmp_path))
+    with pytest.raises(DeviceError, match=r"the beamline has no cell2, it has cell1; every cell"):
+        next(plan)
+
+
 def test_the_content_of_an_end_member_is_by_charge_or_has_to_be_given(tmp_path):
     """A third of the theoretical capacity has gone out: 0.98 - 0.33."""
     recipe = runpy.run_path(str(TOP / "plans" / "measure_end_members.py"))
@@ -140,7 +148,7 @@ def test_parameters_reach_the_recipe_and_what_cannot_fit_ends_with_status_1(tmp_
         (
             "def describe(site, exposure=1.0): ...",
             "speed=3",
-            "no parameter 'speed'; it has exposure",
+            "no parameter speed; it has exposure",
         ),
     ],
 )
@@ -155,10 +163,35 @@ def test_what_is_no_description_is_refused(tmp_path, text, parameters, told):
 
 
 @pytest.mark.parametrize(
+    ("recipe", "parameters", "told"),
+    [
+        ("lfp_xrd_map", "exposure=-1", "exposure must be greater than 0 s, got -1 s"),
+        ("lfp_xrd_map", "exposure=nan", "exposure must be a finite number, got 'nan'"),
+        ("lfp_xrd_map", '{"half_width": NaN}', "half_width must be a finite number, got nan"),
+        ("lfp_xrd_map", "n_points=0", "n_points must be a whole number, at least 1, got 0"),
+        ("lfp_xrd_series", "interval=0", "period: Input should be greater than 0, got 0"),
+        ("calibrate", "n_frames=0", "n_frames must be at least 1, got 0"),
+        ("pouch_plating_maps", "exposure=0", "exposure must be greater than 0 s, got 0 s"),
+        ("pouch_plating_maps", "n_points=1", "x: a row that is flown needs at least two points"),
+        ("edxrd_layers", "exposure=-2", "exposure must be greater than 0 s, got -2 s"),
+        ("ni_rich_collapse", "cell=cell7", "cell must be one of 'cell1', 'cell2', got 'cell7'"),
+        ("heated_cathodes", "step=0", "step must be above 0 K, got 30 to 450 degC every 0 K"),
+        ("heated_cathodes", "ramp=0", "ramp must be greater than 0 K/min, got 0"),
+        ("heated_cathodes", "lithium_content=3", "lithium_content must be 0 to 1, got 3"),
+    ],
+)
+def test_what_cannot_be_measured_is_not_forecast(recipe, parameters, told):
+    asked = ["forecast", str(TOP / "plans" / f"{recipe}.py"), "--parameters", parameters]
+    with pytest.raises(PreflightError, match=re.escape(told)):
+        CliRunner().invoke(app, asked, catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
     ("asked", "fault"),
     [
         ({"start": 300.0, "stop": 200.0}, "start must not lie above stop"),
         ({"step": 0.0}, "step must be above 0 K, got 30 to 450 degC every 0 K"),
+        ({"lithium_content": 3.0}, "lithium_content must be 0 to 1, got 3"),
         ({"ramp": -1.0}, "ramp must be greater than 0 K/min, got -1"),
         ({"exposure": 0.0}, "exposure must be greater than 0 s"),
         ({"oxide": "NMC9"}, "phase 'NMC9' is not known"),

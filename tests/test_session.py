@@ -1,20 +1,24 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from bluesky.utils import RunEngineInterrupted
+from typer.testing import CliRunner
 
+from battbeam.cli import app
 from battbeam.connection import SiteNotes
 from battbeam.devices.frames import FrameTrain
-from battbeam.errors import DeviceError, PreflightError
+from battbeam.errors import DeviceError, PreflightError, ProcessError
 from battbeam.experiment.conditions import AbsoluteClock, EndOfProtocol, StepEdge
 from battbeam.experiment.guard_state import GuardState
 from battbeam.experiment.schedule import Rule, Schedule
@@ -25,7 +29,7 @@ from battbeam.plans.xrd_map import xrd_map
 from battbeam.plans.xrd_series import xrd_series
 from battbeam.processes import wait_for
 from battbeam.reduction.xrd_references import MeasuredPattern
-from battbeam.session import Session, example_path, open_session, status_text
+from battbeam.session import Session, example_path, interactive, open_session, status_text
 
 TOP = Path(__file__).parents[1]
 PASSPORT = {
@@ -88,6 +92,68 @@ def test_the_status_of_a_beamline_that_never_ran_is_told(tmp_path):
     told = status_text(tmp_path)
     assert "cell1: no guard has written here" in told
     assert "1 in the spool, 1 open" in told
+    assert f"catalogue: not running; `battbeam serve {tmp_path}` starts it" in told
+
+
+def test_a_catalogue_that_serves_no_more_is_told(tmp_path):
+    from battbeam.connection import Connection
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        uri = f"http://127.0.0.1:{server.getsockname()[1]}/api/v1"
+    Connection(directory=tmp_path, simulated=True, catalog_uri=uri).write()
+    told = status_text(tmp_path)
+    assert f"catalogue: {uri} does not answer (" in told
+    assert f"; `battbeam serve {tmp_path}` starts it" in told
+
+
+def test_a_catalogue_that_serves_is_told_by_its_address(tmp_path):
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_): ...
+
+    from battbeam.connection import Connection
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        uri = f"http://127.0.0.1:{server.server_port}/api/v1"
+        Connection(directory=tmp_path, simulated=True, catalog_uri=uri).write()
+        assert status_text(tmp_path).endswith(f"catalogue: {uri}")
+        thread.join()
+
+
+def test_what_is_paused_when_a_session_is_left_is_aborted_before_the_cells_are_given_free(
+    tmp_path, monkeypatch
+):
+    done = []
+
+    class Paused(Session):
+        def __init__(self):
+            abort = done.append
+            self.RE = SimpleNamespace(state=SimpleNamespace(is_idle=False), abort=abort)
+
+        def close(self):
+            done.append("closed")
+
+    shell = SimpleNamespace(user_ns={})
+    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
+    monkeypatch.setattr("IPython.start_ipython", lambda **_: None)
+    monkeypatch.setenv("BATTBEAM_DIRECTORY", "")
+    interactive(tmp_path)
+    assert done == []
+    shell.user_ns["session"] = Paused()
+    interactive(tmp_path)
+    assert done == ["the session was left", "closed"]
+
+
+def test_a_session_without_a_beamline_is_refused_before_there_is_a_prompt(tmp_path):
+    with pytest.raises(
+        ProcessError, match=r"is missing; start a simulated one with `battbeam sim --"
+    ):
+        CliRunner().invoke(app, ["session", str(tmp_path)], catch_exceptions=False)
 
 
 @pytest.mark.ioc
@@ -297,6 +363,10 @@ def test_a_recipe_is_told_what_it_takes(tmp_path):
         Session.run_recipe(session, recipe, expsure=2.0)
     with pytest.raises(PreflightError, match="no parameter beamline; it has"):
         Session.run_recipe(session, recipe, beamline="another")
+    typed = tmp_path / "typed.py"
+    typed.write_text("def plan(beamline, exposure: float = 1.0):\n    return [beamline]")
+    with pytest.raises(PreflightError, match="exposure must be a finite number, got '1 s'"):
+        Session.run_recipe(session, typed, exposure="1 s")
     assert ran == []
     Session.run_recipe(session, str(recipe), exposure=2.0)
     assert ran == [(["b", 2.0], {"recipe": "map.py"})]

@@ -128,6 +128,19 @@ class Beamline:
         if not self.potentiostats:
             object.__setattr__(self, "potentiostats", {"cell1": self.potentiostat})
 
+    def guard_of(self, cell: str) -> Potentiostat:
+        """The potentiostat behind the guard of a cell.
+
+        Raises:
+            DeviceError: If the beamline has no such cell.
+        """
+        if cell not in self.potentiostats:
+            raise DeviceError(
+                f"the beamline has no {cell}, it has {', '.join(self.potentiostats)}; every cell "
+                "needs a guard of its own in connection.json"
+            )
+        return self.potentiostats[cell]
+
     @property
     def dose_meters(self) -> tuple[DoseMeter, ...]:
         """Of every beam whose light is counted."""

@@ -198,6 +198,22 @@ class SiteFacts:
         )
 
 
+def light_of(exposure: float, n_frames: int = 1) -> float:
+    """s of light of ``n_frames`` exposures.
+
+    Raises:
+        ValueError: If there is none.
+
+    >>> light_of(2.0, 3)
+    6.0
+    """
+    if not (exposure > 0 and math.isfinite(exposure)):
+        raise ValueError(f"exposure must be greater than 0 s, got {exposure:g} s")
+    if n_frames < 1:
+        raise ValueError(f"n_frames must be at least 1, got {n_frames}")
+    return exposure * n_frames
+
+
 def point_cost(
     site: SiteFacts, exposure: float, *, n_frames: int = 1, spot: tuple[float, float] = (0.0, 0.0)
 ) -> Cost:
@@ -206,7 +222,7 @@ def point_cost(
     >>> point_cost(SiteFacts(overhead=0.5), 30.0).duration
     30.5
     """
-    light = exposure * n_frames
+    light = light_of(exposure, n_frames)
     return Cost(
         duration=light + site.overhead,
         spots=(Spot(*spot, exposure=light),),
@@ -229,10 +245,11 @@ def map_cost(
     >>> map_cost(SiteFacts(overhead=0.5), 2.0, [(0.0, 0.0), (0.1, 0.0)]).duration
     5.0
     """
-    spots = tuple(Spot(x, y, exposure=exposure * n_frames) for x, y in positions)
+    light = light_of(exposure, n_frames)
+    spots = tuple(Spot(x, y, exposure=light) for x, y in positions)
     n = len(spots) * n_frames
     return Cost(
-        duration=len(spots) * (exposure * n_frames + site.overhead + move),
+        duration=len(spots) * (light + site.overhead + move),
         spots=spots,
         n_frames=n,
         n_bytes=n * site.detector.frame_bytes,

@@ -18,7 +18,7 @@ from battbeam.devices.white_beam import WhiteBeam
 from battbeam.errors import DeviceError
 from battbeam.experiment.clock import Clock
 from battbeam.experiment.cost import Cost
-from battbeam.experiment.description import SiteFacts
+from battbeam.experiment.description import SiteFacts, light_of
 from battbeam.experiment.dose import DoseBudget
 from battbeam.experiment.provenance import file_record
 from battbeam.plans.exposure import exposure_faults
@@ -200,10 +200,11 @@ def edxrd_layers_cost(site: SiteFacts, *, exposure: float, n_layers: int = 5) ->
     >>> edxrd_layers_cost(SiteFacts(overhead=1.0), exposure=10.0).duration
     55.0
     """
+    light = light_of(exposure, n_layers)
     return Cost(
-        duration=n_layers * (exposure + site.overhead),
+        duration=light + n_layers * site.overhead,
         n_bytes=n_layers * 4096 * _CHANNEL_BYTES,
-        span=n_layers * (exposure + site.overhead),
+        span=light + n_layers * site.overhead,
     )
 
 

@@ -15,7 +15,7 @@ from battbeam.devices.fly_detector import FlyDetector
 from battbeam.devices.frames import Flight, FrameTrain
 from battbeam.experiment.clock import Clock
 from battbeam.experiment.cost import Cost, Spot
-from battbeam.experiment.description import SiteFacts
+from battbeam.experiment.description import SiteFacts, light_of
 from battbeam.experiment.dose import DoseBudget
 from battbeam.experiment.passage import Drive, Line, shortest_period
 from battbeam.plans.exposure import exposure_faults
@@ -93,6 +93,9 @@ def xrd_fly_map_cost(
         period: As of `xrd_fly_map`.
         speed: Likewise.
 
+    Raises:
+        ValueError: If it is no map, or without light.
+
     >>> site = SiteFacts(overhead=1.0)
     >>> cost = xrd_fly_map_cost(site, "y", 0, 1, 2, "x", 0, 1, 11, exposure=0.5, period=1.0)
     >>> round(cost.duration, 1), cost.n_frames
@@ -100,6 +103,9 @@ def xrd_fly_map_cost(
     """
     axes = axes_of(args)
     fast = axes[-1]
+    light_of(exposure)
+    if too_few := _too_few(fast):
+        raise ValueError("; ".join(too_few))
     places = [_place(axes, each) for each in grid(axes)]
     spacing = (fast.stop - fast.start) / (fast.n_points - 1)
     each = fly_period(spacing, exposure=exposure, speed=speed, period=period)
@@ -228,6 +234,8 @@ def xrd_fly_map(
         reduction=reduction,
         n_points=n_points_of(axes),
         motors=[motor.name for motor in motors],
+        # Tables of other tools: frames have no positions, the event of a row has.
+        hints={"dimensions": [([motor.name], "trains") for motor in motors]},
         map={
             "mode": "fly",
             **map_metadata(axes, snake=snake),
@@ -284,8 +292,8 @@ def _row_faults(
             f"{fly_detector.name}: rows are flown along {fly_detector.axis.name}; give it as the "
             f"last axis, not {axis.motor.name}"
         ]
-    if axis.n_points < 2 or axis.start == axis.stop:
-        return [f"{axis.motor.name}: a row that is flown needs at least two points"]
+    if too_few := _too_few(axis):
+        return too_few
     faults = [
         f"{fly_detector.name}: {name} must be above 0 {unit}, got {value:g} {unit}"
         for name, value, unit in (("speed", speed, "mm/s"), ("period", period, "s"))
@@ -303,6 +311,13 @@ def _row_faults(
     back = line.reversed()
     ends = (line.begin, line.end, back.begin, back.end)
     return faults + position_faults([(axis.motor, end) for end in (min(ends), max(ends))])
+
+
+def _too_few(axis: Axis) -> list[str]:
+    if axis.n_points >= 2 and axis.start != axis.stop:
+        return []
+    name = getattr(axis.motor, "name", axis.motor)
+    return [f"{name}: a row that is flown needs at least two points"]
 
 
 def _budget_faults(budget: DoseBudget | None) -> list[str]:

@@ -7,13 +7,21 @@ best_effort.disable_plots()
 RE.subscribe(best_effort)
 
 
-def last(cell=None):
-    """The reduced result of the latest diffraction run, with state_of_charge as a coordinate."""
+def last(cell=None, technique="XRD"):
+    """The reduced result of the latest run, with state_of_charge as a coordinate.
+
+    Of one cell, by its name in the passport; of another technique: "SAXS", "XRD+SAXS", "EDXRD", "XANES".
+    """
     from battbeam.connection import Connection
     from battbeam.storage.catalog import Catalog
 
     catalog = Catalog(Connection.read(session.connection.directory))
-    reduced = [run for run in catalog.runs(cell=cell, technique="XRD") if catalog.reductions(run)]
+    runs = catalog.runs(cell=cell, technique=technique)
+    reduced = [run for run in runs if catalog.reductions(run)]
     if not reduced:
-        raise LookupError("no run is reduced yet; is `battbeam serve` running?")
+        of_cell = "" if cell is None else f" of cell {cell!r}"
+        raise LookupError(
+            f"{len(runs)} {technique} runs{of_cell} in the catalogue, none is reduced yet; what could "
+            f"not be reduced stands in {session.connection.directory / 'log' / 'reducer.log'}"
+        )
     return catalog.reduced(reduced[-1])
