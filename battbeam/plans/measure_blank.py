@@ -134,7 +134,9 @@ def measured_pattern(
             exposure=exposure,
             n_frames=n_frames,
             md={"pattern": str(what.path), **md},
-            faults=[] if dark is None or dark.exists() else [f"dark {dark}: the file is missing"],
+            faults=[]
+            if dark is None or dark.exists()
+            else [f"dark {dark}: the file is missing; measure_dark writes it"],
             **point,
         )
     )

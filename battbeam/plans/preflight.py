@@ -23,6 +23,8 @@ from battbeam.reduction.xrd_result import XrdOptions
 
 #: What a .poni must hold: pyFAI's geometry, distances in m, angles in rad, wavelength in m.
 PONI_KEYS = ("Distance", "Poni1", "Poni2", "Rot1", "Rot2", "Rot3", "Wavelength")
+#: What leaves a file that may be missing.
+_MADE_BY = {"instrument": "; calibrate_geometry writes it", "dark": "; measure_dark writes it"}
 
 
 def refuse(subject: str, *faults: Sequence[str]) -> None:
@@ -113,7 +115,7 @@ def reduction_faults(reduction: Mapping[str, Any] | None) -> list[str]:
     measured = {"blank": options.get("blank"), **(options.get("references") or {})}
     for role, path in (files | measured).items():
         if path and not Path(path).exists():
-            faults.append(f"{role} {path}: the file is missing")
+            faults.append(f"{role} {path}: the file is missing{_MADE_BY.get(role, '')}")
         elif path and role in measured:
             faults += measured_pattern_faults(role, Path(path))
     return faults

@@ -157,7 +157,10 @@ class SaxsReducer:
         inside = angle[(q >= low) & (q <= high)]
         pixel = _pixel(self._geometry)
         if not len(inside) or np.ptp(inside) < LEAST_BINS * pixel:
-            raise ReductionError(f"fewer than {LEAST_BINS} bins between {low:g} and {high:g} 1/A")
+            raise ReductionError(
+                f"fewer than {LEAST_BINS} bins between {low:g} and {high:g} 1/A; the detector sees "
+                f"{q.min(initial=np.inf):.4g} to {q.max(initial=0.0):.4g}"
+            )
         n_bins = int(np.ptp(inside) / pixel)
         edges = np.asarray(float(inside.min()) + pixel * np.arange(n_bins + 1), dtype=float)
         self._bins = Bins.of(self._geometry, edges, hidden)

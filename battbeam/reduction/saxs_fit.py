@@ -138,7 +138,10 @@ def structure_peak(pattern: SaxsPattern, peak_range: tuple[float, float]) -> Str
     used = (pattern.q >= peak_range[0]) & (pattern.q <= peak_range[1])
     at = pattern.q[used]
     if len(at) < LEAST_BINS:
-        raise ReductionError(f"{len(at)} bins between {peak_range[0]:g} and {peak_range[1]:g} 1/A")
+        raise ReductionError(
+            f"{len(at)} bins between {peak_range[0]:g} and {peak_range[1]:g} 1/A, a peak needs "
+            f"{LEAST_BINS}; the pattern goes from {pattern.q[0]:.4g} to {pattern.q[-1]:.4g}"
+        )
     middle = float(at.mean())
     fall, flat = (pattern.fine / middle) ** -4.0, np.ones(len(pattern.fine))
 

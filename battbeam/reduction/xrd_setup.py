@@ -208,7 +208,13 @@ def _bin_edges(
     lines = [np.degrees(f.two_theta(free_edges_of(f.structure))[0]) for f in families]
     first = min((float(angles.min(initial=180.0)) for angles in lines), default=low)
     if options.two_theta_range is not None:
-        low, high = max(low, options.two_theta_range[0]), min(high, options.two_theta_range[1])
+        begin, end = options.two_theta_range
+        if not (begin < end and begin < high and low < end):
+            raise ReductionError(
+                f"two_theta_range of {begin:g} to {end:g} degree must ascend and meet the detector, "
+                f"which sees {low:.2f} to {high:.2f}"
+            )
+        low, high = max(low, begin), min(high, end)
     else:
         low = max(low, first - _MARGIN_BELOW, 1.0)
     if not low < high or first > high:

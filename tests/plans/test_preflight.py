@@ -45,7 +45,7 @@ def test_an_unknown_phase_is_told_the_known_ones(reduction):
 def test_files_that_are_named_must_be_there(reduction, tmp_path):
     asked = {**reduction, "dark": str(tmp_path / "d.npz"), "instrument": None}
     assert sorted(reduction_faults(asked)) == [
-        f"dark {tmp_path}/d.npz: the file is missing",
+        f"dark {tmp_path}/d.npz: the file is missing; measure_dark writes it",
         "reduction names no instrument; calibrate_geometry writes one (.json)",
     ]
 

@@ -318,6 +318,13 @@ def test_a_detector_that_sees_no_line_is_refused(tmp_path):
         XrdReducer(*small.save(tmp_path), TWO_PHASE, shape=small.shape)
 
 
+@pytest.mark.parametrize("asked", [(80.0, 90.0), (12.0, 8.0)])
+def test_a_range_that_the_detector_does_not_see_is_told_with_what_it_sees(files, asked):
+    told = rf"{asked[0]:g} to {asked[1]:g} degree must ascend and meet the .* sees \d+\.\d+ to \d+"
+    with pytest.raises(ReductionError, match=told):
+        XrdReducer(*files, TWO_PHASE, shape=BENCH.shape, options=XrdOptions(two_theta_range=asked))
+
+
 def test_a_missing_instrument_file_is_refused(files, tmp_path):
     with pytest.raises(ReductionError, match=r"none\.json cannot be read"):
         XrdReducer(files[0], tmp_path / "none.json", TWO_PHASE, shape=BENCH.shape)
