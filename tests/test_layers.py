@@ -29,6 +29,12 @@ def test_every_module_stands_in_a_layer():
     assert not missing
 
 
+def test_no_recipe_knows_the_simulation():
+    for folder in ("plans", "profile_collection"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert "battbeam.sim" not in path.read_text(), path
+
+
 def test_importing_battbeam_brings_no_control_system():
     code = "import sys, battbeam; print([m for m in ('bluesky','ophyd','caproto','tiled','pyFAI') if m in sys.modules])"
     assert (

@@ -174,6 +174,7 @@ def test_a_solid_state_cell_before_and_after_fifty_cycles(tmp_path):
         assert len(runs) == 3
         rows = [measured(session, uid).rows[-1] for uid in runs]
         bare = [reduced_without_reference(session, uid)[-1] for uid in runs]
+    assert rows[1]["cycle_number"] - rows[0]["cycle_number"] == 50
     truth = truth_lines(tmp_path / "sim" / "truth.jsonl")
     before, after, _ = (angle_in(truth, row) for row in rows)
     judge(rows, bare, after - before)
