@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 _BLUE, _ORANGE, _GREEN, _VERMILION, _GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7A7A7A"
+#: Times the usual between two patterns from which on what is between them stays white.
+_LONG = 1.5
 
 
 def operando_xrd(
@@ -76,16 +78,19 @@ def _waterfall(axes: "Axes", results: "xarray.Dataset", start: float) -> None:
     two_theta = results["two_theta"].values
     intensity = np.sqrt(np.clip(np.asarray(results["intensity"].values, dtype=float), 0, None))
     half = _hours(results["time_end"].values - results["time_start"].values, 0.0) / 2
-    # One strip an exposure, as long as it at least; it fills half the way to its neighbours, but no
-    # more than what is usual.
+    # One strip an exposure, as long as it at least; it fills half the way to either neighbour, or to one
+    # that is where it usually would be, if that is nearer.
     least = (hours.max() - hours.min()) / 900 if len(hours) > 1 else 0.01
     low, high = (float(np.nanpercentile(intensity, share)) for share in (5, 99.0))
     steps = np.diff(hours)
-    nearest = np.minimum(np.append(steps, np.inf), np.insert(steps, 0, np.inf))
     usual = np.median(steps) if len(steps) else least
-    reaches = np.maximum(np.maximum(half, least), np.minimum(nearest, usual) / 2)
-    for row, hour, reach in zip(intensity, hours, reaches, strict=True):
-        extent = (float(two_theta[0]), float(two_theta[-1]), hour - reach, hour + reach)
+    steps = np.where(steps > _LONG * usual, usual, steps) / 2
+    before, behind = (
+        np.maximum(np.maximum(half, least), each)
+        for each in (np.insert(steps, 0, usual / 2), np.append(steps, usual / 2))
+    )
+    for row, low_end, high_end in zip(intensity, hours - before, hours + behind, strict=True):
+        extent = (float(two_theta[0]), float(two_theta[-1]), low_end, high_end)
         axes.imshow(
             row[None, :],
             aspect="auto",
@@ -98,13 +103,13 @@ def _waterfall(axes: "Axes", results: "xarray.Dataset", start: float) -> None:
         )
     axes.set_xlim(float(two_theta[0]), float(two_theta[-1]))
     axes.set_xlabel(r"scattering angle $2\theta$ (degree)")
-    axes.set_title("diffraction patterns", fontsize=10)
+    axes.set_title("diffraction patterns (square root of the intensity)", fontsize=10)
 
 
 def _against_capacity(
     axes: "Axes", results: "xarray.Dataset", truth: "xarray.Dataset | None"
 ) -> None:
-    names = [str(name) for name in results.data_vars]
+    names, panels = [str(name) for name in results.data_vars], [axes]
     fractions = sorted(
         name for name in names if name.startswith("phase_fraction_") and not name.endswith("_error")
     )
@@ -112,34 +117,42 @@ def _against_capacity(
         _errorbars(axes, results, truth, fractions, strip="phase_fraction_")
         axes.set_ylabel("phase fraction (moles of formula units)")
         axes.set_ylim(-0.04, 1.04)
-    else:
-        edges = sorted(
-            name for name in names if name.startswith("lattice_") and name.endswith(("_a", "_c"))
-        )
-        edges = [
-            name
-            for name in edges
-            if not name.startswith(("lattice_Al", "lattice_steel", "lattice_Li_"))
-        ]
+    elif edges := _edges(names):
         _errorbars(axes, results, truth, edges[-1:], strip="lattice_")
-        axes.set_ylabel(f"{edges[-1].removeprefix('lattice_').replace('_', ' ')} (angstrom)")
+        axes.set_ylabel(_edge_label(edges[-1]), color=_GREEN if len(edges) > 1 else "black")
         if len(edges) > 1:
-            twin = axes.twinx()
-            _errorbars(
-                twin,
-                results,
-                truth,
-                edges[:1],
-                strip="lattice_",
-                colors=(_VERMILION,),
-                legend=1.045,
-            )
-            twin.set_ylabel(
-                f"{edges[0].removeprefix('lattice_').replace('_', ' ')} (angstrom)",
-                color=_VERMILION,
-            )
+            panels.append(axes.twinx())
+            colors = (_VERMILION,)
+            _errorbars(panels[1], results, truth, edges[:1], strip="lattice_", colors=colors)
+            panels[1].set_ylabel(_edge_label(edges[0]), color=_VERMILION)
     axes.set_xlabel("capacity (mAh, charge passed)")
     axes.grid(alpha=0.25)
+    known = [each.get_legend_handles_labels() for each in panels]
+    drawn = {name: line for each in known for line, name in zip(*each, strict=True)}
+    if drawn:
+        # Above the axes, where no curve can run into it.
+        axes.legend(
+            drawn.values(),
+            drawn.keys(),
+            fontsize=8,
+            frameon=False,
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            ncols=2,
+        )
+
+
+def _edges(names: list[str]) -> list[str]:
+    """Columns of a and c of what is no part of the cell's housing or counter electrode."""
+    edges = sorted(
+        name for name in names if name.startswith("lattice_") and name.endswith(("_a", "_c"))
+    )
+    others = ("lattice_Al", "lattice_steel", "lattice_Li_")
+    return [name for name in edges if not name.startswith(others)]
+
+
+def _edge_label(name: str) -> str:
+    return f"{name.removeprefix('lattice_').replace('_', ' ')} (angstrom)"
 
 
 def _errorbars(
@@ -150,7 +163,6 @@ def _errorbars(
     *,
     strip: str,
     colors: tuple[str, ...] = (_GREEN, _BLUE, _VERMILION),
-    legend: float = 1.0,
 ) -> None:
     """Filled symbols while charging, open ones while discharging; lines are the hidden truth."""
     valid = results["valid"].values.astype(bool)
@@ -174,12 +186,13 @@ def _errorbars(
             )
         if truth is not None and name in truth:
             axes.plot(
-                truth["capacity"].values, truth[name].values, color=_GREY, linewidth=1.0, zorder=0.5
+                truth["capacity"].values,
+                truth[name].values,
+                color=_GREY,
+                linewidth=1.0,
+                zorder=0.5,
+                label="hidden truth",
             )
-    # Above the axes, where no curve can run into it.
-    axes.legend(
-        fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, legend), ncols=2
-    )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from battbeam.plots_ending import written
+from battbeam.plots_ending import in_lines, written
 from battbeam.reduction.gas import GasSignal
 from battbeam.reduction.heating import CARBON_DIOXIDE, OXYGEN, GasOfHeating, HeatedCathode
 from battbeam.units import FloatArray
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 _COLORS = {"layered": "#0072B2", "spinel": "#E69F00", "rock_salt": "#CC79A7"}
-_GASES = {OXYGEN: ("O2", "#D55E00"), CARBON_DIOXIDE: ("CO2", "#56B4E9")}
+_GASES = {OXYGEN: ("O$_2$", "#D55E00"), CARBON_DIOXIDE: ("CO$_2$", "#56B4E9")}
 _GREY = "#7A7A7A"
+#: inch: of a cathode's column. Where temperatures of transitions are written: above one another, as they may be close.
+_COLUMN, _HEIGHTS = 5.2, (1.13, 1.04)
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def heated_cathodes(
 
     cathodes = drawn if isinstance(drawn, list) else [drawn]
     with_gas = any(each.gases for each in cathodes)
-    size = (5.2 * len(cathodes) + 0.8, 6.4 if with_gas else 3.8)
+    size = (_COLUMN * len(cathodes) + 0.8, 6.4 if with_gas else 3.8)
     figure = Figure(figsize=size, layout="constrained", dpi=160)
     axes = figure.subplots(
         2 if with_gas else 1,
@@ -96,17 +98,18 @@ def _phases(axes: "Axes", drawn: HeatingPicture) -> None:
         axes.errorbar(drawn.temperature, values, errors, fmt="o", ms=3.5, color=color, label=label)
         if name in drawn.truth:
             axes.plot(drawn.temperature[order], drawn.truth[name][order], color=color, lw=1)
-    for law in (drawn.cathode.spinel, drawn.cathode.rock_salt):
+    for law, height in zip((drawn.cathode.spinel, drawn.cathode.rock_salt), _HEIGHTS, strict=True):
         axes.axvline(law.half, color=_GREY, lw=0.8, ls="--")
         axes.annotate(
             f"{law.half:.2f} ± {law.half_error:.2f} °C",
-            (law.half, 1.04),
+            (law.half, height),
             ha="center",
             fontsize=8,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
         )
-    axes.set_ylim(-0.05, 1.12)
-    axes.set_title(drawn.name)
+    axes.set_ylim(-0.05, 1.21)
+    axes.set_yticks(np.linspace(0, 1, 6))
+    axes.set_title(in_lines(drawn.name, width=_COLUMN, size=12))
 
 
 def _gas(axes: "Axes", drawn: HeatingPicture) -> None:

@@ -5,10 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from battbeam.plots_ending import titled
 from battbeam.units import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+#: Names of a line of the legend: as many as find place above the axes.
+_IN_LINE = 8
 
 
 def layers_against_time(
@@ -37,7 +41,7 @@ def layers_against_time(
     begin = min(float(row["time_start"]) for row in used)
     names = sorted({int(row["layer"]) for row in used})
     colours = colormaps["viridis"](np.linspace(0.0, 0.85, max(len(names), 2)))
-    figure = Figure(figsize=(7.5, 6.5), layout="constrained")
+    figure = Figure(figsize=(7.5, 6.5), layout="constrained", dpi=150)
     panels = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1.5, 1))
     content, slope, current = panels
     for name, colour in zip(names, colours, strict=False):
@@ -65,22 +69,27 @@ def layers_against_time(
     times, gradients, errors = gradients_of(used)
     slope.errorbar((times - begin) / 3600, gradients, errors, fmt="s", markersize=3.5, color="k")
     slope.axhline(0.0, color="0.6", linewidth=0.8)
+    if not len(times):
+        none = "no sweep has two layers: there is no gradient"
+        slope.text(0.5, 0.7, none, transform=slope.transAxes, ha="center")
     ordered = sorted(used, key=lambda row: float(row["time_start"]))
     current.step(
         (_middle(ordered) - begin) / 3600,
         1e3 * _of(ordered, "current"),
         where="mid",
+        marker=".",
         color="tab:red",
     )
     content.set_ylabel("y in Li$_y$C$_6$")
-    slope.set_ylabel(f"L{names[-1]} - L{names[0]}")
+    slope.set_ylabel(f"y(L{names[-1]}) - y(L{names[0]})")
     current.set_ylabel("current (mA)")
     current.set_xlabel("time (h)")
+    if len(content.lines) > len(names):
+        content.plot([], [], color="0.5", linewidth=0.8, label="hidden truth")
     # Above the axes, where it hides no point.
     above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "frameon": False}
-    content.legend(ncols=len(names), fontsize="small", **above)
-    if title:
-        figure.suptitle(title)
+    content.legend(ncols=min(len(names) + 1, _IN_LINE), fontsize="small", **above)
+    titled(figure, title, 12)
     return figure
 
 

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#7A7A7A"
 _HOUR = 3600.0
+#: Cycles whose maps find place on a slide; of more, as many are drawn, spread from the first to the last.
+_MOST_CYCLES = 6
+#: Names of states that find place beneath the bars.
+_MOST_NAMES = 13
+#: What no scale of colours has: pixels that nothing is known of.
+_UNKNOWN = "0.6"
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class PlatingPicture:
         maps: Before the first charge, then after each charge and each discharge.
         times: Of the maps, s since the Unix epoch.
         inventory: Of the same states.
-        growth: Of the metal.
+        growth: Of the metal; None where too few cycles plate for a law, which is then not drawn.
         cell_time: Of the cell run, s since the Unix epoch.
         cell_voltage: V.
         truth: Of a simulation, ``metal`` (mAh) over ``time`` (s since the Unix epoch); empty without.
@@ -42,7 +48,7 @@ class PlatingPicture:
     maps: CellMaps
     times: FloatArray
     inventory: Inventory
-    growth: Growth
+    growth: Growth | None
     cell_time: FloatArray
     cell_voltage: FloatArray
     truth: Mapping[str, FloatArray]
@@ -61,22 +67,32 @@ def plating_maps(drawn: PlatingPicture, *, path: Path, title: str = "") -> Path:
     """
     from matplotlib.figure import Figure
 
-    n_cycles = len(drawn.maps.plated) // 2
-    figure = Figure(figsize=(4.2 + 3.1 * n_cycles, 10.6), layout="constrained", dpi=150)
+    cycles = shown_cycles(len(drawn.maps.plated) // 2)
+    width = max(4.2 + 3.1 * len(cycles), 11.0)
+    figure = Figure(figsize=(width, 10.6), layout="constrained", dpi=150)
     whole = figure.add_gridspec(2, 1, height_ratios=(1.75, 1.0))
-    grid = whole[0].subgridspec(2, n_cycles + 1)
-    _metal(figure, grid, drawn.maps)
+    grid = whole[0].subgridspec(2, len(cycles) + 1)
+    _metal(figure, grid, drawn.maps, cycles)
     _graphite(figure, grid, drawn.maps)
-    below = whole[1].subgridspec(1, 3, width_ratios=(1.7, 1.0, 1.25))
-    panels = [figure.add_subplot(below[0, index]) for index in range(3)]
+    ratios = (1.7, 1.25) if drawn.growth is None else (1.7, 1.25, 1.0)
+    below = whole[1].subgridspec(1, len(ratios), width_ratios=ratios)
+    panels = [figure.add_subplot(below[0, index]) for index in range(len(ratios))]
     _course(panels[0], drawn)
-    _efficiency(panels[1], drawn.growth, drawn.maps)
-    _inventory(panels[2], drawn.inventory)
+    _inventory(panels[1], drawn.inventory)
+    if drawn.growth is not None:
+        _efficiency(panels[2], drawn.growth, drawn.maps)
     return written(figure, path, title, 15)
+
+
+def shown_cycles(n_cycles: int) -> list[int]:
+    """Numbers of the cycles whose maps are drawn, from 1."""
+    few = np.linspace(1, n_cycles, min(n_cycles, _MOST_CYCLES))
+    return [round(number) for number in few.tolist()]
 
 
 def _image(axes: "Axes", shown: Map, **colors: object) -> "AxesImage":
     half = [float(np.diff(each).mean()) / 2 for each in (shown.x, shown.y)]
+    axes.set_facecolor(_UNKNOWN)
     return axes.imshow(
         shown.values,
         origin="lower",
@@ -90,15 +106,18 @@ def _image(axes: "Axes", shown: Map, **colors: object) -> "AxesImage":
     )
 
 
-def _metal(figure: "Figure", grid: "GridSpecBase", maps: CellMaps) -> None:
+def _metal(figure: "Figure", grid: "GridSpecBase", maps: CellMaps, cycles: Sequence[int]) -> None:
     """The fresh cell, then a column a cycle: above it is charged, below discharged."""
     top = max(float(np.nanmax(each.values)) for each in maps.plated)
     panels, metal = [], maps.metal
-    for number, shown in enumerate(maps.plated):
-        row, column = (0, 0) if number == 0 else ((number - 1) % 2, (number + 1) // 2)
+    places = {0: (0, 0)}
+    for column, cycle in enumerate(cycles, start=1):
+        places |= {2 * cycle - 1: (0, column), 2 * cycle: (1, column)}
+    for number, (row, column) in places.items():
+        shown = maps.plated[number]
         axes = figure.add_subplot(grid[row, column])
         image = _image(axes, shown, cmap="inferno", vmin=0, vmax=top)
-        name = "fresh" if number == 0 else f"{('charge', 'discharge')[row]} {column}"
+        name = "fresh" if number == 0 else f"{('charge', 'discharge')[row]} {(number + 1) // 2}"
         axes.set_title(name, loc="left", fontsize=12, fontweight="bold")
         axes.set_title(
             f"{metal.value[number]:z.2f} ± {metal.error[number]:.2f} mAh", loc="right", fontsize=10
@@ -110,7 +129,10 @@ def _metal(figure: "Figure", grid: "GridSpecBase", maps: CellMaps) -> None:
             axes.set_xlabel("x (mm)")
         panels.append(axes)
     bar = figure.colorbar(image, ax=panels, pad=0.01, aspect=32)
-    bar.set_label("lithium metal on graphite (mAh/cm²)", fontsize=11)
+    label = "lithium metal on graphite (mAh/cm²)"
+    if any(each.n_missing for each in maps.plated):
+        label += "; grey: not known"
+    bar.set_label(label, fontsize=11)
 
 
 def _graphite(figure: "Figure", grid: "GridSpecBase", maps: CellMaps) -> None:
@@ -227,7 +249,8 @@ def _inventory(axes: "Axes", inventory: Inventory) -> None:
         fontsize=10,
     )
     names = ["fresh", *(f"{('c', 'd')[k % 2]}{k // 2 + 1}" for k in range(n - 1))]
-    axes.set_xticks(np.arange(n), labels=names)
+    apart = -(-n // _MOST_NAMES)
+    axes.set_xticks(np.arange(0, n, apart), labels=names[::apart])
     axes.set_xlabel("after charge (c) and discharge (d)")
     axes.set_ylabel("lithium (mAh)")
     axes.set_ylim(0, 1.28 * first)

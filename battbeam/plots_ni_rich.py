@@ -93,7 +93,7 @@ def _labelled(large: "Axes", small: Sequence["Axes"], has_truth: bool) -> None:
     large.set_xlim(left=_SHOWN)
     large.grid(alpha=0.25)
     large.legend(fontsize=9, frameon=False, loc="lower left")
-    names = ("voltage (V)", "share that stopped (%)", "displacement (mm)")
+    names = ("voltage (V)", "grains that stopped (%)", "displacement (mm)")
     for axes, name in zip(small, names, strict=True):
         axes.set_ylabel(name)
         axes.grid(alpha=0.25)
@@ -163,8 +163,7 @@ def _stopped(axes: "Axes", charge: ChargePicture, color: str) -> None:
         )
     axes.errorbar(charge.hours, 100 * share, 100 * error, fmt="o", color=color, ms=3, lw=0.8)
     axes.set_title(
-        f"told where their 003 stands a line width beside the others': "
-        f"{100 * charge.grains.fraction:.1f} %",
+        f"{charge.name}: {100 * charge.grains.fraction:.1f} %, told only where their 003 line stands apart",
         loc="left",
         fontsize=9,
     )
@@ -182,4 +181,8 @@ def _displacement(axes: "Axes", charge: ChargePicture, color: str) -> None:
         ms=3,
         lw=0.6,
     )
-    axes.set_title("by aluminium in the electrode's plane", loc="left", fontsize=9)
+    axes.set_title(
+        "of the sample along the beam, by aluminium in the electrode's plane",
+        loc="left",
+        fontsize=9,
+    )

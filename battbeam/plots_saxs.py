@@ -37,7 +37,8 @@ def small_angle_series(
     if not used:
         raise ValueError("no row is valid and of a known state of charge: there is nothing to draw")
     charge = np.array([row["state_of_charge"] for row in used], dtype=float)
-    color = ScalarMappable(Normalize(np.nanmin(charge), np.nanmax(charge)), "viridis")
+    ends = (charge.min(), charge.max()) if np.ptp(charge) > 0 else (0.0, 1.0)
+    color = ScalarMappable(Normalize(*ends), "viridis")
     figure = Figure(figsize=(11.5, 5.2), layout="constrained", dpi=150)
     left, right = figure.subplots(1, 2, width_ratios=(1.3, 1.0))
     for index in np.unique(np.linspace(0, len(used) - 1, n_curves).round().astype(int)):

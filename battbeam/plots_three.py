@@ -94,7 +94,7 @@ def three_techniques(drawn: ThreePicture, *, path: Path, title: str = "") -> Pat
         axes.set_title(name, loc="left", fontsize=12, fontweight="bold")
         axes.tick_params(labelbottom=index == 2)
         if index == 0:
-            _legend(axes)
+            _legend(axes, any(len(trend.truth) for pair in drawn.trends for trend in pair if trend))
         if index == 2:
             axes.set_xlabel("state of charge")
     _maps(figure, grid[0, 1], drawn.maps)
@@ -139,10 +139,11 @@ def _trend(axes: "Axes", trend: Trend, shade: str, marker: str) -> None:
     axes.margins(y=0.14)
 
 
-def _legend(axes: "Axes") -> None:
+def _legend(axes: "Axes", has_truth: bool) -> None:
     for face, name in ((_GREY, "charge"), ("white", "discharge")):
         axes.plot([], [], "o", color=_GREY, label=name, markerfacecolor=face, linestyle="none")
-    axes.plot([], [], color=_GREY, linewidth=1.0, label="hidden truth")
+    if has_truth:
+        axes.plot([], [], color=_GREY, linewidth=1.0, label="hidden truth")
     axes.legend(fontsize=9, frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
 
 
@@ -164,6 +165,8 @@ def _maps(figure: "Figure", place: "SubplotSpec", maps: Sequence["xarray.Dataset
             vmin=-reach,
             vmax=reach,
         )
+        # What no scale of colours has: nothing is known of it.
+        axes.set_facecolor("0.6")
         axes.set_title(f"at {float(each.attrs['state_of_charge']):.2f}", fontsize=10)
         axes.set_xticks([-1, 0, 1])
         axes.set_yticks([-1, 0, 1], labels=None if index == 0 else [""] * 3)

@@ -1,9 +1,10 @@
 """The picture of heated cathodes has everything on it that was found."""
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from battbeam.plots_heating import HeatingPicture, heated_cathodes
+from battbeam.plots_heating import HeatingPicture, _phases, heated_cathodes
 from battbeam.reduction.gas import Capillary, GasSignal
 from battbeam.reduction.heating import OXYGEN, gas_of_heating, heated_cathode
 
@@ -70,3 +71,15 @@ def test_a_cathode_without_gas_is_one_picture(tmp_path):
     one = picture("HEC", 230.0, 305.0, with_gas=False)
     path = heated_cathodes(one, path=tmp_path / "one.png")
     assert path.stat().st_size > 10_000
+
+
+def test_temperatures_of_transitions_that_are_close_are_both_read():
+    name = "a nickel-rich oxide, charged to 4.4 V, washed, dried and sealed in a capillary"
+    figure = Figure(figsize=(5.2, 3.8))
+    axes = figure.subplots()
+    _phases(axes, picture(name, 230.0, 245.0, with_gas=False))
+    figure.draw_without_rendering()
+    first, second = (text.get_window_extent() for text in axes.texts)
+    assert not first.overlaps(second)
+    title = axes.title.get_window_extent()
+    assert (title.x0 >= 0, title.x1 <= figure.bbox.width) == (True, True)

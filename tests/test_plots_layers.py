@@ -55,11 +55,12 @@ def test_each_layer_is_drawn_with_the_truth_beneath():
     figure = layers_against_time(found, truth=truth, title="a pouch")
     content, slope, current = figure.axes
     assert [text.get_text() for text in content.get_legend().get_texts()] == [
-        f"L{layer}" for layer in range(5)
+        "hidden truth",
+        *(f"L{layer}" for layer in range(5)),
     ]
     drawn = [line.get_ydata() for line in content.lines if len(set(line.get_ydata())) == 1]
     np.testing.assert_allclose([each[0] for each in drawn], 0.6 + 0.1 * np.arange(-2, 3) / 4)
-    assert (slope.get_ylabel(), current.get_xlabel()) == ("L4 - L0", "time (h)")
+    assert (slope.get_ylabel(), current.get_xlabel()) == ("y(L4) - y(L0)", "time (h)")
 
 
 def test_what_is_not_valid_is_left_out_and_nothing_is_not_drawn():
@@ -68,3 +69,31 @@ def test_what_is_not_valid_is_left_out_and_nothing_is_not_drawn():
         row["valid"] = 0
     with pytest.raises(ValueError, match="no row is valid and of a layer: there is nothing"):
         layers_against_time(found)
+
+
+def test_what_is_measured_alone_has_no_truth_beside_it_and_one_layer_no_gradient():
+    found = rows(0.1)
+    content = layers_against_time(found).axes[0]
+    assert "hidden truth" not in [text.get_text() for text in content.get_legend().get_texts()]
+    slope = layers_against_time(found[:1]).axes[1]
+    assert [text.get_text() for text in slope.texts] == [
+        "no sweep has two layers: there is no gradient"
+    ]
+
+
+def test_many_layers_and_a_long_title_find_place_on_the_picture():
+    found = [
+        {**row, "layer": layer, "time_start": row["time_start"] + layer}
+        for row in rows(0.1)[::5]
+        for layer in range(14)
+    ]
+    figure = layers_against_time(found, title="a pouch of a name that goes on " * 5)
+    figure.draw_without_rendering()
+    legend = figure.axes[0].get_legend()
+    assert len(legend.get_texts()) == 14
+    for drawn in (legend, figure._suptitle):
+        box = drawn.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.width
+    above = figure._suptitle.get_window_extent()
+    assert above.y0 >= legend.get_window_extent().y1 - 1

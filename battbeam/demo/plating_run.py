@@ -86,13 +86,17 @@ def draw(out: Path, outcome: PlatingOutcome, passport: CellPassport) -> Path:
     whole = together(outcome, passport)
     if whole is None:
         raise ReductionError("no maps to draw")
+    try:
+        growth = whole.growth()
+    except ReductionError:
+        growth = None
     times = np.array([float(each.rows["time_start"].mean()) for each in outcome.maps])
     return plating_maps(
         PlatingPicture(
             maps=whole,
             times=times,
             inventory=whole.inventory(cell_capacity=float(np.ptp(whole.charge))),
-            growth=whole.growth(),
+            growth=growth,
             cell_time=outcome.cell["time"].to_numpy(),
             cell_voltage=outcome.cell["voltage"].to_numpy(),
             truth={"time": outcome.course.time, "metal": outcome.course.metal},

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 
 from battbeam.demo.checks import all_passed
 from battbeam.demo.plating import N_CYCLES, RECIPE, PlatingDemoOptions, hidden_truth
@@ -21,6 +22,7 @@ from battbeam.demo.truth import Truth
 from battbeam.demo.verdict import Measured
 from battbeam.errors import PreflightError
 from battbeam.experiment.protocol import Protocol
+from battbeam.plots_maps import _image, shown_cycles
 from battbeam.processes import ONE_THREAD
 from battbeam.reduction.inventory import capacity_of
 from battbeam.session import example_path
@@ -236,9 +238,34 @@ def test_nothing_measured_passes_nothing(tmp_path):
     assert not all_passed(verdict(cell, dataclasses.replace(outcome, maps=())))
 
 
-def test_the_picture_is_drawn_of_any_number_of_cycles(tmp_path):
+@pytest.mark.parametrize("n_cycles", [1, N_CYCLES])
+def test_the_picture_is_drawn_of_any_number_of_cycles(tmp_path, n_cycles):
+    """One cycle shows no law: what there is is drawn without it."""
     _, outcome = made_up(tmp_path)
-    assert draw(tmp_path, outcome, PASSPORT).stat().st_size > 100_000
+    few = dataclasses.replace(outcome, maps=outcome.maps[: 2 * n_cycles + 1])
+    assert draw(tmp_path, few, PASSPORT).stat().st_size > 100_000
+
+
+@pytest.mark.parametrize("n_cycles", [1, 3, 6, 7, 12, 40])
+def test_of_many_cycles_the_first_the_last_and_some_between_are_shown(n_cycles):
+    shown = shown_cycles(n_cycles)
+    assert (shown[0], shown[-1]) == (1, n_cycles)
+    assert len(shown) == len(set(shown)) == min(n_cycles, 6)
+    assert np.ptp(np.diff(shown)) <= 1 if n_cycles > 2 else True
+
+
+def test_a_pixel_that_is_not_known_has_no_colour_of_the_scale(tmp_path):
+    _, outcome = made_up(tmp_path)
+    lost = changed(outcome, 5, valid=lambda v: np.where(np.arange(121) == 60, 0, v))
+    shown = together(lost, PASSPORT).over_lithiation[5]
+    for colours in ("PuOr_r", "inferno"):
+        axes = Figure().subplots()
+        image = _image(axes, shown, cmap=colours)
+        drawn = image.to_rgba(image.get_array())
+        assert drawn[5, 5, 3] == 0
+        behind = np.array(axes.get_facecolor())[:3]
+        scale = image.get_cmap()(np.linspace(0, 1, 256))[:, :3]
+        assert np.abs(scale - behind).max(axis=1).min() > 0.1
 
 
 @pytest.mark.ioc

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 
 from battbeam.callbacks.xrd_request import scattering_phases
 from battbeam.demo import checks
@@ -26,7 +27,7 @@ from battbeam.demo.xanes_outcome import Spectra
 from battbeam.errors import PreflightError
 from battbeam.experiment.cell import CellPassport
 from battbeam.experiment.protocol import Protocol
-from battbeam.plots_three import ThreePicture, Trend, three_techniques
+from battbeam.plots_three import ThreePicture, Trend, _legend, three_techniques
 from battbeam.reduction.geometry import GeometryGuess, calibrate_geometry
 from battbeam.reduction.xrd import XrdReducer
 from battbeam.session import example_path
@@ -269,6 +270,14 @@ def test_the_picture_is_drawn_of_what_little_there_is(tmp_path):
     )
     path = three_techniques(drawn, path=tmp_path / "picture.png", title="three")
     assert path.stat().st_size > 30_000
+
+
+@pytest.mark.parametrize("has_truth", [True, False])
+def test_hidden_truth_is_in_the_legend_only_where_there_is_one(has_truth):
+    axes = Figure().subplots()
+    _legend(axes, has_truth)
+    told = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert told == ["charge", "discharge", *["hidden truth"] * has_truth]
 
 
 @pytest.mark.ioc
