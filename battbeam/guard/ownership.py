@@ -11,6 +11,9 @@ from typing import Any
 from battbeam.errors import GuardError
 from battbeam.experiment.guard_state import OwnerState
 
+#: Wall s in which beats that wait in a socket are heard by a guard that runs again.
+LISTENING = 0.5
+
 
 @dataclass(frozen=True)
 class Owner:
@@ -63,6 +66,7 @@ class Ownership:
         self.state = OwnerState.NONE
         self._count: str = ""
         self._last_beat = 0.0
+        self._believed_from = 0.0
 
     def acquire(self, owner: Owner, *, wall: float) -> None:
         """Make ``owner`` the owner; asking twice is no fault.
@@ -98,9 +102,18 @@ class Ownership:
         if self.owner is not None and token == self.owner.token and count != self._count:
             self._count, self._last_beat = count, wall
 
+    def overslept(self, *, since: float, wall: float) -> None:
+        """Nobody has looked since then, because the machine kept the guard itself from running: an
+        owner that seems silent only now is listened for a moment longer, for its beats may wait.
+        """
+        if since - self._last_beat <= self.timeout:
+            self._believed_from = wall + LISTENING
+
     def has_lapsed(self, *, wall: float) -> bool:
         """Whether the owner was lost just now; says so once."""
         if self.owner is None or wall - self._last_beat <= self.timeout:
+            return False
+        if wall < self._believed_from:
             return False
         self.owner, self.state = None, OwnerState.LAPSED
         return True

@@ -20,6 +20,8 @@ from battbeam.guard.record import Shown
 
 #: Wall s between looks at instrument and owner: a tenth of what a lost owner may cost.
 TICK_INTERVAL = 0.02
+#: Wall s without a look after which the guard was kept from running, or a cycler kept it waiting.
+OVERSLEPT = 0.5
 #: Wall s between publications of changed values.
 PUBLISH_INTERVAL = 0.05
 #: What needs a cell at rest, and how long it waits for that, wall s; a cycler tells its state every
@@ -48,6 +50,7 @@ class GuardService:
         self._beats: deque[tuple[str, float]] = deque()
         self._number = 0
         self._is_open = True
+        self._looked = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="guard", daemon=True)
 
     def start(self) -> None:
@@ -109,7 +112,10 @@ class GuardService:
         while self._beats:
             text, wall = self._beats.popleft()
             self._guard.ownership.beat(text, wall=wall)
-        self._guard.tick(wall=time.monotonic())
+        before, self._looked = self._looked, time.monotonic()
+        if self._looked - before > OVERSLEPT:
+            self._guard.ownership.overslept(since=before, wall=self._looked)
+        self._guard.tick(wall=self._looked)
 
     def _settle(self) -> None:
         """Wait for the last record of a segment that was interrupted just before."""

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from battbeam.errors import GuardError
@@ -49,6 +51,27 @@ def test_acquiring_counts_as_a_beat_and_a_lapse_is_said_once():
     assert ownership.has_lapsed(wall=12.01)
     assert not ownership.has_lapsed(wall=13)
     assert ownership.state is OwnerState.LAPSED
+
+
+def test_an_owner_is_listened_for_once_the_guard_itself_runs_again():
+    ownership = Ownership(timeout=2)
+    ownership.acquire(owner(), wall=10)
+    ownership.overslept(since=10.1, wall=13)
+    assert not ownership.has_lapsed(wall=13)
+    # The beats of three seconds lay in a socket.
+    ownership.beat("a-long-token 6", wall=13.1)
+    assert not ownership.has_lapsed(wall=15)
+    assert ownership.has_lapsed(wall=15.2)
+
+
+def test_an_owner_that_is_gone_is_lost_however_often_the_guard_oversleeps():
+    ownership = Ownership(timeout=2)
+    ownership.acquire(owner(), wall=10)
+    looks, lost = [10.1, 13.0, 13.4, 14.1], []
+    for since, wall in itertools.pairwise(looks):
+        ownership.overslept(since=since, wall=wall)
+        lost.append(ownership.has_lapsed(wall=wall))
+    assert lost == [False, False, True]
 
 
 @pytest.mark.parametrize(

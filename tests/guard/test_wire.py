@@ -460,6 +460,18 @@ def test_a_killed_session_leaves_the_cell_in_its_declared_state(cell, policy, st
     assert killed_session_leaves(cell, policy, state) < 1.0 + 0.2
 
 
+def test_a_guard_that_was_kept_from_running_hears_the_beats_that_waited(cell):
+    cell.run(LONG)
+    first = cell.next_line()
+    os.kill(cell.guard.pid, signal.SIGSTOP)
+    # Three times as long as an owner may be silent.
+    time.sleep(3.0)
+    os.kill(cell.guard.pid, signal.SIGCONT)
+    wait_for(lambda: len(cell.lines("watermark", after=first)) > 4, timeout=10, what="watermarks")
+    assert cell.lines("owner", after=first) == []
+    assert (cell.text("OwnerState"), cell.text("State")) == ("owned", "Running")
+
+
 @pytest.mark.acceptance
 def test_ten_of_ten_killed_sessions_leave_the_cell_in_its_declared_state(cell):
     took = [killed_session_leaves(cell, "open_circuit", "OpenCircuit") for _ in range(10)]
