@@ -37,6 +37,8 @@ class Shutter(Device):  # type: ignore[misc]
         gate: Who is asked before it opens; None is nobody.
         opened_at: When it was last seen to open, s since the Unix epoch as its server stamps it.
         closed_at: When it was last seen to close.
+        was_closed: Whether somebody else has closed it since this session last opened it: its keeper
+            at the end of what was reserved, an interlock, a person.
 
     >>> RE(bps.mv(beam.shutter, 1))  # doctest: +SKIP
     """
@@ -48,6 +50,7 @@ class Shutter(Device):  # type: ignore[misc]
         super().__init__(prefix, name=name, **kwargs)
         self._wanted: tuple[TimedStatus, int] | None = None
         self._seen: int | None = None
+        self._told, self.was_closed = CLOSED, False
         self.gate: ShutterGate | None = None
         self.opened_at = self.closed_at = math.nan
         self.status.subscribe(self._changed, run=False)
@@ -73,7 +76,9 @@ class Shutter(Device):  # type: ignore[misc]
             f"{self.name}: not {verb} within {timeout:g} s; look at the interlock"
         )
         status = TimedStatus(timeout=timeout, overdue=overdue)
-        self._wanted = (status, int(wanted))
+        self._wanted, self._told = (status, int(wanted)), int(wanted)
+        if wanted == OPEN:
+            self.was_closed = False
         self.command.put(int(wanted), wait=False)
         # What was told counts, not what a read says: then the times of the change are known too.
         self._finish(self.status.value_now() if self._seen is None else self._seen)
@@ -87,6 +92,7 @@ class Shutter(Device):  # type: ignore[misc]
             self.opened_at = float(timestamp)
         elif self._seen == CLOSED and before != CLOSED:
             self.closed_at = float(timestamp)
+            self.was_closed = self.was_closed or self._told == OPEN
         self._finish(self._seen)
 
     def _finish(self, value: int) -> None:
@@ -98,6 +104,7 @@ class Shutter(Device):  # type: ignore[misc]
     def close(self) -> None:
         """Close it now, without waiting."""
         wanted, self._wanted = self._wanted, None
+        self._told = CLOSED
         self.command.put(CLOSED, wait=False)
         if wanted is not None:
             wanted[0].finish()

@@ -113,9 +113,11 @@ class _Course:
     def judge(self) -> Plan:
         """Between an exposure and its event: is it good enough?"""
         train, result = self.exposure.train, self.result
-        yield from _followed(result, self._counter + train.n_frames)
+        self._counter += train.n_frames
+        yield from _followed(result, self._counter)
         self.is_overloaded = result.statistics.is_overloaded()
-        self._total += train.n_frames * float(result.statistics.total.value_now())
+        if not self.exposure.beam.shutter.was_closed:
+            self._total += train.n_frames * float(result.statistics.total.value_now())
         self._spent += train.duration
         error = counting_error(self._total)
         if self.is_overloaded and not self._lower():

@@ -104,8 +104,8 @@ class Trains:
             row: Of a map, from 0; -1: it is none.
 
         Returns:
-            What came of it, `Flown`, with what makes it partial in ``fault``; and why the beam was
-            away at some time of it.
+            What came of it, `Flown`, with what makes it partial in ``fault``; and why there was no
+            light at some time of it: the beam was away, or somebody else closed the shutter.
         """
         flyer, beam = self.imager.flyer, self.imager.beam
         yield from self.declared(flight, stream)
@@ -118,6 +118,7 @@ class Trains:
         try:
             fault = yield from self._flown(stream, light if with_beam else 0.0, until)
             shutter, lost = beam.shutter.position, beam.lost_since_trigger() if with_beam else ""
+            is_dark = with_beam and beam.shutter.was_closed
         finally:
             # Without a message: the RunEngine may be closing this generator.
             beam.shutter.close()
@@ -126,12 +127,13 @@ class Trains:
         yield from bps.mv(beam.shutter, CLOSED)
         self._settled(with_beam)
         flown = flyer.flown or Flown(flight.train.n_frames)
+        dark = lost or ("the shutter was closed" if is_dark else "")
         if fault is None:
-            return flown, lost
+            return flown, dark
         if fault:
             flown = Flown(**{**vars(flown), "n_frames": flyer.n_frames, "fault": fault})
         yield from self.write(flight, flown, shutter=shutter, lost=lost, omega=omega, row=row)
-        return flown, lost
+        return flown, dark
 
     def declared(self, flight: Flight, stream: str) -> Plan:
         """Set up for a train, and tell of its stream if it is the first in it."""

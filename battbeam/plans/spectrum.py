@@ -24,7 +24,7 @@ from battbeam.plans.repeats import Course, Repeats
 from battbeam.plans.spectrum_station import EdgeScan, Station
 from battbeam.plans.stubs import Exposure, Plan, clear_of_top_up, wait_for_beam, within_budget
 
-#: How often a point that was counted without beam is counted again once there is beam.
+#: How often a point that was counted without beam, or behind a closed shutter, is counted again.
 BEAM_RETAKES = 1
 
 
@@ -227,7 +227,7 @@ class SpectraRun:
             yield from bps.mv(beam.shutter, CLOSED)
 
     def _until_lit(self, count: Any, scan: EdgeScan, course: Course, **values: float) -> Plan:
-        """Count a point and write its event; once more if the beam was away.
+        """Count a point and write its event; once more if the beam was away or the shutter closed.
 
         Returns:
             Reading of what counted; None if it cannot be used.
@@ -252,7 +252,7 @@ class SpectraRun:
                 **values,
             )
             reading = yield from self._primary(isinstance(scan.how, Sweep))
-            if not lost:
+            if not lost and not beam.shutter.was_closed:
                 break
         return None if lost or fault else reading
 

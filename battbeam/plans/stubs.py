@@ -30,8 +30,8 @@ Plan = Generator[Msg, Any, Any]
 
 #: Wall seconds of one slice of waiting.
 SLICE = 0.1
-#: How often a point is taken again when frames of it are missing, before it is written down as
-#: missing.
+#: How often a point is taken again when frames of it are missing or its shutter was closed, before
+#: it stays so.
 RETAKES = 1
 
 
@@ -144,7 +144,8 @@ def expose_point(
 ) -> Plan:
     """Expose one point and write its event; take it again when frames are missing.
 
-    A point that stays incomplete, or that the dose budget skips, has an event that says why and
+    So is one whose shutter was closed by somebody else meanwhile, which has an event each time. A
+    point that stays incomplete, or that the dose budget skips, has an event that says why and
     refers to no frames.
 
     Returns:
@@ -155,7 +156,7 @@ def expose_point(
     """
     fault = ""
     for attempt in range(retakes + 1):
-        if attempt:
+        if fault:
             yield from staged_again(exposure.detectors, exposure.train)
         yield from bps.checkpoint()
         decision = yield from within_budget(exposure)
@@ -167,7 +168,9 @@ def expose_point(
             if exposure.before_event is not None:
                 yield from exposure.before_event()
             yield from _event(exposure, notes, point, lost=lost, shutter=shutter, fault="")
-            return lost
+            is_dark = exposure.with_beam and exposure.beam.shutter.was_closed
+            if lost or not is_dark or attempt == retakes:
+                return lost
     if not decision.is_made:
         _without_exposure(exposure)
     yield from _event(exposure, notes, point, lost="", shutter=-1, fault=fault)
@@ -248,7 +251,9 @@ def exposed(exposure: Exposure) -> Plan:
         beam.shutter.close()
     yield from bps.mv(beam.shutter, CLOSED)
     if meter is not None:
-        meter.settle(counted=0.0 if fault else train.exposure)
+        # Behind a shutter that was closed meanwhile I0 has not counted all that came.
+        is_counted = not fault and not beam.shutter.was_closed
+        meter.settle(counted=train.exposure if is_counted else 0.0)
     return lost, shutter, fault
 
 

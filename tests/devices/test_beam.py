@@ -45,6 +45,24 @@ def test_a_pause_closes_the_shutter(beam):
     assert beam.shutter.position == 0
 
 
+def test_a_shutter_knows_whether_somebody_else_has_closed_it(beam):
+    shutter = beam.shutter
+    shutter.set(1).wait(timeout=1)
+    shutter.close()
+    shutter.set(1).wait(timeout=1)
+    shutter.set(0).wait(timeout=1)
+    assert not shutter.was_closed
+    shutter.set(1).wait(timeout=1)
+    shutter.status.sim_put(0)
+    assert shutter.was_closed
+    shutter.status.sim_put(1)
+    shutter.close()
+    # It stays so until it is opened for something else.
+    assert shutter.was_closed
+    shutter.set(1).wait(timeout=1)
+    assert not shutter.was_closed
+
+
 def test_a_shutter_that_does_not_open_says_so(beam):
     beam.shutter.command.sim_set_putter(lambda _wanted, **_: None)
     with pytest.raises(DeviceError, match=r"beam_shutter: not open within 0.1 s"):

@@ -96,6 +96,29 @@ def test_points_are_repeated_until_the_noise_is_low_enough(fakes, engine, docume
     assert events[-1]["stopped"].startswith("relative counting error 0.0015 met 0.00158")
 
 
+def test_a_frame_behind_a_shutter_that_was_closed_is_no_part_of_the_result(
+    fakes, engine, documents
+):
+    camera = Camera(fakes, rate=500.0)
+    expose = fakes.detector.cam.acquire._put_func
+
+    def exposing(value, **_):
+        if value and len(camera.exposed) == 1:
+            fakes.beam.shutter.status.sim_put(0)
+        expose(value)
+
+    fakes.detector.cam.acquire.sim_set_putter(exposing)
+    result = ByResult(camera.statistics, transmission=0.3, noise=counting_error(400_000.0), n_max=9)
+    engine(series(fakes, by_result=result, n_points=1))
+    events = documents.events()
+    assert [event["point"] for event in events] == [0, 1, 1, 2]
+    assert [event["repeat"] for event in events] == [0, 1, 1, 2]
+    assert [event["shutter"] for event in events] == [1, 0, 1, 1]
+    # 150,000 counts a frame.
+    errors = [event["counting_error"] for event in events]
+    assert errors == pytest.approx([counting_error(150_000.0 * n) for n in (1, 1, 2, 3)])
+
+
 def test_an_overload_attenuates_and_starts_afresh(fakes, engine, documents):
     camera = Camera(fakes, rate=500.0)
     result = ByResult(camera.statistics, n_max=5, noise=counting_error(80_000.0), transmission=1.0)
@@ -157,6 +180,34 @@ def test_at_the_limit_a_series_moves_on(fakes, meter, engine, documents):
     assert first["dose_decision"].startswith("move: dose limit of")
     assert second["dose_decision"] == ""
     assert documents.of("start")[0]["dose_budget"]["at_limit"] == "move"
+
+
+def test_counts_of_a_gate_that_the_shutter_left_dark_hide_no_light(fakes, meter, engine, documents):
+    beam, clock, told = fakes.beam, fakes.clock, []
+
+    def command(wanted, **_):
+        beam.shutter.status.sim_put(wanted, timestamp=clock.time)
+
+    def acquire(value, **_):
+        cam, hdf = fakes.detector.cam, fakes.detector.hdf
+        if value:
+            told.append(value)
+            # The exposure begins late: what was reserved has ended, and the shutter's keeper acted.
+            clock.time += 10.0
+            if len(told) == 1:
+                command(0)
+            beam.i0.sim_put(0.0 if len(told) == 1 else 1e8)
+            cam.counter.sim_put(cam.counter.get() + 1)
+            hdf.captured.sim_put(hdf.captured.get() + 1)
+
+    beam.i0_dark_rate.sim_put(0.0)
+    beam.shutter.command.sim_set_putter(command)
+    fakes.detector.cam.acquire.sim_set_putter(acquire)
+    engine(series(fakes, n_points=1))
+    first, second = documents.events()
+    # Nothing was counted, and the shutter was open for 10 s: the most that can have come.
+    assert first["photons"] == pytest.approx(1.05 * 2e8 * 10)
+    assert second["photons"] == pytest.approx(1e8 * 100)
 
 
 @pytest.mark.parametrize("at_limit", ["skip", "attenuate"])

@@ -454,6 +454,22 @@ def test_flats_without_beam_are_taken_again_into_a_new_file(fakes, engine, docum
     assert len(documents.of("stream_resource")) == 4
 
 
+def test_flats_behind_a_shutter_that_somebody_closed_are_taken_again(fakes, engine, documents):
+    acquire, trains = fakes.camera.cam.acquire._put_func, []
+
+    def darkened(value, **kwargs):
+        trains.append(value)
+        if trains.count(1) == 2:
+            fakes.beam.shutter.status.sim_put(0)
+        acquire(value, **kwargs)
+
+    fakes.camera.cam.acquire.sim_set_putter(darkened)
+    engine(taken(fakes))
+    trains = [(event["role"], event["shutter"]) for event in documents.events("trains")]
+    # Darks, behind the closed shutter, are taken once.
+    assert trains == [("dark", 0), ("flat", 0), ("flat", 1), ("projection", 1)]
+
+
 def test_flats_that_never_come_end_the_run(fakes, engine, documents):
     acquire = fakes.camera.cam.acquire._put_func
 

@@ -211,7 +211,9 @@ def test_the_end_of_each_spectrum_is_written_down(bench, station, engine, docume
     assert first["attenuator_transmission"] == 1.0
 
 
-def test_a_shutter_that_was_closed_meanwhile_is_told(bench, station, engine, documents):
+def test_a_point_behind_a_shutter_that_was_closed_is_told_and_counted_once_more(
+    bench, station, engine, documents
+):
     counts, counters = [], bench.counters
     count = counters.count._put_func
 
@@ -224,8 +226,11 @@ def test_a_shutter_that_was_closed_meanwhile_is_told(bench, station, engine, doc
 
     counters.count.sim_set_putter(closing)
     engine(xanes(GRID, station))
-    faults = [event["fault"] for event in documents.events()]
-    assert faults == ["", "", "the shutter was closed", "", "", ""]
+    events = documents.events()
+    faults = [event["fault"] for event in events]
+    assert faults == ["", "", "the shutter was closed", "", "", "", ""]
+    assert [event["point"] for event in events] == [0, 1, 2, 2, 3, 4, 5]
+    assert [event["shutter"] for event in events] == [1, 1, 0, 1, 1, 1, 1]
 
 
 def test_a_failure_in_the_middle_leaves_the_beamline_safe(bench, station, engine, documents):

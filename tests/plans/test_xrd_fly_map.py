@@ -144,6 +144,23 @@ def test_a_row_without_beam_is_flown_again_with_the_same_number(fakes, engine, d
     assert [bool(row["beam_lost"]) for row in rows] == [False, True, False, False]
 
 
+def test_a_row_whose_shutter_somebody_closed_is_flown_once_more(fakes, engine, documents):
+    go, moves = fakes.sample_stage.x.setpoint._put_func, []
+
+    def darkened(position, **how):
+        moves.append(position)
+        if len(moves) == 4:
+            fakes.beam.shutter.status.sim_put(0)
+        go(position, **how)
+
+    fakes.sample_stage.x.setpoint.sim_set_putter(darkened)
+    engine(mapped(fakes))
+    rows = documents.events("trains")
+    assert [row["row"] for row in rows] == [0, 1, 1, 2]
+    assert [row["shutter"] for row in rows] == [1, 0, 1, 1]
+    assert len(documents.of("stream_resource")) == 2
+
+
 def test_a_pause_repeats_the_row_and_no_other(fakes, engine, documents):
     flown = []
     go = fakes.fly_detector._go

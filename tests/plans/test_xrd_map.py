@@ -104,6 +104,32 @@ def test_a_point_without_beam_is_taken_again_with_the_same_number(fakes, engine,
     assert documents.events()[1]["beam_lost"] == "ring current not known"
 
 
+@pytest.mark.parametrize(
+    ("spoiled", "points", "shutters"),
+    [({2}, [0, 1, 1, 2, 3, 4, 5], [1, 0, 1, 1, 1, 1, 1]), ({2, 3}, [0, 1, 1, 2, 3, 4, 5], None)],
+)
+def test_a_point_whose_shutter_somebody_closed_is_taken_once_more(
+    fakes, engine, documents, spoiled, points, shutters
+):
+    cam, hdf, trains = fakes.detector.cam, fakes.detector.hdf, []
+
+    def acquire(value, **_):
+        if value:
+            trains.append(1)
+            if len(trains) in spoiled:
+                fakes.beam.shutter.status.sim_put(0)
+            cam.counter.sim_put(cam.counter.get() + 1)
+            hdf.captured.sim_put(hdf.captured.get() + 1)
+
+    cam.acquire.sim_set_putter(acquire)
+    engine(mapped(fakes))
+    events = documents.events()
+    assert [event["point"] for event in events] == points
+    assert [event["shutter"] for event in events] == (shutters or [1, 0, 0, 1, 1, 1, 1])
+    assert {(event["beam_lost"], event["fault"]) for event in events} == {("", "")}
+    assert [event["detector_frame"] for event in events] == list(range(7))
+
+
 def test_a_map_outside_the_limits_is_refused_whole(fakes, engine):
     stage = fakes.sample_stage
     with pytest.raises(PreflightError) as refused:
