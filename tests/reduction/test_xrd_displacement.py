@@ -131,6 +131,19 @@ def test_a_reference_that_did_not_move_with_the_cell_misleads_and_is_called_so(f
     assert right.phases["NMC811"].lattice["c"] == pytest.approx(true_edges(0.6)[1], abs=0.003)
 
 
+def test_only_a_reference_whose_place_is_known_tells_where_the_electrode_is(files):
+    """Aluminium of the electrode's own collector, and the same thought to be that of a lid."""
+    image = frame(0.6, seed=6)
+    c = true_edges(0.6)[1]
+    for depth, is_right in ((0.04, True), (0.24, False)):
+        phases = [each for each in cell() if each.phase != "Al"]
+        phases.append(ScatteringPhase("Al", depth, reference=True))
+        result = reduced(XrdReducer(*files, phases, shape=CORNER.shape), image)
+        off = abs(result.phases["NMC811"].lattice["c"] - c)
+        assert bool(off < 0.003) is is_right
+        assert bool(abs(result.displacement - MOVED) < 0.02) is is_right
+
+
 @pytest.mark.acceptance
 def test_a_wrong_energy_shows_in_the_references(files, tmp_path):
     """8 eV are 3.6e-4 of every lattice; displacement has another course over angles."""
