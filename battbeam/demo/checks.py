@@ -4,9 +4,9 @@ Tolerances: the larger of what the method promises and z sigma of the result's o
 all comparisons of one demo together fail by chance less than once in a thousand.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from scipy import stats
@@ -21,6 +21,14 @@ EDGE = {"a": 0.001, "c": 0.003}
 STATE_OF_CHARGE = 0.001
 PULL_MEAN, PULL_WIDTH = 0.3, (0.7, 1.4)
 MAP_SLOPE, MAP_INTERCEPT, MAP_RMS = 0.03, 0.02, 0.03
+
+
+class Charged(Protocol):
+    """A measurement that is held against the truth."""
+
+    def true_charge(self) -> tuple[float, float, float]:
+        """That had passed at its start, middle and end, mAh."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,34 @@ def mean_error(
         return Check(name, float("nan"), 0.0, promised, 0)
     sigma = float(np.sqrt(np.sum(error**2))) / n
     return Check(name, float(np.mean(recovered - truth)), 0.0, max(promised, z * sigma), n, sigma)
+
+
+def clock_error(of: Callable[[str], FloatArray], passport: Mapping[str, Any]) -> FloatArray:
+    """Of the state of charge, because clocks are only known so well; at least a microampere hour.
+
+    Args:
+        of: A column of the rows, by its name.
+        passport: Of the cell.
+    """
+    charge = np.abs(of("current")) * of("clock_uncertainty") / 3.6
+    return np.asarray(np.maximum(charge, 1e-3) / passport["nominal_capacity"])
+
+
+def state_of_charge(
+    measured: Sequence[Charged], of: Callable[[str], FloatArray], passport: Mapping[str, Any]
+) -> Check:
+    """At the start, the middle and the end of everything measured; ``of`` as of `clock_error`."""
+    charges = np.array([each.true_charge() for each in measured]).reshape(-1, 3)
+    names = ("state_of_charge_start", "state_of_charge", "state_of_charge_end")
+    passed = charges.T.ravel() / float(passport["nominal_capacity"])
+    return worst(
+        "state of charge at start, middle and end",
+        recovered=np.concatenate([of(name) for name in names]),
+        truth=passport["initial_state_of_charge"] + passed,
+        error=np.tile(clock_error(of, passport), 3),
+        promised=STATE_OF_CHARGE,
+        z=0.0,
+    )
 
 
 def constant(

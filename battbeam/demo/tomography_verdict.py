@@ -50,7 +50,7 @@ def judged(outcome: TomographyOutcome, passport: Mapping[str, Any], chemistry: A
         *_cracks(outcome, z),
         *_attenuations(outcome, chemistry),
         _tin(outcome),
-        _state_of_charge(outcome, passport),
+        checks.state_of_charge(outcome.tomograms, outcome.of, passport),
     ]
 
 
@@ -259,21 +259,4 @@ def _relative(
     """As `checks.worst`, with a tolerance that is a share of the truth."""
     return checks.worst(
         name, recovered=recovered, truth=truth, error=error, promised=promised * truth, z=z
-    )
-
-
-def _state_of_charge(outcome: TomographyOutcome, passport: Mapping[str, Any]) -> Check:
-    """At the start, the middle and the end of every tomogram."""
-    capacity = float(passport["nominal_capacity"])
-    charges = np.array([each.true_charge() for each in outcome.tomograms]).reshape(-1, 3)
-    names = ("state_of_charge_start", "state_of_charge", "state_of_charge_end")
-    # Clocks are only known so well; at least a microampere hour.
-    charge = np.abs(outcome.of("current")) * outcome.of("clock_uncertainty") / 3.6
-    return checks.worst(
-        "state of charge at start, middle and end",
-        recovered=np.concatenate([outcome.of(name) for name in names]),
-        truth=passport["initial_state_of_charge"] + charges.T.ravel() / capacity,
-        error=np.tile(np.maximum(charge, 1e-3) / capacity, 3),
-        promised=checks.STATE_OF_CHARGE,
-        z=0.0,
     )

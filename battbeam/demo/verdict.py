@@ -187,16 +187,10 @@ def state_of_charge(parts: Sequence[Measured], passport: Mapping[str, float]) ->
         "state of charge at mid-exposure",
         recovered=recovered,
         truth=truth,
-        error=np.concatenate([_clock_error(part.valid, passport) for part in parts]),
+        error=np.concatenate([checks.clock_error(part.valid.of, passport) for part in parts]),
         promised=checks.STATE_OF_CHARGE,
         z=0.0,
     )
-
-
-def _clock_error(part: Measured, passport: Mapping[str, float]) -> FloatArray:
-    """Of the state of charge, because clocks are only known so well; at least a microampere hour."""
-    charge = np.abs(part.of("current")) * part.of("clock_uncertainty") / 3.6
-    return np.asarray(np.maximum(charge, 1e-3) / passport["nominal_capacity"])
 
 
 def _smeared(patterns: Measured) -> Check:

@@ -44,7 +44,7 @@ def judged(outcome: XanesOutcome, passport: Mapping[str, Any], lag: float) -> li
         _cobalt(outcome, cobalt, z),
         *_distances(nickel.stepped, z),
         _lag(nickel.swept, lag, z),
-        _state_of_charge(valid, passport),
+        checks.state_of_charge(valid.spectra, valid.of, passport),
     ]
 
 
@@ -191,21 +191,4 @@ def _lag(sweeps: Spectra, lag: float, z: float) -> Check:
         error=sweeps.of("lag_error"),
         promised=LAG,
         z=z,
-    )
-
-
-def _state_of_charge(spectra: Spectra, passport: Mapping[str, Any]) -> Check:
-    """At the start, the middle and the end of every spectrum."""
-    capacity = float(passport["nominal_capacity"])
-    charges = np.array([each.true_charge() for each in spectra.spectra]).reshape(-1, 3)
-    names = ("state_of_charge_start", "state_of_charge", "state_of_charge_end")
-    # Clocks are only known so well; at least a microampere hour.
-    charge = np.abs(spectra.of("current")) * spectra.of("clock_uncertainty") / 3.6
-    return checks.worst(
-        "state of charge at start, middle and end",
-        recovered=np.concatenate([spectra.of(name) for name in names]),
-        truth=passport["initial_state_of_charge"] + charges.T.ravel() / capacity,
-        error=np.tile(np.maximum(charge, 1e-3) / capacity, 3),
-        promised=checks.STATE_OF_CHARGE,
-        z=0.0,
     )
