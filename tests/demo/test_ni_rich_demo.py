@@ -13,12 +13,14 @@ import xarray as xr
 from battbeam.demo.checks import all_passed
 from battbeam.demo.ni_rich import OXIDES, RECIPE, NiRichOptions, hidden_truth
 from battbeam.demo.ni_rich_outcome import Charge
+from battbeam.demo.ni_rich_run import _picture
 from battbeam.demo.ni_rich_verdict import judged
 from battbeam.demo.verdict import Measured
 from battbeam.errors import PreflightError
 from battbeam.experiment.cell import CellPassport
 from battbeam.experiment.protocol import Protocol
 from battbeam.materials import lattice_edges
+from battbeam.plots_ni_rich import nickel_rich_charges
 from battbeam.session import example_path
 from battbeam.sim.cell import HalfCell
 from battbeam.sim.fatigue import fatigued_fraction, rest_content
@@ -141,6 +143,7 @@ def rows_of(cell, oxide, state):
     made = {
         ("beam",): np.ones(n),
         ("displacement",): state.displacement,
+        ("voltage_middle",): state.voltage,
         ("lattice", oxide, "c"): others,
         ("fatigued", "lattice", oxide, "c"): stopped,
         ("fatigued", "phase_fraction", oxide): share,
@@ -173,6 +176,22 @@ def changed(charges, number, **columns):
 
 def test_charges_as_the_truth_has_them_pass(charges):
     assert all_passed(judge(charges)), failed(charges)
+
+
+def test_c_against_voltage_is_drawn_with_its_collapse(charges, tmp_path):
+    drawn = []
+    for each in charges:
+        time = each.measured.rows["time_start"].to_numpy()
+        volts = ("time", each.history.at(time).voltage)
+        drawn.append(
+            _picture(dataclasses.replace(each, cell=xr.Dataset({"voltage": volts}, {"time": time})))
+        )
+    poor, rich = drawn
+    assert rich.collapse.depth > 5 * poor.collapse.depth
+    bare = [dataclasses.replace(each, truth={}) for each in drawn]
+    for name, pictures in (("both", drawn), ("bare", bare), ("one", drawn[1:])):
+        path = nickel_rich_charges(pictures, path=tmp_path / f"{name}.png", title=name)
+        assert path.stat().st_size > 50_000
 
 
 def test_a_cell_whose_move_was_not_taken_out_fails(charges):
