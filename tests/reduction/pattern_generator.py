@@ -97,6 +97,10 @@ class Bench:
             ).astype(np.float64)
         return self._kept[depth]
 
+    def over_pixels(self, sampled: np.ndarray) -> np.ndarray:
+        """Mean over each pixel's area of what was drawn at `samples`."""
+        return np.tensordot(AREA, sampled, axes=1)
+
     def correction(self) -> np.ndarray:
         ai = self.integrator
         solid = (

@@ -36,7 +36,7 @@ def drawn(shift=(0.0, 0.0)):
     curve = 0.6 + 1.5 * np.exp(-angle / 6)
     for middle, height in RINGS:
         curve = curve + height * np.exp(-4 * np.log(2) * ((angle - middle) / 0.25) ** 2)
-    return curve.mean(axis=0) * bench.correction()
+    return bench.over_pixels(curve) * bench.correction()
 
 
 def mean(shift=(0.0, 0.0), *, counts=5e6):

@@ -36,7 +36,7 @@ def drawn(centre=(62.7, 65.1), distance=1512.3):
     made = bench(centre, distance)
     q = q_from_two_theta(two_theta=made.samples(0.0), energy=made.energy)
     ring = 5 * np.exp(-(((q - 2 * np.pi / SILVER_BEHENATE) / 0.002) ** 2) / 2)
-    return (ring + 0.3 + 0.02 / q).mean(axis=0)
+    return made.over_pixels(ring + 0.3 + 0.02 / q)
 
 
 def frame(seed, *, counts=2e6, **place):
