@@ -7,15 +7,10 @@ import math
 import runpy
 from pathlib import Path
 
-import bluesky.plan_stubs as bps
 import numpy as np
 import pytest
 
 from battbeam.callbacks.methods import reduced_again
-from battbeam.experiment.energy_grid import EnergyGrid, Region
-from battbeam.plans.small_angle import also_reduced, saxs_reduction
-from battbeam.plans.spectrum_station import Station
-from battbeam.plans.xanes import xanes
 from battbeam.storage.tail import documents
 from tests.rows.spectra import scenario, truth_lines
 from tests.rows.wire import events, runs_of, session_on
@@ -31,7 +26,6 @@ RADIUS, FRACTION = 0.02, 0.02
 LAWS = 0.03
 #: Relative, and 1: row C6.
 SPACING, VOLUME = 0.01, 0.03
-IRON = "Fe K"
 
 
 def recipe(name):
@@ -163,24 +157,6 @@ def judge_spectrum(counted, small, lines, truth):
     assert np.abs(radii).max() < RADIUS
 
 
-def edge_grid():
-    """Ten energies through the Fe edge."""
-    return EnergyGrid.of(
-        IRON, [Region(-60, -10, 25.0, 10.0), Region(-4, 16, 5.0, 10.0), Region(40, 120, 40.0, 10.0)]
-    )
-
-
-def small_angles_of_spectrum(session):
-    """One spectrum with a small-angle frame at each of its energies."""
-    b = session.beamline
-    small = saxs_reduction(b.calibration, saturation=b.saxs_notes.saturation, surface=True)
-    station = Station.of(b, potentiostat=None, detectors=(b.saxs,))
-    gains = {"i0": 1e7, "it": 1e7, "ir": 1e7}
-    session.run(bps.mv(b.sample_stage.x, 0.0, b.sample_stage.y, 0.0))
-    (uid,) = session.run(xanes(edge_grid(), station, gains=gains, md=also_reduced(small)))
-    return uid
-
-
 def test_one_exposure_at_wide_and_at_small_angles_and_a_spectrum_with_small_angles(tmp_path):
     """Row B20."""
     hidden = scenario("saxs_and_xrd", prefix="B20:", seed=20, rate=60.0)
@@ -193,7 +169,7 @@ def test_one_exposure_at_wide_and_at_small_angles_and_a_spectrum_with_small_angl
         truth, raw = truths(session), events(session, uid)
         delays = {each.name: float(each.readout_delay.get()) for each in (b.detector, b.saxs)}
         wide, small = (reduced_rows(session, uid, method) for method in ("xrd", "saxs"))
-        spectrum = small_angles_of_spectrum(session)
+        (spectrum,) = session.run(recipe("saxs_and_xanes")(b, step=5.0))
         counted = [row for row in events(session, spectrum) if "energy" in row]
         frames = reduced_rows(session, spectrum, "saxs")
         lines = [
