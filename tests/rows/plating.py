@@ -110,6 +110,9 @@ def judge_maps(found, maps):
         assert alike.measured >= ALIKE
         assert abs(alike.r - 1) < max(4 * alike.error, 0.003)
         assert together.r == pytest.approx(truly, abs=WITH_LITHIUM)
+        # It is small; that there is none would not do.
+        assert abs(together.r - truly) < max(4 * together.error, 0.01)
+        assert number < 7 or together.r > 4 * together.error
 
 
 def law_of(maps, true):
