@@ -203,17 +203,9 @@ def peak_temperature(
         )
     if top[0] == inside[0] or top[-1] == inside[-1]:
         raise ReductionError(f"no peak between {at[inside[0]]:.0f} and {at[inside[-1]]:.0f} degC")
-    middle = float(time[top].mean())
-    span = float(np.ptp(time[top])) / 2
-    powers = ((time[top] - middle) / span)[:, None] ** np.arange(3)
-    weighted = powers / error[top][:, None]
-    covariance = np.linalg.inv(weighted.T @ weighted)
-    _, slope, bend = covariance @ (weighted.T @ (signal[top] / error[top]))
-    if bend >= 0:
-        raise ReductionError("no peak: the signal has no maximum there")
-    gradient = np.array([0.0, -1 / (2 * bend), slope / (2 * bend**2)]) * span
-    moment = middle - slope / (2 * bend) * span - capillary.delay
-    time_error = float(np.sqrt(gradient @ covariance @ gradient + capillary.delay_error**2))
+    highest, variance = _summit(time[top], signal[top], error[top])
+    moment = highest - capillary.delay
+    time_error = float(np.sqrt(variance + capillary.delay_error**2))
     reading = np.asarray(temperature, dtype=float)
     rate = float(np.interp(moment, furnace_time, np.gradient(reading, furnace_time)))
     return GasPeak(
@@ -222,6 +214,20 @@ def peak_temperature(
         time=moment,
         time_error=time_error,
     )
+
+
+def _summit(time: FloatArray, signal: FloatArray, error: FloatArray) -> tuple[float, float]:
+    """When the parabola through samples is highest, s, and the variance of that, s2."""
+    middle = float(time.mean())
+    span = float(np.ptp(time)) / 2
+    powers = ((time - middle) / span)[:, None] ** np.arange(3)
+    weighted = powers / error[:, None]
+    covariance = np.linalg.inv(weighted.T @ weighted)
+    _, slope, bend = covariance @ (weighted.T @ (signal / error))
+    if bend >= 0:
+        raise ReductionError("no peak: the signal has no maximum there")
+    gradient = np.array([0.0, -1 / (2 * bend), slope / (2 * bend**2)]) * span
+    return middle - slope / (2 * bend) * span, float(gradient @ covariance @ gradient)
 
 
 def _seen(since: FloatArray, mixing: float, duration: float) -> FloatArray:
