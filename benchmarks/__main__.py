@@ -12,6 +12,8 @@ from benchmarks.compare import show
 #: One file each.
 NAMES = (
     "xrd_integration",
+    "xrd_refinement",
+    "line_fits",
     "spool",
     "acquisition",
     "rules",
