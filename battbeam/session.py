@@ -103,6 +103,7 @@ class Session:
         self._cells = self.beamline.potentiostats
         self.heartbeat = Heartbeat(self.RE.loop, *(beat_of(one) for one in self._cells.values()))
         self._ended_by: int | None = None
+        self._is_closed = False
         self._handlers: dict[int, Any] = {}
         if on_main:
             self._handlers = {
@@ -300,7 +301,10 @@ class Session:
             self.close()
 
     def close(self) -> None:
-        """Give the cells free, as they are, and keep what is in the spool."""
+        """Give the cells free, as they are, and keep what is in the spool; a second time nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         for meter in self.beamline.dose_meters:
             meter.close()
         release_all(self._cells)
@@ -343,7 +347,7 @@ def interactive(directory: Path) -> None:
 
     What is paused when it is left is aborted: nobody could resume it.
     """
-    from IPython import get_ipython, start_ipython
+    from IPython.terminal.ipapp import TerminalIPythonApp
     from traitlets.config import Config
 
     os.environ["BATTBEAM_DIRECTORY"] = str(directory)
@@ -351,9 +355,10 @@ def interactive(directory: Path) -> None:
     config = Config()
     config.InteractiveShellApp.exec_files = [str(path) for path in startup]
     config.TerminalInteractiveShell.confirm_exit = False
-    start_ipython(argv=[], config=config)
-    shell = get_ipython()
-    opened = None if shell is None else shell.user_ns.get("session")
+    app = TerminalIPythonApp.instance(config=config)
+    app.initialize([])
+    opened = app.shell.user_ns.get("session")  # IPython clears its names when it is left.
+    app.start()
     if isinstance(opened, Session):
         opened.end("the session was left")
 

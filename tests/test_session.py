@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from bluesky.utils import RunEngineInterrupted
+from IPython.terminal.ipapp import TerminalIPythonApp
 from typer.testing import CliRunner
 
 from battbeam.cli import app
@@ -139,8 +140,8 @@ def test_what_is_paused_when_a_session_is_left_is_aborted_before_the_cells_are_g
             done.append("closed")
 
     shell = SimpleNamespace(user_ns={})
-    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
-    monkeypatch.setattr("IPython.start_ipython", lambda **_: None)
+    app = SimpleNamespace(shell=shell, initialize=lambda _: None, start=shell.user_ns.clear)
+    monkeypatch.setattr(TerminalIPythonApp, "instance", lambda **_: app)
     monkeypatch.setenv("BATTBEAM_DIRECTORY", "")
     interactive(tmp_path)
     assert done == []

@@ -15,6 +15,11 @@ from battbeam.plans.stubs import Plan
 
 #: s of wall time for which the beam must have been back before measuring goes on.
 SETTLE = 0.5
+#: By exit status: who broke a run off. The RunEngine keeps the reason that it was given to itself.
+_ENDED_BY = {
+    "abort": "aborted by RE.abort(), or with its session",
+    "success": "ended before its end by RE.stop()",
+}
 
 
 def shutter_closed_after(plan: Plan, beam: Beam) -> Plan:
@@ -48,7 +53,8 @@ def run(body: Callable[[str], Plan], md: dict[str, Any]) -> Plan:
 
     def failed(error: Exception) -> Plan:
         if isinstance(error, RunEngineControlException):
-            yield from bps.close_run(exit_status=error.exit_status)
+            status = error.exit_status
+            yield from bps.close_run(exit_status=status, reason=_ENDED_BY.get(status, ""))
         else:
             yield from bps.close_run(exit_status="fail", reason=why(error))
 

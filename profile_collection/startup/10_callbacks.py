@@ -1,10 +1,8 @@
 """What is shown while a plan runs. It reads documents; the spool has them already."""
 
-from bluesky.callbacks.best_effort import BestEffortCallback
+from battbeam.callbacks.live_tables import LiveTables
 
-best_effort = BestEffortCallback()
-best_effort.disable_plots()
-RE.subscribe(best_effort)
+RE.subscribe(LiveTables())
 
 
 def last(cell=None, technique="XRD"):

@@ -4,7 +4,7 @@ import threading
 
 import bluesky.plan_stubs as bps
 import pytest
-from bluesky.utils import RequestAbort
+from bluesky.utils import RequestAbort, RequestStop
 
 from battbeam.plans.preprocessors import (
     BeamSuspender,
@@ -125,7 +125,14 @@ def test_a_plan_is_suspended_for_real_and_goes_on(fakes, engine, documents):
     assert passed[-1] == 19
 
 
-def test_an_abort_is_an_abort_in_the_stop_document(fakes):
+@pytest.mark.parametrize(
+    ("asked", "status", "reason"),
+    [
+        (RequestAbort, "abort", "aborted by RE.abort(), or with its session"),
+        (RequestStop, "success", "ended before its end by RE.stop()"),
+    ],
+)
+def test_an_end_that_was_asked_for_is_told_in_the_stop_document(asked, status, reason):
     def body(_uid):
         yield from bps.null()
 
@@ -133,8 +140,8 @@ def test_an_abort_is_an_abort_in_the_stop_document(fakes):
     message = plan.send(None)
     assert message.command == "open_run"
     plan.send("uid")
-    closing = plan.throw(RequestAbort())
-    assert closing.kwargs["exit_status"] == "abort"
+    closing = plan.throw(asked())
+    assert (closing.kwargs["exit_status"], closing.kwargs["reason"]) == (status, reason)
 
 
 def test_the_shutter_is_closed_when_the_plan_is_thrown_at(fakes):
