@@ -84,7 +84,7 @@ def mounted(potentiostat: Potentiostat, passport: Mapping[str, Any]) -> Plan:
     if there.get("cell") != passport.get("cell"):
         raise GuardError(
             f"guard {potentiostat.name}: cell {there.get('cell')} is mounted, not "
-            f"{passport.get('cell')}; dismount it first"
+            f"{passport.get('cell')}; dismount it first: {potentiostat.name}.dismount()"
         )
 
 

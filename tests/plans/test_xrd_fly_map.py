@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from bluesky.callbacks.best_effort import BestEffortCallback
 from bluesky.utils import RunEngineInterrupted
 
 from battbeam.devices import frame_flyer
@@ -60,6 +61,15 @@ def test_the_start_document_says_the_grid_and_how_it_is_flown(fakes, engine, doc
     # As fast as the detector follows a stage that is uneven by 1 %.
     assert said["speed"] == pytest.approx(0.2 / 0.505)
     assert said["way"] == pytest.approx(0.2 / 1.01)
+
+
+def test_the_live_table_of_bluesky_can_read_the_run(fakes, engine, capsys, caplog):
+    best_effort = BestEffortCallback()
+    best_effort.disable_plots()
+    engine.subscribe(best_effort)
+    engine(mapped(fakes))
+    assert "New stream: 'trains'" in capsys.readouterr().out
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_the_stage_travels_as_before_and_is_put_back(fakes, engine):
