@@ -49,17 +49,21 @@ def samples_kept(connection: Connection, cells: Sequence[xr.Dataset]) -> list[Ch
 
 
 def _frames_in_documents(connection: Connection) -> tuple[int, int]:
-    """Frames that events speak of: of all runs, and of those that ask for a reduction."""
+    """Frames that events speak of: of all runs, and of those that ask for a reduction.
+
+    Of a point that was taken again the last ones alone count there, as in the catalogue.
+    """
     n_all = n_reducible = 0
     for path in connection.spool.glob("*.jsonl"):
         lines = documents(path)
-        n_frames = sum(
-            int(line.doc["data"].get("detector_n_frames", 1))
-            for line in lines
-            if line.name == "event" and line.doc["data"].get("detector_frame", -1) >= 0
-        )
-        n_all += n_frames
-        n_reducible += n_frames if LiveXrd.wants(lines[0].doc) else 0
+        events = (line.doc["data"] for line in lines if line.name == "event")
+        taken = [
+            (data["point"], int(data.get("detector_n_frames", 1)))
+            for data in events
+            if data.get("detector_frame", -1) >= 0
+        ]
+        n_all += sum(n for _, n in taken)
+        n_reducible += sum(dict(taken).values()) if LiveXrd.wants(lines[0].doc) else 0
     return n_all, n_reducible
 
 
