@@ -1,6 +1,6 @@
 """This file is where the detector of a scenario is described, and what it may do wrong."""
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from battbeam.sim.scenario_part import Part
 
@@ -71,3 +71,23 @@ class Detector(Part):
     clock_drift: float = 0.0
     compute_freezes_clock: bool = True
     faults: DetectorFaults = DetectorFaults()
+
+    @model_validator(mode="after")
+    def _can_be_faulty(self) -> "Detector":
+        hot, moves = self.faults.hot_cluster, self.faults.moves
+        found = []
+        if hot is not None:
+            row, column, size, factor = hot
+            on_it = 0 <= row < self.n_rows and 0 <= column < self.n_columns
+            if not (on_it and size > 0 and factor >= 0):
+                found.append(
+                    f"hot_cluster must begin on one of {self.n_rows} x {self.n_columns} pixels, with a size "
+                    f"of 1 or more and a factor of 0 or more, got {hot}"
+                )
+        if moves is not None and not (moves[0] >= 0 and self.distance + moves[1] > 0):
+            found.append(
+                f"moves must be after the start and leave the detector behind the sample, got {moves}"
+            )
+        if found:
+            raise ValueError("; ".join(found))
+        return self

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import Field, model_validator
 
+from battbeam.materials import AMORPHOUS, PHASES
 from battbeam.sim.scenario_part import Part
 
 #: Depths of layers that differ by less are one slab, mm.
@@ -27,6 +28,12 @@ class Texture(Part):
     plane: tuple[int, int, int] = (0, 0, 1)
     tilt: float = Field(default=0.0, ge=0, le=90)
     tilt_direction: float = 0.0
+
+    @model_validator(mode="after")
+    def _is_a_plane(self) -> "Texture":
+        if not any(self.plane):
+            raise ValueError("plane (0, 0, 0) is none")
+        return self
 
 
 class Layer(Part):
@@ -52,6 +59,11 @@ class Layer(Part):
 
     @model_validator(mode="after")
     def _can_be_drawn(self) -> "Layer":
+        known = (*_HOSTS, *PHASES, *AMORPHOUS)
+        if self.material not in known:
+            raise ValueError(f"{self.material!r} is not known; there are {', '.join(known)}")
+        if self.material in AMORPHOUS and (self.texture is not None or self.graininess > 0):
+            raise ValueError(f"{self.material} has no crystals, so no texture and no graininess")
         if self.material in _HOSTS and self.texture is not None and self.texture.tilt != 0:
             raise ValueError(
                 f"texture of {self.material}: a host's axis is the beam, got a tilt of "

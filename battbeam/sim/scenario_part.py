@@ -4,6 +4,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Part(BaseModel):
-    """A part of a scenario; it takes no field that it does not know."""
+    """A part of a scenario; it takes no field that it does not know, and no number without end."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

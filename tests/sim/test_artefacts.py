@@ -1,11 +1,13 @@
 """A detector that does something wrong, and one that does not."""
 
 import contextlib
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from battbeam.errors import PreflightError
 from battbeam.sim.artefacts import Panel, moved, moved_at
 from battbeam.sim.beam import BeamLog
 from battbeam.sim.cell import HalfCell
@@ -134,3 +136,83 @@ def test_the_camera_draws_the_rings_where_the_detector_is(tmp_path: Path) -> Non
     along = np.corrcoef(first[:-3].ravel(), second[3:].ravel())[0, 1]
     # With 50 counts a pixel, of which chance moves 7.
     assert np.corrcoef(first.ravel(), second.ravel())[0, 1] < 0.5 < 0.8 < along
+
+
+#: A scenario document in which each artefact is switched on, as `docs/reference/scenarios.md` has it.
+SWITCHED_ON = {
+    "texture": """[stack.texture]
+        r = 0.5
+        plane = [1, 1, 1]
+        tilt = 60.0
+        tilt_direction = 20.0""",
+    "graininess": "graininess = 4e6",
+    "impurity": """[[stack]]
+        material = "LiF"
+        thickness = 0.004
+        depth = 0.012""",
+    "displacement": """[[cells]]
+        [cells.motion]
+        law = "step"
+        at = 10.0""",
+    "lag": "[detector.faults]\nlag_fraction = 0.05\nlag_time = 40.0",
+    "dark drift": "[detector.faults]\ndark_drift = 0.8",
+    "saturation": "[detector]\nsaturation = 5000",
+    "pile-up": "[detector.faults]\ndead_time = 1e-6",
+    "hot cluster": "[detector.faults]\nhot_cluster = [40, 50, 5, 15.0]",
+    "wavelength": "[beam]\nenergy_offset = 14.0",
+    "geometry": "[detector.faults]\nmoves = [100.0, 0.12, 0.5, 0.4]",
+}
+#: One that cannot be, and what is said of it.
+REFUSED = {
+    "[stack.texture]\nr = 0.0": "stack.1.texture.r",
+    "[stack.texture]\nr = 0.5\nplane = [0, 0, 0]": "plane (0, 0, 0) is none",
+    "[stack.texture]\nr = 0.5\ntilt_direction = inf": "finite number",
+    '[[stack]]\nmaterial = "Kapton"\nthickness = 0.05\ndepth = 1.5\n[stack.texture]\nr = 0.5': (
+        "Kapton has no crystals"
+    ),
+    "graininess = -1.0": "stack.1.graininess",
+    "graininess = inf": "finite number",
+    '[[stack]]\nmaterial = "SiO2"\nthickness = 0.004\ndepth = 0.012': "'SiO2' is not known",
+    "[[cells]]\n[cells.motion]\namplitude = nan": "finite number",
+    "[detector.faults]\nlag_fraction = 1.0": "lag_fraction",
+    "[detector.faults]\ndark_drift = -0.8": "dark_drift",
+    "[detector.faults]\ndead_time = -1e-6": "dead_time",
+    "[detector]\nsaturation = 0": "saturation",
+    "[detector.faults]\nhot_cluster = [-3, 50, 5, 15.0]": "hot_cluster must begin on one of",
+    "[detector.faults]\nhot_cluster = [40, 512, 5, 15.0]": "hot_cluster must begin on one of",
+    "[detector.faults]\nhot_cluster = [40, 50, 0, 15.0]": "a size of 1 or more",
+    "[detector.faults]\nhot_cluster = [40, 50, 5, -1.0]": "a factor of 0 or more",
+    "[detector.faults]\nmoves = [100.0, -130.0, 0.0, 0.0]": "leave the detector behind the sample",
+    "[detector.faults]\nmoves = [-1.0, 0.1, 0.0, 0.0]": "moves must be after the start",
+    "[detector.faults]\nmoves = [100.0, nan, 0.0, 0.0]": "finite number",
+    "[beam]\nenergy_offset = nan": "finite number",
+    "[detector.faults]\nlag = 0.1": "detector.faults.lag",
+}
+#: What comes before, so that a document may go on about the foil.
+FOIL = """
+[[stack]]
+material = "active"
+thickness = 0.06
+depth = 0.0
+[[stack]]
+material = "Al"
+thickness = 0.015
+depth = 0.04
+"""
+
+
+def read(directory: Path, document: str) -> Scenario:
+    path = directory / "scenario.toml"
+    path.write_text(FOIL + document)
+    return Scenario.read(path)
+
+
+@pytest.mark.parametrize("name", SWITCHED_ON)
+def test_an_artefact_is_switched_on_in_a_scenarios_document(tmp_path: Path, name: str) -> None:
+    assert read(tmp_path, SWITCHED_ON[name]) != read(tmp_path, "")
+
+
+@pytest.mark.parametrize("document", REFUSED)
+def test_an_artefact_that_cannot_be_is_refused_in_words(tmp_path: Path, document: str) -> None:
+    with pytest.raises(PreflightError, match=re.escape(REFUSED[document])):
+        read(tmp_path, document)
