@@ -63,21 +63,34 @@ class AskedChecks:
         """From a start document.
 
         Raises:
-            ValueError: If something is asked that is not known.
+            ValueError: If something is asked that is not known, or cannot be.
         """
+        if not isinstance(asked or {}, Mapping):
+            raise ValueError(f"checks must be a table of powder, lag, dead_time, got {asked!r}")
         given = dict(asked or {})
-        fraction, time = given.pop("lag", (0.0, math.inf))
-        found = cls(
-            powder=bool(given.pop("powder", False)),
-            lag_fraction=float(fraction),
-            lag_time=float(time),
-            dead_time=float(given.pop("dead_time", 0.0)),
-        )
+        powder, lag = given.pop("powder", False), given.pop("lag", None)
+        dead_time = given.pop("dead_time", 0.0)
         if given:
             raise ValueError(
                 f"checks {', '.join(sorted(given))} are not known; there are powder, lag, dead_time"
             )
-        return found
+        if not isinstance(powder, bool):
+            raise ValueError(f"powder of checks must be true or false, got {powder!r}")
+        fraction, time = (0.0, math.inf) if lag is None else _numbers(lag, 2)
+        if not (0 <= fraction < 1 and time > 0):
+            raise ValueError(
+                f"lag of checks must be [share of the frame before, 0 to 1, time > 0 s], got {lag!r}"
+            )
+        (lost,) = _numbers([dead_time], 1)
+        if not 0 <= lost < math.inf:
+            raise ValueError(f"dead_time of checks must be 0 s or more, got {dead_time!r}")
+        return cls(powder=powder, lag_fraction=fraction, lag_time=time, dead_time=lost)
+
+
+def _numbers(given: Any, n: int) -> tuple[float, ...]:
+    """As many as that; NaN where it is something else."""
+    is_so = isinstance(given, Sequence) and [isinstance(each, (int, float)) for each in given]
+    return tuple(map(float, given)) if is_so == [True] * n else (math.nan,) * n
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,8 @@ class LiveXrd(LiveFrames):
             return []
         return [
             f"{name} on the electrode is off by {100 * strain:+.3f} %: the cell stands elsewhere than the "
-            "standard did, or the energy is another; ask for `displacement`"
+            "standard did, the energy is another, or a phase that is not listed has a line beneath; ask for "
+            "`displacement` if it is the first"
         ]
 
 

@@ -64,6 +64,15 @@ def test_hot_pixels_and_a_foil_that_leans_are_said(bench, powder):
     assert any(flag.startswith("Al textured: ring uneven by") for flag in uneven.flags)
 
 
+def test_spots_say_by_what_errors_are_too_small(bench, powder):
+    few = {"graininess": 4e6}
+    looked = look(powder, bench.frame(bench.scenario(stack(active=few, Al=few)), 20))
+    assert looked.values["error_scale"] > 1.5
+    assert looked.values["spottiness"] > 0.02
+    scale = looked.values["error_scale"]
+    assert looked.flags[0].startswith(f"spotty: errors by counting are too small by {scale:.1f}")
+
+
 def test_lag_that_is_known_is_taken_out_of_all_frames_but_the_first(bench):
     hidden = bench.faulty(lag_fraction=0.05, lag_time=40.0)
     panel, checks = Panel(hidden), checks_of(bench, lag=(0.05, 40.0))
@@ -87,7 +96,22 @@ def test_lag_that_is_known_is_taken_out_of_all_frames_but_the_first(bench):
     assert np.array_equal(later.frame, seen)
 
 
-def test_pile_up_is_taken_out_and_a_full_pixel_stays_full(bench):
+def test_lag_is_a_share_of_what_was_recorded_above_the_dark_its_own_lag_included(bench):
+    checks, shape = checks_of(bench, lag=(0.1, 40.0)), (bench.n, bench.n)
+    dark, period = Dark(np.full(shape, 1000.0), 100.0), EXPOSURE + 4.0
+    below, share = 1000.0 * EXPOSURE / 100.0, 0.1 * np.exp(-4.0 / 40.0)
+    left = 0.0
+    for number, light in enumerate((5000.0, 200.0, 300.0)):
+        recorded = light + left
+        frame = np.full(shape, below + recorded)
+        looked = look(checks, frame, start=number * period, dark=dark)
+        assert looked.frame == pytest.approx(np.full(shape, below + light))
+        if number:
+            assert looked.values["lag_share"] == pytest.approx(left / recorded)
+        left = share * recorded
+
+
+def test_pile_up_is_taken_out(bench):
     light = bench.expected(bench.scenario()).photons
     dead_time = 0.15 / 0.85 / (light.max() / EXPOSURE)
     hidden = bench.faulty(dead_time=dead_time)
@@ -96,6 +120,17 @@ def test_pile_up_is_taken_out_and_a_full_pixel_stays_full(bench):
     assert looked.values["pile_up"] == pytest.approx(0.15, abs=0.03)
     assert "to pile-up" in looked.flags[0]
     assert looked.frame.sum() == pytest.approx(light.sum(), rel=5 / np.sqrt(light.sum()) + 1e-3)
+
+
+def test_a_full_pixel_is_full_whatever_is_taken_out_of_it(bench):
+    checks = checks_of(bench, saturation=5000.0, lag=(0.1, 40.0), dead_time=1e-6)
+    shape = (bench.n, bench.n)
+    look(checks, np.full(shape, 4000.0))
+    frame = np.full(shape, 300.0)
+    frame[3, 4] = 5000.0
+    looked = look(checks, frame, start=EXPOSURE)
+    assert looked.frame[3, 4] == 5000.0
+    assert looked.frame[3, 5] < 0 < looked.values["lag_share"]
 
 
 def test_what_a_fit_leaves_over_is_said_with_what_it_could_be(bench, powder):
@@ -107,6 +142,31 @@ def test_what_a_fit_leaves_over_is_said_with_what_it_could_be(bench, powder):
     assert "LiF" in said[1]
 
 
-def test_what_is_not_known_is_not_asked():
-    with pytest.raises(ValueError, match="checks haste are not known"):
-        AskedChecks.of({"haste": 1})
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"haste": 1}, "checks haste are not known"),
+        (["powder"], "checks must be a table"),
+        ({"powder": "false"}, "powder of checks must be true or false, got 'false'"),
+        ({"lag": 0.05}, "lag of checks must be"),
+        ({"lag": [0.05]}, "lag of checks must be"),
+        ({"lag": [0.05, "40 s"]}, "lag of checks must be"),
+        ({"lag": [-0.05, 40.0]}, "lag of checks must be"),
+        ({"lag": [1.5, 40.0]}, "lag of checks must be"),
+        ({"lag": [0.05, 0.0]}, "lag of checks must be"),
+        ({"lag": [float("nan"), 40.0]}, "lag of checks must be"),
+        ({"dead_time": -1e-6}, "dead_time of checks must be 0 s or more, got -1e-06"),
+        ({"dead_time": "1e-6"}, "dead_time of checks must be"),
+        ({"dead_time": float("nan")}, "dead_time of checks must be"),
+    ],
+)
+def test_what_is_not_known_or_cannot_be_is_not_asked(asked, words):
+    """A share of less than none, or none at all, would be no check."""
+    with pytest.raises(ValueError, match=words):
+        AskedChecks.of(asked)
+
+
+def test_what_can_be_asked_is_taken_as_it_is_said():
+    assert AskedChecks.of(None) == AskedChecks.of({}) == AskedChecks()
+    asked = {"powder": True, "lag": [0.05, 40], "dead_time": 1e-6}
+    assert AskedChecks.of(asked) == AskedChecks(True, 0.05, 40.0, 1e-6)
