@@ -189,7 +189,7 @@ def test_a_frame_after_a_step_keeps_the_one_before_until_its_lag_is_taken_out(wh
     assert abs(off(ours, truth, "Al")) < SURE
 
 
-def test_a_dark_that_drifted_is_in_the_intensity_until_the_shadow_tells(whole, plain):
+def test_a_dark_that_drifted_is_in_the_intensity_until_the_shadow_tells(whole, plain, truth):
     hidden = whole.faulty(dark_drift=0.8)
     shadow = (whole.pixels().two_theta < 3.0).reshape(whole.n, whole.n)
     light = np.where(shadow, 0.0, whole.expected(hidden).photons)
@@ -217,6 +217,10 @@ def test_a_dark_that_drifted_is_in_the_intensity_until_the_shadow_tells(whole, p
     # The drift's own error is common to all bins.
     common = drift.rate_error * EXPOSURE * np.sqrt(frame.size / frame.mean())
     assert abs(deviation(new)) < SURE * np.hypot(1, common)
+    # Even in all pixels, it is background: what is fitted never hung on the dark.
+    found = whole.reduced(plain, frame, exposure=EXPOSURE, dark=old)
+    assert worst(found, truth) < SURE
+    assert lattice_off(found) < SURE
 
 
 def test_strong_lines_lose_to_pile_up_what_a_known_dead_time_gives_back(whole, plain, truth):
@@ -274,6 +278,10 @@ def test_a_wrong_wavelength_stretches_every_lattice_and_the_reference_says_so(
     assert "references off by" in wrong.flags[0]
     assert wrong.refused
     assert check(whole.reduced(plain, whole.frame(whole.scenario(), 15))).flags == ()
+    # Where a displacement was asked for it takes the energy up, and the lattice is right all the same.
+    ours = whole.reduced(careful, frame)
+    assert lattice_off(ours) < SURE
+    assert ours.displacement > SURE * ours.displacement_error
 
 
 def test_a_detector_moved_between_runs_shifts_the_lattice_on_a_part_of_the_rings_and_is_flagged(
@@ -315,3 +323,15 @@ def test_a_phase_that_nobody_listed_is_seen_and_named_not_fitted(whole, plain, t
         result.unexplained_two_theta, energy=22163.0, tolerance=0.1, listed=list(result.phases)
     )
     assert "LiF" in [each.phase for each in named]
+
+
+def test_an_impurity_under_the_foils_line_shows_in_the_foils_lattice(whole, plain, truth):
+    """Half as much leaves no line that would be sure, and is enough to be wrong."""
+    impurity = Layer(material="LiF", thickness=0.002, depth=0.012)
+    result = whole.reduced(plain, whole.frame(whole.scenario(stack(impurity)), 19))
+    assert worst(result, truth) > SURE
+    assert result.valid
+    assert result.unexplained < 6
+    foil = result.phases["Al"]
+    values = (np.array([each["a"]]) for each in (foil.lattice, foil.lattice_error))
+    assert "references off by" in reference_check(*values, known=np.array([4.0495])).flags[0]
