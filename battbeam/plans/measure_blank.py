@@ -15,6 +15,7 @@ from battbeam.devices.frames import FrameTrain
 from battbeam.errors import DeviceError
 from battbeam.plans.calibrate import summed
 from battbeam.plans.one_point import at_one_point, check_frames
+from battbeam.plans.preflight import transmission_reference_faults
 from battbeam.plans.stubs import Plan, in_thread
 
 #: Where NDFileHDF5 keeps one value a frame of each counter.
@@ -39,6 +40,15 @@ class PatternOf:
     transmission_reference: float | None = None
     lithium_content: float = float("nan")
     host: str = "working"
+
+    def faults(self) -> list[str]:
+        """What is wrong with it before anything is measured, one sentence each."""
+        found = transmission_reference_faults(self.transmission_reference)
+        if self.dark is not None and not self.dark.exists():
+            found.append(f"dark {self.dark}: the file is missing; measure_dark writes it")
+        if self.lithium_content < 0:
+            found.append(f"lithium_content must not be below 0, got {self.lithium_content:g}")
+        return found
 
 
 def measure_blank(
@@ -117,7 +127,6 @@ def measured_pattern(
 
     See `battbeam.plans.one_point.at_one_point`.
     """
-    dark = what.dark
 
     def keep() -> Plan:
         check_frames(detector, n_frames)
@@ -134,9 +143,7 @@ def measured_pattern(
             exposure=exposure,
             n_frames=n_frames,
             md={"pattern": str(what.path), **md},
-            faults=[]
-            if dark is None or dark.exists()
-            else [f"dark {dark}: the file is missing; measure_dark writes it"],
+            faults=what.faults(),
             **point,
         )
     )

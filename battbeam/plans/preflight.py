@@ -132,13 +132,17 @@ def pattern_faults(reduction: Mapping[str, Any], options: Mapping[str, Any]) -> 
         for name in options
         if name not in known
     ]
-    reference = reduction.get("transmission_reference")
-    if reference is not None and not reference > 0:
-        faults.append(
-            "transmission_reference must be above 0, counts behind over before without a cell, "
-            f"got {reference:g}"
-        )
-    return faults
+    return faults + transmission_reference_faults(reduction.get("transmission_reference"))
+
+
+def transmission_reference_faults(reference: float | None) -> list[str]:
+    """Why counts cannot be compared with those without a cell, one sentence."""
+    if reference is None or reference > 0:
+        return []
+    return [
+        "transmission_reference must be above 0, counts behind over before without a cell, "
+        f"got {reference:g}"
+    ]
 
 
 def measured_pattern_faults(role: str, path: Path) -> list[str]:

@@ -108,6 +108,25 @@ def test_a_dark_that_is_not_there_is_refused_before_anything_moves(fakes, engine
         engine(plan)
 
 
+def test_a_reference_or_a_content_below_nothing_is_refused_before_anything_moves(
+    fakes, engine, tmp_path
+):
+    plan = measure_end_member(
+        fakes.detector,
+        beam=fakes.beam,
+        exposure=2.0,
+        end_member=tmp_path / "e.npz",
+        lithium_content=-0.5,
+        transmission_reference=-1.0,
+    )
+    told = (
+        r"(?s)transmission_reference must be above 0.*lithium_content must not be below 0, got -0.5"
+    )
+    with pytest.raises(PreflightError, match=told):
+        engine(plan)
+    assert fakes.beam.shutter.position == 0
+
+
 def test_an_exposure_of_no_length_is_refused_before_anything_moves(fakes, engine, tmp_path):
     plan = measure_blank(
         fakes.detector, beam=fakes.beam, exposure=0.0, blank=tmp_path / "b.npz", n_frames=0
