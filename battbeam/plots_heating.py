@@ -83,10 +83,15 @@ def heated_cathodes(
     axes[0, 0].set_ylabel("share of the metal")
     if any(each.truth for each in cathodes):
         axes[0, -1].plot([], [], color=_GREY, lw=1, label="hidden truth")
-    axes[0, -1].legend(frameon=False, loc="center right")
     if with_gas:
         axes[1, 0].set_ylabel("ion current (pA)")
-        axes[1, -1].legend(frameon=False, loc="upper right")
+    known = [each.get_legend_handles_labels() for each in axes.flat]
+    told = {name: line for each in known for line, name in zip(*each, strict=True)}
+    # Beneath, where it hides no point: ramps end where they like.
+    columns = min(len(told), 3 * len(cathodes))
+    figure.legend(
+        told.values(), told.keys(), frameon=False, loc="outside lower center", ncols=columns
+    )
     return written(figure, path, title, 12)
 
 

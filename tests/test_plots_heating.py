@@ -1,6 +1,7 @@
 """The picture of heated cathodes has everything on it that was found."""
 
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
@@ -71,6 +72,25 @@ def test_a_cathode_without_gas_is_one_picture(tmp_path):
     one = picture("HEC", 230.0, 305.0, with_gas=False)
     path = heated_cathodes(one, path=tmp_path / "one.png")
     assert path.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("with_gas", [True, False])
+@pytest.mark.parametrize("n_cathodes", [1, 2])
+def test_the_legend_lies_within_the_picture_and_over_no_axes(
+    tmp_path, monkeypatch, with_gas, n_cathodes
+):
+    kept = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path: kept.append(figure))
+    heated_cathodes([picture("HEC", 230.0, 305.0, with_gas=with_gas)] * n_cathodes, path=tmp_path)
+    (figure,) = kept
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert not [axes for axes in figure.axes if axes.get_window_extent().overlaps(box)]
+    assert (box.x0 >= 0, box.x1 <= figure.bbox.width, box.y0 >= 0) == (True, True, True)
+    gas = ["O$_2$", "hidden truth"] if with_gas else []
+    told = [text.get_text() for text in legend.get_texts()]
+    assert sorted(told) == sorted(["layered", "spinel", "rock salt", *gas])
 
 
 def test_temperatures_of_transitions_that_are_close_are_both_read():

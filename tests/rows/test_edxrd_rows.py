@@ -208,7 +208,9 @@ def test_a_pouch_at_c_20_and_1c_with_holds(tmp_path):
     assert {start["plan_name"] for start in starts} == {"edxrd_layers"}
     assert [warning for start in starts for warning in start["warnings"]] == []
     judge_rows(rows, truth)
-    figure = layers_against_time(rows, title="B13")
+    figure = layers_against_time(
+        rows, title="Graphite of a pouch, layers by energy-dispersive diffraction, simulated (B13)"
+    )
     figure.savefig(tmp_path / "layers.png")
 
 

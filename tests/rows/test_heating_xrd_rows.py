@@ -284,7 +284,9 @@ def test_a_high_entropy_cathode_turns_later_than_nmc811(tmp_path):
     assert nickel.cathode.spinel.half < entropy.cathode.spinel.half
     assert nickel.cathode.rock_salt.half < entropy.cathode.rock_salt.half
     heated_cathodes(
-        [picture_of(entropy), picture_of(nickel)], path=tmp_path / "b17.png", title="Row B17"
+        [picture_of(entropy), picture_of(nickel)],
+        path=tmp_path / "b17.png",
+        title="Charged cathodes, heated: phases by diffraction, simulated (B17)",
     )
 
 
@@ -318,5 +320,7 @@ def test_nca_and_nmc_set_oxygen_free_as_they_turn(tmp_path):
     assert manganese.currents.gaps(period=2.0) == []
     assert np.diff(manganese.currents.time) == pytest.approx(2.0, abs=1e-3)
     heated_cathodes(
-        [picture_of(aluminium), picture_of(manganese)], path=tmp_path / "b18.png", title="Row B18"
+        [picture_of(aluminium), picture_of(manganese)],
+        path=tmp_path / "b18.png",
+        title="Charged cathodes, heated: phases by diffraction, gas by mass spectrometry, simulated (B18)",
     )
