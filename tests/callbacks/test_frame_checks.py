@@ -64,6 +64,13 @@ def test_hot_pixels_and_a_foil_that_leans_are_said(bench, powder):
     assert any(flag.startswith("Al textured: ring uneven by") for flag in uneven.flags)
 
 
+def test_a_cluster_that_is_most_of_its_ring_is_found_to_the_last_pixel(bench, powder):
+    """The mean of such a ring is the cluster's; most sectors say otherwise."""
+    hot = look(powder, bench.frame(bench.faulty(hot_cluster=(77, 95, 8, 100.0)), 13))
+    assert hot.values["n_outliers"] == 64
+    assert hot.values["error_scale"] == 1.0
+
+
 def test_spots_say_by_what_errors_are_too_small(bench, powder):
     few = {"graininess": 4e6}
     looked = look(powder, bench.frame(bench.scenario(stack(active=few, Al=few)), 20))
