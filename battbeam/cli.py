@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -26,6 +27,20 @@ app = typer.Typer(
 DEFAULT_DIRECTORY = Path("beamline")
 #: Exit status after Ctrl-C, as shells have it.
 INTERRUPTED = 130
+
+#: Demos beside that of patterns: their module, its class of options, and what runs it in ``<module>_run``.
+_OTHER_DEMOS = {
+    "schedule": ("two_cells", "ScheduleOptions", "run_schedule_demo"),
+    "xanes": ("xanes", "XanesDemoOptions", "run_xanes_demo"),
+    "tomography": ("tomography", "TomographyDemoOptions", "run_tomography_demo"),
+    "three-techniques": (
+        "three_techniques",
+        "ThreeTechniquesOptions",
+        "run_three_techniques_demo",
+    ),
+    "plating": ("plating", "PlatingDemoOptions", "run_plating_demo"),
+    "ni-rich": ("ni_rich", "NiRichOptions", "run_ni_rich_demo"),
+}
 
 Directory = Annotated[Path, typer.Argument(help="Directory of the beamline.")]
 
@@ -61,47 +76,15 @@ def demo(
     common: dict[str, Any] = {"seed": seed, "out": out.resolve()}
     if speed is not None:
         common["speed"] = speed
-    if name == "schedule":
-        from battbeam.demo.two_cells import ScheduleOptions
-        from battbeam.demo.two_cells_run import run_schedule_demo
-
-        asked = ScheduleOptions(**common)
-        raise typer.Exit(0 if run_schedule_demo(asked) else 1)
-    if name == "xanes":
-        from battbeam.demo.xanes import XanesDemoOptions
-        from battbeam.demo.xanes_run import run_xanes_demo
-
-        wanted = XanesDemoOptions(**common)
-        raise typer.Exit(0 if run_xanes_demo(wanted) else 1)
-    if name == "tomography":
-        from battbeam.demo.tomography import TomographyDemoOptions
-        from battbeam.demo.tomography_run import run_tomography_demo
-
-        chosen = TomographyDemoOptions(**common)
-        raise typer.Exit(0 if run_tomography_demo(chosen) else 1)
-    if name == "three-techniques":
-        from battbeam.demo.three_techniques import ThreeTechniquesOptions
-        from battbeam.demo.three_techniques_run import run_three_techniques_demo
-
-        three = ThreeTechniquesOptions(**common)
-        raise typer.Exit(0 if run_three_techniques_demo(three) else 1)
-    if name == "plating":
-        from battbeam.demo.plating import PlatingDemoOptions
-        from battbeam.demo.plating_run import run_plating_demo
-
-        pouch = PlatingDemoOptions(**common)
-        raise typer.Exit(0 if run_plating_demo(pouch) else 1)
-    if name == "ni-rich":
-        from battbeam.demo.ni_rich import NiRichOptions
-        from battbeam.demo.ni_rich_run import run_ni_rich_demo
-
-        rich = NiRichOptions(**common)
-        raise typer.Exit(0 if run_ni_rich_demo(rich) else 1)
+    if name in _OTHER_DEMOS:
+        module, options_of, run_of = _OTHER_DEMOS[name]
+        asked = getattr(import_module(f"battbeam.demo.{module}"), options_of)(**common)
+        ended_well = getattr(import_module(f"battbeam.demo.{module}_run"), run_of)(asked)
+        raise typer.Exit(0 if ended_well else 1)
     if name != "xrd":
+        *names, last = ("xrd", *_OTHER_DEMOS)
         raise typer.BadParameter(
-            "must be xrd, schedule, xanes, tomography, three-techniques, plating or ni-rich, got "
-            f"{name!r}",
-            param_hint="NAME",
+            f"must be {', '.join(names)} or {last}, got {name!r}", param_hint="NAME"
         )
     from battbeam.demo.options import DemoOptions
     from battbeam.demo.run import run_demo

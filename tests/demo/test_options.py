@@ -2,7 +2,13 @@ import pytest
 from typer.testing import CliRunner
 
 from battbeam.cli import app
+from battbeam.demo.ni_rich import NiRichOptions
 from battbeam.demo.options import DemoOptions, hidden_truth, passport, protocol
+from battbeam.demo.plating import PlatingDemoOptions
+from battbeam.demo.three_techniques import ThreeTechniquesOptions
+from battbeam.demo.tomography import TomographyDemoOptions
+from battbeam.demo.two_cells import ScheduleOptions
+from battbeam.demo.xanes import XanesDemoOptions
 from battbeam.errors import PreflightError
 from battbeam.experiment.cell import CellPassport
 from battbeam.experiment.protocol import Protocol
@@ -44,3 +50,37 @@ def test_an_option_of_another_demo_is_refused_not_left_aside(tmp_path, option):
     assert option[0] in ran.output
     assert "is an option of" in ran.output
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("passed", [True, False])
+@pytest.mark.parametrize(
+    ("name", "run", "wanted"),
+    [
+        ("xrd", "run.run_demo", DemoOptions),
+        ("schedule", "two_cells_run.run_schedule_demo", ScheduleOptions),
+        ("xanes", "xanes_run.run_xanes_demo", XanesDemoOptions),
+        ("tomography", "tomography_run.run_tomography_demo", TomographyDemoOptions),
+        (
+            "three-techniques",
+            "three_techniques_run.run_three_techniques_demo",
+            ThreeTechniquesOptions,
+        ),
+        ("plating", "plating_run.run_plating_demo", PlatingDemoOptions),
+        ("ni-rich", "ni_rich_run.run_ni_rich_demo", NiRichOptions),
+    ],
+)
+def test_a_demo_is_run_as_asked_and_its_verdict_is_the_exit_status(
+    tmp_path, monkeypatch, name, run, wanted, passed
+):
+    asked = []
+    monkeypatch.setattr(f"battbeam.demo.{run}", lambda options: asked.append(options) or passed)
+    ran = CliRunner().invoke(app, ["demo", name, "--seed", "7", "--out", str(tmp_path)])
+    assert ran.exit_code == (0 if passed else 1)
+    assert asked == [wanted(seed=7, out=tmp_path.resolve())]
+
+
+def test_a_demo_that_there_is_not_is_refused_with_those_that_there_are():
+    ran = CliRunner().invoke(app, ["demo", "neutrons"])
+    assert ran.exit_code == 2
+    told = " ".join(ran.output.replace("│", " ").split())
+    assert "must be xrd, schedule, xanes, tomography, three-techniques, plating or ni-rich" in told
