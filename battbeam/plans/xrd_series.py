@@ -61,6 +61,7 @@ def xrd_reduction(
     *,
     transmission_reference: float | None = None,
     options: Mapping[str, Any] | None = None,
+    checks: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """How patterns are made of frames, with what `calibrate_geometry` and `measure_dark` left.
 
@@ -75,6 +76,8 @@ def xrd_reduction(
     options : dict, optional
         Of the reduction, such as ``fatigued_lithium_content``, ``free_intensities``, ``references``
         or ``blank``; files by their paths.
+    checks : dict, optional
+        What frames are looked at for before they are fitted: ``powder``, ``lag``, ``dead_time``.
     """
     dark = calibration / "dark.npz"
     return {
@@ -86,6 +89,7 @@ def xrd_reduction(
         "phases": [{"phase": phase} for phase in phases],
         "transmission_reference": transmission_reference,
         **({"options": dict(options)} if options else {}),
+        **({"checks": dict(checks)} if checks else {}),
     }
 
 

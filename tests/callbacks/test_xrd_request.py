@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from battbeam.callbacks.frame_checks import AskedChecks
 from battbeam.callbacks.xrd_phases import (
     cell_optical_depth,
     optical_depth,
@@ -13,8 +14,10 @@ from battbeam.callbacks.xrd_phases import (
 )
 from battbeam.callbacks.xrd_request import Choices, XrdRequest
 from battbeam.callbacks.xrd_row import RowSchema
+from battbeam.errors import ReductionError
 from battbeam.experiment.cell import EXAMPLE, CellPassport
 from battbeam.materials import COUNTER_PHASES
+from battbeam.plans.xrd_series import xrd_reduction
 from battbeam.reduction.xrd import (
     EndMemberResult,
     FatiguedResult,
@@ -175,6 +178,18 @@ def test_options_of_a_plan_reach_the_reducer_and_files_count_by_what_they_hold(t
         assert after != before
         before = after
     assert str(tmp_path) not in repr(before)
+
+
+def test_checks_of_a_plan_reach_the_reduction_or_are_refused_in_words(tmp_path):
+    asked = xrd_reduction(tmp_path, ["NMC811"], checks={"powder": True, "lag": [0.05, 40.0]})
+    request = XrdRequest.of_start(start(tmp_path, asked))
+    assert request.checks == AskedChecks(powder=True, lag_fraction=0.05, lag_time=40.0)
+    plain = XrdRequest.of_start(start(tmp_path, xrd_reduction(tmp_path, ["NMC811"])))
+    assert plain.checks == AskedChecks()
+    assert plain.parameters != request.parameters
+    asked["checks"] = {"powder": "false"}
+    with pytest.raises(ReductionError, match="malformed: powder of checks must be true or false"):
+        XrdRequest.of_start(start(tmp_path, asked))
 
 
 def test_end_members_alone_are_enough(tmp_path):
