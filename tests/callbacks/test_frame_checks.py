@@ -71,6 +71,13 @@ def test_a_cluster_that_is_most_of_its_ring_is_found_to_the_last_pixel(bench, po
     assert hot.values["error_scale"] == 1.0
 
 
+def test_a_detector_that_was_moved_is_said_with_how_far(bench, powder):
+    moved = bench.faulty(moves=(100.0, 0.0, 0.5, 0.4))
+    looked = look(powder, bench.frame(moved, 17, after=200.0))
+    assert looked.values["centre_shift"] == pytest.approx(np.hypot(0.5, 0.4), abs=0.1)
+    assert any("beam centre moved by 0.6 pixel" in flag for flag in looked.flags)
+
+
 def test_spots_say_by_what_errors_are_too_small(bench, powder):
     few = {"graininess": 4e6}
     looked = look(powder, bench.frame(bench.scenario(stack(active=few, Al=few)), 20))
