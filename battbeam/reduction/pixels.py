@@ -6,6 +6,7 @@ index, axis 3 along the beam, the sample at the origin.
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -152,21 +153,16 @@ def angle_of(positions: FloatArray, depth: float = 0.0) -> FloatArray:
     return np.asarray(np.degrees(np.arctan2(np.hypot(seen[0], seen[1]), seen[2])))
 
 
-def cubic_weights(position: FloatArray) -> tuple[AnyArray, FloatArray]:
-    """Index of the first of four grid points around each position, and Lagrange weights (4, n) of
-    the four.
+def lagrange_weights(position: FloatArray, n_points: int) -> tuple[AnyArray, FloatArray]:
+    """Index of the first of so many grid points (even) around each position, and Lagrange weights
+    (n_points, n) of them.
     """
-    first = np.floor(position).astype(np.int64) - 1
+    first = np.floor(position).astype(np.int64) - (n_points // 2 - 1)
     u = position - first
-    weights = np.stack(
-        [
-            -(u - 1) * (u - 2) * (u - 3) / 6,
-            u * (u - 2) * (u - 3) / 2,
-            -u * (u - 1) * (u - 3) / 2,
-            u * (u - 1) * (u - 2) / 6,
-        ]
-    )
-    return first, weights
+    weights = [
+        math.prod((u - k) / (j - k) for k in range(n_points) if k != j) for j in range(n_points)
+    ]
+    return first, np.stack(weights)
 
 
 @dataclass(frozen=True)
@@ -201,6 +197,17 @@ class Bins:
     def centres(self) -> FloatArray:
         """Degree, shape (n_bins,)."""
         return np.asarray((self.edges[1:] + self.edges[:-1]) / 2)
+
+    def middles(self, weight: FloatArray, geometry: PixelGeometry) -> FloatArray:
+        """Mean two theta of the pixels of each bin by their weights, degree, shape (n_bins,); its centre
+        where there is none.
+
+        Pixels do not fill a bin evenly: a smooth pattern is seen at their middle, not at the bin's.
+        """
+        total = self.sum(weight)
+        angles = self.sum(weight * geometry.two_theta)
+        inside = np.divide(angles, total, out=self.centres, where=total > 0)
+        return np.clip(inside, self.edges[0], self.edges[-1])
 
     def sum(self, values: AnyArray) -> FloatArray:
         """Of values of the pixels over each bin, shape (n_bins,)."""
@@ -259,7 +266,7 @@ def response(
             (rows[:, None] + 0.5 + offsets[0]).ravel(),
             (columns[:, None] + 0.5 + offsets[1]).ravel(),
         )
-        first, weights = cubic_weights((angle_of(positions, depth) - grid.start) / grid.step)
+        first, weights = lagrange_weights((angle_of(positions, depth) - grid.start) / grid.step, 4)
         light = (share[:, None] * area).ravel()
         base = np.repeat(bins.index[part].astype(np.int64) * grid.size, len(area))
         inside = (first >= 0) & (first + 3 < grid.size)

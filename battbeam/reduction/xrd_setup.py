@@ -77,7 +77,8 @@ def build_model(
         *(MeasuredComponent(n, *m.in_bins(bins, shape)) for n, m in end_members.items()),
     ]
     blank = None if options.blank is None else MeasuredPattern.read(options.blank)
-    background = norm[:, None] / norm.max() * _splines(bins.centres, options.knot_spacing)
+    smooth = _splines(bins, bins.middles(correction, geometry), options.knot_spacing)
+    background = norm[:, None] / norm.max() * smooth
     return XrdModel(
         geometry=geometry,
         instrument=instrument,
@@ -232,8 +233,8 @@ def _bin_edges(
     return np.asarray(low + bin_width * np.arange(n_bins + 1), dtype=float), width
 
 
-def _splines(two_theta: FloatArray, spacing: float) -> FloatArray:
-    low, high = two_theta[0], two_theta[-1]
+def _splines(bins: Bins, two_theta: FloatArray, spacing: float) -> FloatArray:
+    low, high = bins.edges[0], bins.edges[-1]
     n_spans = max(4, int(np.ceil((high - low) / spacing)))
     inner = np.linspace(low, high, n_spans + 1)
     knots = np.concatenate([[low] * 3, inner, [high] * 3])

@@ -5,7 +5,8 @@ import pytest
 from pattern_generator import Bench
 
 from battbeam.errors import ReductionError
-from battbeam.reduction.pixels import Bins, FineGrid, PixelGeometry, response
+from battbeam.reduction.instrument import pseudo_voigt
+from battbeam.reduction.pixels import Bins, FineGrid, PixelGeometry, lagrange_weights, response
 from battbeam.reduction.xrd import ScatteringPhase, XrdOptions, XrdReducer
 
 TILTED = Bench(
@@ -60,6 +61,18 @@ def test_a_flat_pattern_gives_the_bins_their_norm(files):
     np.testing.assert_allclose(matrix @ np.ones(grid.size), norm, rtol=1e-9)
 
 
+def test_a_smooth_pattern_is_nothing_but_background(files):
+    model = XrdReducer(*files, [ScatteringPhase("LiFePO4")], shape=TILTED.shape)._model
+    geometry, bins, used = model.geometry, model.bins, model.used
+    smooth = np.exp(-geometry.two_theta / 5)
+    correction = geometry.correction(geometry.centres(), polarization=model.polarization)
+    seen = bins.sum(smooth * correction)[used]
+    relative = model.pattern.background[used] / seen[:, None]
+    amounts, *_ = np.linalg.lstsq(relative, np.ones(len(seen)))
+    # Bins of a few pixels, that lie anywhere in them: their centres would miss it by 1 %.
+    np.testing.assert_allclose(relative @ amounts, 1.0, atol=1e-4)
+
+
 def test_seen_from_downstream_a_ring_lies_further_out(files):
     geometry = PixelGeometry.read(files[0], TILTED.shape)
     bins = Bins.of(geometry, np.arange(3.0, 25.0, 0.1), None)
@@ -111,3 +124,16 @@ def test_bins_wider_than_a_pixel_are_refused(files):
             shape=TILTED.shape,
             options=XrdOptions(bin_width=1.0),
         )
+
+
+@pytest.mark.parametrize(("n_points", "off"), [(4, 4e-4), (6, 7e-5)])
+def test_a_line_laid_between_grid_points_keeps_its_shape(n_points, off):
+    width, angle = 10.0, np.linspace(-30, 30, 1201)
+    first, weights = lagrange_weights(np.linspace(0, 1, 21), n_points)
+    height = pseudo_voigt(np.zeros(1), width, 0.3)[0]
+    for place, at, shares in zip(np.linspace(0, 1, 21), first, weights.T, strict=True):
+        laid = sum(
+            share * pseudo_voigt(angle - at - k, width, 0.3) for k, share in enumerate(shares)
+        )
+        exact = pseudo_voigt(angle - place, width, 0.3)
+        np.testing.assert_allclose(laid, exact, atol=off * height)
