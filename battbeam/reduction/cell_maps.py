@@ -23,11 +23,6 @@ PLATED, WORKING, COUNTER = (
     "lithium_content_counter",
 )
 
-#: mAh/cm2 of metal that may be seen where none is, alike in all maps of a calibration: wings of the oxide's
-#: lines under that of lithium. Patterns without noise and metal show 0.0008 to 0.0017 (NMC811 at x = 0.3
-#: and 0.96, standard looked at for 1 and 10 min).
-WINGS = 0.0015
-
 
 @dataclass(frozen=True)
 class CellMaps:
@@ -87,11 +82,10 @@ class CellMaps:
 
     @property
     def metal(self) -> Measured:
-        """Lithium metal on the whole electrode, mAh; errors hold what all maps share, `WINGS`."""
+        """Lithium metal on the whole electrode, mAh."""
         found = [each.over(self.area) for each in self.plated]
-        noise = np.array([each.error for each in found])
         return Measured(
-            np.array([each.value for each in found]), np.hypot(noise, WINGS * self.area)
+            np.array([each.value for each in found]), np.array([each.error for each in found])
         )
 
     @property
