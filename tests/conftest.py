@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from threadpoolctl import threadpool_limits
 
 from battbeam.connection import Connection
@@ -24,6 +25,10 @@ from battbeam.sim.scenario import Detector, Scenario
 # Libraries that are loaded, and those that will be, here and in processes of the tests.
 threadpool_limits(limits=1)
 os.environ.update(ONE_THREAD)
+
+# How long an example takes, or is drawn for, says nothing on a machine that also has a beamline.
+settings.register_profile("battbeam", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("battbeam")
 
 #: Half as many pixels of twice the size: the same angles, a quarter of the work.
 SMALL_DETECTOR = Detector(
