@@ -157,16 +157,18 @@ def test_clients_see_the_clock_run_freeze_and_change_its_rate(tmp_path, monkeypa
         client, other = (ClockClient(scenario.clock_prefix) for _ in range(2))
         try:
             assert scenario.start <= client.now() < scenario.start + 60.0 * 60.0
-            wall, shown = time.time(), client.now()
+            before, shown, begun = time.time(), client.now(), time.time()
             wait_for(lambda: client.now() > shown + 6.0, timeout=5.0, what="the clock to run")
-            assert time.time() - wall == pytest.approx(0.1, abs=0.05)
+            least, ran, most = time.time() - begun, client.now() - shown, time.time() - before
+            # Whatever the machine did between two looks: 60 s of it are a wall second.
+            assert least - 1e-5 < ran / 60.0 < most + 1e-5
             with client.frozen("test"):
-                wait_for(lambda: other.rate == 0.0, timeout=2.0, what="the other client to know")
+                wait_for(lambda: other.rate == 0.0, timeout=5.0, what="the other client to know")
                 assert other.now() == other.now()
                 assert abs(other.now() - client.now()) < 1.0
-            wait_for(lambda: other.rate == 60.0, timeout=2.0, what="the clock to be thawed")
+            wait_for(lambda: other.rate == 60.0, timeout=5.0, what="the clock to be thawed")
             client.set_rate(10.0)
-            wait_for(lambda: other.rate == 10.0, timeout=2.0, what="the new rate")
+            wait_for(lambda: other.rate == 10.0, timeout=5.0, what="the new rate")
         finally:
             client.close()
             other.close()
