@@ -238,13 +238,13 @@ def test_channels_are_independent(client):
 def test_the_history_covers_the_present_running_or_idle(client, running):
     history = History(history_path(running.directory, 1))
     clock = ClockClient("SIM:CLOCK:")
-    history.wait(clock.now(), timeout=2.0)
+    history.wait(clock.now(), timeout=TIMEOUT)
     load_charge(client)
     client.put("START", 1)
     began = float(client.read("STATE").metadata.timestamp)
     with clock.frozen("history"):
         now = clock.now()
-        history.wait(now, timeout=2.0)
+        history.wait(now, timeout=TIMEOUT)
         state = history.at(np.array([began, now]))
     clock.close()
     passed = 1.5e-3 * (now - began) / 3.6
