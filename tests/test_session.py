@@ -419,7 +419,7 @@ from battbeam.plans.xrd_series import xrd_series
 with open_session(Path(sys.argv[1])) as session:
     b = session.beamline
     print("running", flush=True)
-    session.run(xrd_series([b.detector], beam=b.beam, clock=b.clock, exposure=20.0, n_points=None,
+    session.run(xrd_series([b.detector], beam=b.beam, clock=b.clock, exposure=60.0, n_points=None,
                            readables=[b.potentiostat]))
 """
 
@@ -451,7 +451,7 @@ def test_a_session_that_is_told_to_end_cleans_up(number, connection):
         wait_for(has_event, timeout=40, what="a first event")
         child.send_signal(number)
         if number == signal.SIGINT:
-            # Twice: once waits for a checkpoint, twice pauses at once.
+            # Twice: once waits for a checkpoint, which comes a wall second later, twice pauses at once.
             time.sleep(0.2)
             child.send_signal(number)
         assert child.wait(timeout=20) != 0
