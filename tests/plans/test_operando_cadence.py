@@ -151,12 +151,19 @@ def test_a_rule_is_served_within_a_tenth_of_a_second_of_the_live_sample_that_sho
         outer = run(
             session, rules, {"noted": OwnRun(noted)}, current(1.0, 200.0), current(-1.0, 50.0)
         )[0]
-    assert not [row for row in rows(outer, "rules_rule") if row["rules_missed"]]
+    found = rows(outer, "rules_rule")
+    lines = [row for row in found if row["rules_rule"] == "charge"]
+    lines.sort(key=lambda row: row["rules_due"])
+    # They come every 0.4 wall s; of those passed while the machine stood still the latest is served.
+    jumped = [row for row in lines if row["rules_missed"].startswith("passed between two readings")]
+    assert len(jumped) <= 2
+    assert not [row for row in found if row["rules_missed"] and row not in jumped]
+    numbers = [number for number, row in enumerate(lines, start=1) if not row["rules_missed"]]
     times = [time for time, _ in shown["charge"]]
     charges = [value for _, value in shown["charge"]]
     rise = charges.index(max(charges)) + 1
     latency = []
-    for number, start in enumerate(started["charge"], start=1):
+    for number, start in zip(numbers, started["charge"], strict=True):
         first = bisect_left(charges[:rise], 0.02 * number)
         if first < rise:
             latency.append(start - times[first])
