@@ -70,7 +70,7 @@ def assert_honest(found, *, width=0.2):
 
 
 @pytest.mark.parametrize("element", EDGES)
-@pytest.mark.parametrize("photons", [1e5, 3e6])
+@pytest.mark.parametrize("photons", [1e5, pytest.param(3e6, marks=pytest.mark.acceptance)])
 def test_edge_positions_are_right_within_their_errors(element, photons):
     case = Case(element, photons=photons, jitter=0.02, repeatability=0.02, offset=-0.7)
     assert_honest(pulls(case, "edge_position", 150, truth=lambda s: case.first + s)[0])

@@ -101,7 +101,7 @@ def scaled(rows, amplitude):
     return rows
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.acceptance)])
 def test_oxygen_that_came_nearer_is_seen_and_no_change_invented(tmp_path, seed):
     offline = Offline(scenario("fresh_and_aged", seed=seed), tmp_path)
     for cell in (1, 2, 3):
@@ -155,7 +155,7 @@ def judge_spinel(rows):
     assert left[3] - left[0] > 5e-4
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.acceptance)])
 def test_disorder_falls_on_charge_rises_on_discharge_and_some_stays(tmp_path, seed):
     grid = to_wavenumber("Mn K", dwell=4.0, step=0.08)
     length = grid.duration + 0.1 * len(grid) + 100.0

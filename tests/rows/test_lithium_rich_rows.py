@@ -111,7 +111,7 @@ def judge_series(rows, scenario):
     assert inside.mean() > 0.9
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.acceptance)])
 def test_a_lithium_rich_oxide_is_three_spectra(tmp_path, seed):
     rich = scenario("lithium_rich_xanes", seed=seed, beam={"flux": 2e10})
     period = 200.0
