@@ -6,6 +6,7 @@ of the child's standard input, and the child exits when it closes.
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,6 +21,8 @@ from battbeam.errors import ProcessError
 
 #: What a child prints, alone on a line, once it serves.
 READY = "battbeam: ready"
+#: For servers: below those that Linux (from 32768) and others (from 49152) hand out by themselves.
+SERVER_PORTS = range(20_000, 32_768)
 #: One thread a process: many processes share the machine.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 #: Wall seconds a child may take to end by itself after SIGTERM; a guard syncs its log in that time.
@@ -27,17 +30,25 @@ GRACE = 5.0
 
 
 def free_port() -> int:
-    """A port on loopback that is free now, for TCP and UDP both."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp:
-            tcp.bind(("127.0.0.1", 0))
-            port = int(tcp.getsockname()[1])
-            with (
-                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-                contextlib.suppress(OSError),
-            ):
-                udp.bind(("127.0.0.1", port))
-                return port
+    """A port on loopback that is free now, for TCP and UDP both, and that no client is given meanwhile.
+
+    Raises:
+        ProcessError: If none of a thousand is free.
+    """
+    # Not of Python's generator, which tests seed: two processes would try the same ports.
+    for port in random.SystemRandom().sample(SERVER_PORTS, 1000):
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+            contextlib.suppress(OSError),
+        ):
+            tcp.bind(("127.0.0.1", port))
+            udp.bind(("127.0.0.1", port))
+            return port
+    raise ProcessError(
+        f"none of 1000 ports from {SERVER_PORTS[0]} to {SERVER_PORTS[-1]} is free on 127.0.0.1; "
+        "end what holds them"
+    )
 
 
 def server_environment(port: int) -> dict[str, str]:

@@ -78,8 +78,10 @@ class Session:
         import ophyd
         from bluesky import RunEngine
 
+        from battbeam.channel_access import CONTROL_LAYER
+
         connection.use()
-        ophyd.set_cl("caproto")
+        ophyd.set_cl(CONTROL_LAYER)
         # pyFAI asks for OpenCL, which is not used: on a processor it is slower.
         logging.getLogger("silx.opencl").setLevel(logging.ERROR)
         logging.getLogger("caproto").setLevel(logging.WARNING)

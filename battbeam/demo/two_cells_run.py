@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from caproto.threading.client import Context
 from rich.console import Console
 
+from battbeam.channel_access import Context
 from battbeam.connection import Connection
 from battbeam.demo.bookkeeping import bookkeeping
 from battbeam.demo.checks import Check

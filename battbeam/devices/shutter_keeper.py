@@ -106,7 +106,7 @@ class _Keeper:
     """The process's side."""
 
     def __init__(self, command_pv: str, clock_pv: str) -> None:
-        from caproto.threading.client import Context
+        from battbeam.channel_access import Context
 
         context = Context()
         self._command, *clock = context.get_pvs(*filter(None, (command_pv, clock_pv)))
@@ -152,8 +152,7 @@ class _Keeper:
         return min(max(left, 0.0), NAP)
 
     def _close_shutter(self) -> None:
-        from caproto import CaprotoTimeoutError
-        from caproto.threading.client import DeadCircuitError, DisconnectedError
+        from caproto import CaprotoError
 
         self._until = None
         for _ in range(N_PUTS):
@@ -161,7 +160,7 @@ class _Keeper:
                 self._command.write(0, wait=True, timeout=PUT_TIMEOUT)
                 print(f"{self._command.name}: closed for the session", flush=True)
                 return
-            except (CaprotoTimeoutError, DisconnectedError, DeadCircuitError, TimeoutError):
+            except (CaprotoError, TimeoutError):
                 time.sleep(NAP)
         print(f"{self._command.name}: the shutter could not be closed", flush=True)
 

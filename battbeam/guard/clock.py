@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from caproto.threading.client import Context
-
+from battbeam.channel_access import Context
 from battbeam.errors import GuardError
 from battbeam.experiment.clock import Clock, ClockState, WallClock
 

@@ -6,8 +6,8 @@ import math
 from typing import Any, Protocol
 
 from caproto import CaprotoError
-from caproto.threading.client import PV, Context
 
+from battbeam.channel_access import PV, Context
 from battbeam.errors import GuardError
 from battbeam.guard.config import ThermostatConfig
 

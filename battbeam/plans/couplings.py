@@ -132,8 +132,9 @@ class Keeper:
         if state == GuardState.OPEN_CIRCUIT and not self._own_openings:
             self.kept.remarks.append("the hold had ended, at its maximum or by a policy")
         before = int(potentiostat.step_count.value_now())
+        told = self._clock.now()
         yield from finished(potentiostat.proceed())
-        self.kept.until = self._clock.now()
+        self.kept.until = told
         if not (yield from self._until(GuardState.RUNNING, after=before)):
             self.kept.remarks.append(f"it had not proceeded after {CHANGE_TIMEOUT:g} s")
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from caproto import CaprotoError, ChannelType
 from caproto.server import PVGroup, pvproperty
-from caproto.threading.client import PV, Context
 
+from battbeam.channel_access import PV, Context
 from battbeam.errors import DeviceError
 from battbeam.experiment.clock import ClockState
 from battbeam.sim.scenario import Scenario

@@ -5,8 +5,8 @@ import threading
 
 import numpy as np
 import pytest
-from caproto.threading.client import Context
 
+from battbeam.channel_access import Context
 from battbeam.experiment.cell import EXAMPLE
 from battbeam.experiment.cell_log import CellLog
 from battbeam.experiment.timeline import CellTimeline

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from caproto.threading.client import Context
-
+from battbeam.channel_access import Context
 from battbeam.connection import Connection
 from battbeam.experiment.cell import EXAMPLE, Window
 from battbeam.experiment.local_time import time_zone

@@ -14,8 +14,8 @@ import time
 
 import numpy as np
 import pytest
-from caproto.threading.client import Context
 
+from battbeam.channel_access import Context
 from battbeam.experiment.cell import EXAMPLE
 from battbeam.guard.config import EclabConfig, GuardConfig, HardLimits, ThermostatConfig
 from battbeam.guard.log import read_lines
@@ -39,7 +39,7 @@ LONG = {"step": "constant_current", "rate_C": 0.05, "until_time_s": 36_000}
 
 SESSION = """
 import json, os, sys, time
-from caproto.threading.client import Context
+from battbeam.channel_access import Context
 owner, beat = Context().get_pvs("SIM:CELL1:Owner", "SIM:CELL1:Heartbeat")
 owner.wait_for_connection(timeout=10), beat.wait_for_connection(timeout=10)
 token = {"id": "own", "token": "killed-session", "host": "here", "pid": os.getpid(), "session": "s"}

@@ -4,8 +4,8 @@ import json
 import threading
 
 import pytest
-from caproto.threading.client import Context
 
+from battbeam.channel_access import Context
 from battbeam.plans.xrd_fly_map import xrd_fly_map
 from battbeam.plans.xrd_map import xrd_map
 from battbeam.processes import wait_for

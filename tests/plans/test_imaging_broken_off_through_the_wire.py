@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 from bluesky.utils import RunEngineInterrupted
-from caproto.threading.client import Context
 
+from battbeam.channel_access import Context
 from battbeam.errors import ProcessError
 from battbeam.experiment.conditions import VoltageCrossing
 from battbeam.experiment.schedule import Schedule

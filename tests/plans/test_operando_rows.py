@@ -4,9 +4,9 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from caproto.threading.client import Context
 
 from battbeam.callbacks.live_xrd import reduce_run
+from battbeam.channel_access import Context
 from battbeam.demo.experiment import INERT, prepare
 from battbeam.demo.replay import rows_of
 from battbeam.demo.truth import Truth

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from caproto.threading.client import Context
 
 from battbeam.callbacks.methods import reduced_again
+from battbeam.channel_access import Context
 from battbeam.experiment.cell import EXAMPLE
 from battbeam.plans.fields import Fields
 from battbeam.plans.operando import operando

@@ -4,9 +4,8 @@ import json
 import threading
 from contextlib import contextmanager
 
-from caproto.threading.client import Context
-
 from battbeam.callbacks.methods import reduced_again
+from battbeam.channel_access import Context
 from battbeam.experiment.cell import EXAMPLE
 from battbeam.plans.stubs import finished, mounted, wait_until
 from battbeam.processes import wait_for

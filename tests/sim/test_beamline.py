@@ -11,8 +11,8 @@ import h5py
 import hdf5plugin  # noqa: F401  (registers bitshuffle)
 import numpy as np
 import pytest
-from caproto.threading.client import Context
 
+from battbeam.channel_access import Context
 from battbeam.processes import Supervisor, free_port, server_environment
 from battbeam.sim.clock import ClockClient
 from battbeam.sim.scenario import Beam, Detector, Scenario

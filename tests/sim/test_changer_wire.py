@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 import pytest
-from caproto.threading.client import Context
 
+from battbeam.channel_access import Context
 from battbeam.connection import SiteNotes
 from battbeam.processes import wait_for
 from battbeam.sim.beam import BeamLog

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from caproto import AlarmSeverity, AlarmStatus, CaprotoTimeoutError
-from caproto.threading.client import Context
 
+from battbeam.channel_access import Context
 from battbeam.processes import wait_for
 from battbeam.sim.clock import ClockClient
 from battbeam.sim.history import History, history_path

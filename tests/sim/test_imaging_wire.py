@@ -7,8 +7,8 @@ import h5py
 import hdf5plugin  # noqa: F401  (registers bitshuffle)
 import numpy as np
 import pytest
-from caproto.threading.client import Context
 
+from battbeam.channel_access import Context
 from battbeam.processes import wait_for
 from battbeam.sim.run import SimulatedBeamline
 from battbeam.sim.scenario import Cell, Detector, Imaging, Scenario

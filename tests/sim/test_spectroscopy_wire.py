@@ -5,8 +5,8 @@ import threading
 
 import numpy as np
 import pytest
-from caproto.threading.client import Context
 
+from battbeam.channel_access import Context
 from battbeam.processes import wait_for
 from battbeam.sim.clock import ClockClient
 from battbeam.sim.monochromator import angle_at, energy_at

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from caproto import CaprotoError
-from caproto.threading.client import PV, Context
 
+from battbeam.channel_access import PV, Context
 from battbeam.experiment.clock import Clock
 from battbeam.guard.drivers.log_clock import Edge, edge_between
 from battbeam.guard.drivers.observe_config import AnalogConfig, MarkerConfig

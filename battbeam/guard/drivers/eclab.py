@@ -15,8 +15,8 @@ from dataclasses import replace
 from typing import Any
 
 from caproto import CaprotoError
-from caproto.threading.client import PV, Context
 
+from battbeam.channel_access import PV, Context
 from battbeam.errors import GuardError
 from battbeam.experiment.protocol import Step
 from battbeam.guard.config import EclabConfig
