@@ -74,8 +74,10 @@ def derive(
     quantities = Quantities(model, fit, options)
     spacing_error = model.instrument.spacing_error
     values = quantities.all(quantities.theta)
-    errors = np.hypot(_errors(quantities, values), spacing_error * np.abs(_by_spacing(quantities)))
+    geometry = spacing_error * np.abs(_by_spacing(quantities))
+    errors, shared = (np.hypot(each, geometry) for each in _errors(quantities, values))
     read, amounts = _Read(values, errors), _Amounts(per_amount, relative)
+    also = _Read(values, shared)
     first = [
         read.take(1 + _n_edges(quantities, p) + len(quantities.followed[p]) + 2)
         for p in quantities.phases
@@ -95,6 +97,9 @@ def derive(
             intensity_error={
                 n: amounts.error(x, y) for n, x, y in zip(names, free, free_error, strict=True)
             },
+            lattice_shared_error=_named(
+                _edges(quantities, phase), also.take(len(v))[1][1 : 1 + _n_edges(quantities, phase)]
+            ),
             fatigued=fatigued.get(phase),
         )
     return Derived(
@@ -250,7 +255,13 @@ def _by_spacing(quantities: Quantities) -> FloatArray:
     return np.asarray((moved[0] - moved[1]) / (2 * _STRETCH))
 
 
-def _errors(quantities: Quantities, values: FloatArray) -> FloatArray:
+def _errors(quantities: Quantities, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Of all quantities, and the part of each that comes from lattices taken as known.
+
+    Source:
+        A mean m of a prior of precision P moves the posterior's by C P dm, C being the posterior's
+        covariance; dm has the covariance 1/P, so that C P C is its part of C.
+    """
     theta, covariance = quantities.theta, quantities.covariance
     n_parameters = sum(
         len(member.component.centre) for members in quantities.phases.values() for member in members
@@ -263,6 +274,22 @@ def _errors(quantities: Quantities, values: FloatArray) -> FloatArray:
         up[index] += step
         down[index] -= step
         by_parameter[:, column] = (quantities.all(up) - quantities.all(down)) / (2 * step)
-    known = covariance[np.ix_(chosen, chosen)]
+    at, sigma = _known_lattices(quantities)
+    of_known = by_parameter @ covariance[np.ix_(chosen, at)] / sigma
+    found = covariance[np.ix_(chosen, chosen)]
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.sqrt(np.einsum("ij,jk,ik->i", by_parameter, known, by_parameter)))
+        errors = np.sqrt(np.einsum("ij,jk,ik->i", by_parameter, found, by_parameter))
+    return errors, np.minimum(np.sqrt((of_known**2).sum(axis=1)), errors)
+
+
+def _known_lattices(quantities: Quantities) -> tuple[list[int], FloatArray]:
+    """Where lattices stand that are the same in all frames of a run, and their priors' deviations."""
+    at, sigma = [], []
+    for members in quantities.phases.values():
+        component = members[0].component
+        if members[0].kind == "inert":
+            at += list(
+                range(members[0].parameters.start, members[0].parameters.start + component.n_edges)
+            )
+            sigma += list(component.sigma[: component.n_edges])
+    return at, np.array(sigma)

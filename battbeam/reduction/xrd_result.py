@@ -140,6 +140,8 @@ class PhaseResult:
         amount_error: Of it.
         lattice: Free edges, angstrom, the mean over all grains in the beam.
         lattice_error: Angstrom. Where the phase is too weak to tell it is that of the prior.
+        lattice_shared_error: Angstrom, the part of it that all frames of a run share: of the lattices
+            that are known, and of the geometry. The difference of two frames does not have it.
         two_theta: Angle of each followed reflection for electrode depth 0 at the energy of the
             calibration, degree.
         two_theta_error: Degree.
@@ -163,6 +165,7 @@ class PhaseResult:
     lithium_content_error: float
     intensity: Mapping[str, float] = field(default_factory=dict)
     intensity_error: Mapping[str, float] = field(default_factory=dict)
+    lattice_shared_error: Mapping[str, float] = field(default_factory=dict)
     fatigued: "FatiguedResult | None" = None
 
 

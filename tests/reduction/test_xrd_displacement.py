@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from pattern_generator import Bench, cell_layers
 
-from battbeam.materials import lattice_edges
+from battbeam.materials import lattice_edges, structure
+from battbeam.reduction.reflections import free_edges_of
 from battbeam.reduction.xrd import ScatteringPhase, XrdOptions, XrdReducer
 
 CORNER = Bench(
@@ -161,6 +162,35 @@ def test_a_wrong_energy_shows_in_the_references(files, tmp_path):
         -8 / 22163, abs=5 * result.reference_strain_error
     )
     assert abs(result.reference_strain) > 5 * result.reference_strain_error
+
+
+def test_what_frames_share_is_what_known_lattices_could_be_wrong_by(files):
+    """Each lattice that was taken as known is off by its error: that moves c, and by so much in every frame."""
+    reducer = XrdReducer(*files, cell(reference="Al"), shape=CORNER.shape)
+    layers = cell_layers([("NMC811", 0.6, 1.0)])
+
+    def c_with(**stretched):
+        """Without noise, where phases have other lattices than those known."""
+        moved = {
+            depth: [
+                (phase, content, edges_of(phase, 1 + stretched.get(phase, 0.0), content), moles)
+                for phase, content, _, moles in populations
+            ]
+            for depth, populations in layers.items()
+        }
+        found = reduced(reducer, CORNER.expected(moved, counts=1e6, moved=MOVED))
+        return found.phases["NMC811"]
+
+    plain = c_with()
+    known = {"Al": 5e-5, "Li": 5e-4, "steel": 2e-3}
+    by_each = [c_with(**{name: by}).lattice["c"] - plain.lattice["c"] for name, by in known.items()]
+    shared, whole = plain.lattice_shared_error["c"], plain.lattice_error["c"]
+    assert shared == pytest.approx(np.linalg.norm(by_each), rel=0.05)
+    assert 0.3 * whole < shared < 0.9 * whole
+
+
+def edges_of(phase, factor, content):
+    return free_edges_of(structure(phase)) * factor if content is None else None
 
 
 @pytest.mark.acceptance

@@ -133,6 +133,7 @@ def row_of(result, phase, truth):
         "displacement_error": result.displacement_error,
         f"lattice_{phase}_c": found.lattice["c"],
         f"lattice_{phase}_c_error": found.lattice_error["c"],
+        f"lattice_{phase}_c_shared_error": found.lattice_shared_error["c"],
     }
     for hkl, angle in found.two_theta.items():
         row[f"two_theta_{phase}_{hkl}"] = angle

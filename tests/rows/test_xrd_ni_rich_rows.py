@@ -85,17 +85,18 @@ def judge_lattice(rows, *, full_width, n_apart):
     """c within 0.002 angstrom, the share of grains that stopped within 0.02, or nothing."""
     assert all(valid for valid, _ in rows.valid), rows.valid
     found, error = rows.of("lattice_{}_c"), rows.of("lattice_{}_c_error")
+    own = np.sqrt(error**2 - rows.of("lattice_{}_c_shared_error") ** 2)
     share, share_error = rows.of("fatigued_fraction_{}"), rows.of("fatigued_fraction_{}_error")
     others, stopped = rows.true_edges()
     told, true = np.isfinite(share), rows.true_fraction()
     expected = np.where(told, others, (1 - true) * others + true * stopped)
-    off, pulls = found - expected, (found - expected) / error
+    off, pulls = found - expected, (found - expected) / own
     print(f"{rows.phase}: {len(found)} rows, c off by {np.abs(off).max():.4f} angstrom at worst")
-    print(f"{rows.phase}: pulls of c {pulls.mean():+.2f} +- {pulls.std():.2f}")
+    print(f"{rows.phase}: pulls of c {np.mean(off / error):+.2f}, its own +- {pulls.std():.2f}")
     assert np.abs(off).max() < EDGE
     # Of n normal pulls, beyond either once in a thousand.
-    assert abs(pulls.mean()) < 0.3 + 3.3 / np.sqrt(len(pulls))
-    assert abs(pulls.std() - 1) < 0.3 + 3.3 / np.sqrt(2 * len(pulls))
+    assert abs(np.mean(off / error)) < 0.3 + 3.3 / np.sqrt(len(pulls))
+    assert abs(pulls.std() - 1) < 3.3 / np.sqrt(2 * len(pulls))
     # Nothing is said below one line width; there is a margin, for the reduction has its own widths.
     apart = rows.widths_apart(full_width)
     assert not told[apart < 0.95].any()
