@@ -68,6 +68,7 @@ class PatternFit:
         background: Its smooth part, shape (n_bins,).
         variance: Of the signal, by the model, shape (n_bins,).
         chi_squared: Sum over the used bins.
+        of_priors: What parameters away from their priors add to it; a fit makes the sum of both least.
         degrees_of_freedom: Bins less parameters, as far as these are free of their priors.
         converged: Whether the last step was small.
     """
@@ -80,6 +81,7 @@ class PatternFit:
     background: FloatArray = field(repr=False)
     variance: FloatArray = field(repr=False)
     chi_squared: float
+    of_priors: float
     degrees_of_freedom: float
     converged: bool
 
@@ -319,9 +321,12 @@ class _Fit:
         linear = _solve(normal + np.diag(prior), right + prior * mean)
         apart = signal - point.columns @ linear
         chi_squared = float((apart**2 / variance)[used].sum())
-        chi_squared += float((prior * (linear - mean) ** 2).sum())
-        flat = point.flat
-        return linear, chi_squared + float((((flat - self._centre) / self._sigma) ** 2).sum())
+        return linear, chi_squared + self._of_priors(point, linear, near)
+
+    def _of_priors(self, point: _Point, linear: FloatArray, near: FloatArray) -> float:
+        mean, prior = self._linear_prior(near)
+        of_lattices = ((point.flat - self._centre) / self._sigma) ** 2
+        return float((prior * (linear - mean) ** 2).sum() + of_lattices.sum())
 
     def _joint(
         self, point: _Point, linear: FloatArray, variance: FloatArray
@@ -367,6 +372,7 @@ class _Fit:
             background=point.columns[:, n_phases:] @ linear[n_phases:],
             variance=variance,
             chi_squared=float(((signal - model) ** 2 / variance)[used].sum()),
+            of_priors=self._of_priors(point, linear, linear),
             degrees_of_freedom=max(1.0, float(used.sum() - self._n_linear - free.sum())),
             converged=converged,
         )

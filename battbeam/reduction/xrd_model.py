@@ -97,7 +97,8 @@ class XrdModel:
         if not is_doubtful:
             return fit
         other, _ = self._start(counts, mostly_inactive=True)
-        return min(fit, self._fitted(counts, other), key=lambda each: each.chi_squared)
+        fits = (fit, self._fitted(counts, other))
+        return min(fits, key=lambda each: each.chi_squared + each.of_priors)
 
     def _fitted(self, counts: CountsInBins, start: Sequence[FloatArray]) -> PatternFit:
         held, near = self._held(start), self._unresolved(start)
@@ -252,11 +253,16 @@ class XrdModel:
         return _First(lattices[best], float(alone[best]), is_doubtful=is_better and not explains)
 
     def _others(self, index: int, parameters: Sequence[FloatArray], inactive: bool) -> FloatArray:
+        """Background and other components. Grains that stopped are none of them: where the others pass
+        by, those alone would explain the frame.
+        """
         columns = [self.pattern.background]
         for other, component in enumerate(self.pattern.components):
             if isinstance(component, MeasuredComponent):
                 columns.append(component.column[:, None])
-            elif other != index and (inactive or not component.is_composed):
+            elif other != index and (
+                not component.is_composed or (inactive and component.kind == "inactive")
+            ):
                 columns.append(self._drawn_alone(other, component, parameters[other]))
         return np.column_stack(columns)
 

@@ -3,6 +3,8 @@ widths of their own, measured end members, a blank.
 """
 
 import dataclasses
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from battbeam.materials import lattice_edges
 from battbeam.reduction.pattern_fit import PatternModel
 from battbeam.reduction.reflections import reflections_of
 from battbeam.reduction.xrd import ScatteringPhase, XrdOptions, XrdReducer
+from battbeam.reduction.xrd_model import XrdModel
 from battbeam.reduction.xrd_references import MeasuredPattern
 
 CORNER = Bench(
@@ -234,6 +237,41 @@ def test_amounts_that_stand_for_each_other_have_a_sum_that_is_known_as_well_as_i
     error = np.mean([each.active_amount_error for each in found])
     # Four standard deviations of a standard deviation.
     assert np.std(amounts, ddof=1) / error == pytest.approx(1, abs=4 / np.sqrt(48))
+
+
+def test_grains_that_pass_by_those_that_stopped_leave_no_doubt_where_a_fit_begins(
+    tired_and_moved, monkeypatch
+):
+    """Those that stopped would explain such a frame alone, all others being anywhere."""
+    begun, start = [], XrdModel._start
+
+    def noted(self, counts, **how):
+        begun.append(how)
+        return start(self, counts, **how)
+
+    monkeypatch.setattr(XrdModel, "_start", noted)
+    contents = (0.25, 0.255, 0.26, 0.265, 0.28, 0.3, 0.33)
+    for content in contents:
+        mixture = [("NMC90", content, 0.86), ("NMC90", 0.25, 0.12), ("NMC90", 0.985, 0.02)]
+        image = CORNER.expected(cell_layers(mixture), counts=2e6)
+        assert np.isnan(reduced(tired_and_moved, image).phases["NMC90"].fatigued.fraction)
+    assert begun == [{}] * len(contents)
+
+
+def test_of_two_fits_that_one_is_taken_which_priors_and_frame_together_like_better():
+    class Doubtful:
+        fits: ClassVar = {
+            "first": SimpleNamespace(chi_squared=1503.9, of_priors=0.4),
+            "other": SimpleNamespace(chi_squared=1499.3, of_priors=11.2),
+        }
+
+        def _start(self, counts, *, mostly_inactive=False):
+            return ("other", False) if mostly_inactive else ("first", True)
+
+        def _fitted(self, counts, start):
+            return self.fits[start]
+
+    assert XrdModel.fit(Doubtful(), None) is Doubtful.fits["first"]
 
 
 @pytest.mark.acceptance
