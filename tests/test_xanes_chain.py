@@ -23,6 +23,7 @@ from battbeam.sim.scenario import (
     spectroscopy_stack,
 )
 from battbeam.storage.tail import documents
+from tests.own import own_prefix
 
 pytestmark = [pytest.mark.ioc, pytest.mark.acceptance]
 
@@ -52,6 +53,7 @@ def even(content):
 
 SCENARIO = Scenario(
     name="xanes_chain",
+    prefix=own_prefix(),
     seed=5,
     rate=60.0,
     cells=(even(CONTENT), even(KNOWN)),
