@@ -5,6 +5,7 @@ from ophyd.sim import make_fake_device
 
 from battbeam.devices.clock import SimulatedClock
 from battbeam.devices.clock_watch import LATENCY, ClockWatch
+from battbeam.devices.fakes import ManualClock
 from battbeam.experiment.clock import ClockState
 from battbeam.processes import wait_for
 from battbeam.sim.run import SimulatedBeamline
@@ -12,19 +13,9 @@ from battbeam.sim.scenario import Detector, Scenario
 from tests.own import own_prefix
 
 
-class HandClock:
-    rate = 1.0
-
-    def __init__(self):
-        self.time = 1000.0
-
-    def now(self):
-        return self.time
-
-
 @pytest.fixture
 def watch():
-    clock = HandClock()
+    clock = ManualClock()
     made = make_fake_device(ClockWatch)("BEAT", name="detector_clock", clock=clock)
     return made, clock
 

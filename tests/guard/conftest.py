@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from battbeam.devices.fakes import ManualClock
 from battbeam.errors import GuardError
 from battbeam.experiment.cell import EXAMPLE, CellPassport, Window
 from battbeam.experiment.protocol import Protocol, Step, StepType
@@ -17,16 +18,6 @@ from battbeam.guard.ownership import Owner
 
 CAPACITY = 2.9  # mAh, as in the example passport
 TOKEN = "a-random-token"
-
-
-class HandClock:
-    rate = 1.0
-
-    def __init__(self):
-        self.time = 1_000_000.0
-
-    def now(self):
-        return self.time
 
 
 class FakeCycler:
@@ -191,7 +182,7 @@ class Bench:
 
     def __init__(self, directory: Path):
         self.directory = directory
-        self.clock = HandClock()
+        self.clock = ManualClock(1_000_000.0)
         self.cycler = FakeCycler(self.clock)
         self.wall = 100.0
         self.config = GuardConfig(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from battbeam.devices.fakes import ManualClock
 from battbeam.errors import GuardError, PreflightError
 from battbeam.experiment.cell import EXAMPLE, CellPassport
 from battbeam.experiment.cell_log import CellLog
@@ -28,16 +29,6 @@ from battbeam.guard.publish import published
 
 START, CAPACITY, CURRENT = 1_750_000_000.0, 2.9, 2.9e-3
 TOKEN = "a-random-token"
-
-
-class HandClock:
-    rate = 1.0
-
-    def __init__(self):
-        self.time = START
-
-    def now(self):
-        return self.time
 
 
 class Inputs:
@@ -66,7 +57,7 @@ class Watched:
 
     def __init__(self, directory, *, offset=0.0, analog=False, log=True, marker=None):
         self.directory, self.offset, self.marker = directory, offset, marker
-        self.clock, self.wall = HandClock(), 100.0
+        self.clock, self.wall = ManualClock(START), 100.0
         (directory / "eclab").mkdir(exist_ok=True)
         driver = {"kind": "observe", "name": "channel 3", "end_after": 60.0}
         if log:

@@ -10,7 +10,7 @@ from battbeam.plans.xrd_fly_map import xrd_fly_map
 from battbeam.plans.xrd_map import xrd_map
 from battbeam.processes import wait_for
 from battbeam.session import Session
-from battbeam.storage.tail import documents
+from tests.rows.wire import events
 
 pytestmark = pytest.mark.ioc
 
@@ -41,12 +41,6 @@ class Closing(threading.Thread):
         self.join(timeout=60)
 
 
-def events_of(session, uid, stream):
-    lines = list(documents(session.connection.spool / f"{uid}.jsonl"))
-    own = {d.doc["uid"] for d in lines if d.name == "descriptor" and d.doc["name"] == stream}
-    return [d.doc["data"] for d in lines if d.name == "event" and d.doc["descriptor"] in own]
-
-
 def photons(session, n):
     """On the sample in each of the last frames, as they truly were; a whole exposure is 1."""
     path = session.connection.directory / "sim" / "truth.jsonl"
@@ -69,10 +63,10 @@ def test_a_point_of_a_map_is_taken_again(connection):
         axes = (stage.y, Y, Y, 1, stage.x, *ENDS, 3)
         with Closing(b, in_second):
             (uid,) = session.run(xrd_map([b.detector], *axes, **options(b)))
-        events = events_of(session, uid, "primary")
-        light = photons(session, len(events))
-    assert [event["point"] for event in events] == [0, 1, 1, 2]
-    assert [event["shutter"] for event in events] == [1, 0, 1, 1]
+        points = events(session, uid, "primary")
+        light = photons(session, len(points))
+    assert [each["point"] for each in points] == [0, 1, 1, 2]
+    assert [each["shutter"] for each in points] == [1, 0, 1, 1]
     assert light[1] < 0.9
     assert min(light[0], *light[2:]) > 0.9
 
@@ -84,7 +78,7 @@ def test_a_row_of_a_map_is_flown_again(connection):
         axes = (stage.y, Y, Y, 1, stage.x, *ENDS, N)
         with Closing(b, lambda: 2 <= b.fly_detector.n_frames < N - 1):
             (uid,) = session.run(xrd_fly_map(b.fly_detector, *axes, period=PERIOD, **options(b)))
-        rows = events_of(session, uid, "trains")
+        rows = events(session, uid, "trains")
         light = photons(session, len(rows) * N)
     assert [row["row"] for row in rows] == [0, 0]
     assert [row["shutter"] for row in rows] == [0, 1]

@@ -12,7 +12,7 @@ from battbeam.plans.spectrum_station import Station
 from battbeam.plans.xanes import quick_xanes, xanes
 from battbeam.session import Session
 from battbeam.sim.scenario_spectroscopy import Spectroscopy
-from battbeam.storage.tail import documents
+from tests.rows.wire import events
 
 pytestmark = pytest.mark.ioc
 
@@ -24,12 +24,6 @@ CHAMBERS = Spectroscopy()
 #: Share of photons of three times the energy, of which the cell lets nearly all through, and by how
 #: much more than that they may be: they are absorbed less in the chambers too.
 HARMONICS = 1.5 * CHAMBERS.harmonics
-
-
-def events_of(session, uid, stream):
-    lines = list(documents(session.connection.spool / f"{uid}.jsonl"))
-    own = {d.doc["uid"] for d in lines if d.name == "descriptor" and d.doc["name"] == stream}
-    return [d.doc["data"] for d in lines if d.name == "event" and d.doc["descriptor"] in own]
 
 
 def truth_of(session, kind):
@@ -78,13 +72,13 @@ def test_steps_and_sweeps_through_an_edge_count_what_the_cell_lets_through(conne
 
 
 def check_steps(session, uid):
-    truth, (dark,) = truth_of(session, "count"), events_of(session, uid, "dark")
+    truth, (dark,) = truth_of(session, "count"), events(session, uid, "dark")
     assert (dark["shutter"], dark["fault"], truth[dark["counters_stamp"]]["in_beam"]) == (
         0,
         "",
         "dark",
     )
-    points = events_of(session, uid, "primary")
+    points = events(session, uid, "primary")
     assert [point["energy"] for point in points] == GRID.energies.tolist()
     for point in points:
         assert (point["shutter"], point["fault"], point["beam_lost"]) == (1, "", "")
@@ -95,14 +89,14 @@ def check_steps(session, uid):
         measured, error = absorbance(point["counters_i0"], point["counters_it"], dark, 1.0)
         off = abs(measured - true["absorbance"])
         assert off < 5 * error + HARMONICS * np.exp(true["absorbance"])
-    (end,) = events_of(session, uid, "spectra")
+    (end,) = events(session, uid, "spectra")
     assert end["n_points"] == len(GRID)
     assert end["photons"] > 0
 
 
 def check_sweeps(session, uid):
-    truth, (dark,) = truth_of(session, "sweep"), events_of(session, uid, "dark")
-    up, down = events_of(session, uid, "primary")
+    truth, (dark,) = truth_of(session, "sweep"), events(session, uid, "dark")
+    up, down = events(session, uid, "primary")
     for sweep, direction in ((up, 1), (down, -1)):
         assert (sweep["sweep_direction"], sweep["fault"], sweep["shutter"]) == (direction, "", 1)
         true = truth[sweep["sweep_stamp_end"]]

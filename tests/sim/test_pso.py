@@ -4,6 +4,7 @@ import time as wall
 import numpy as np
 import pytest
 
+from battbeam.devices.fakes import ManualClock
 from battbeam.sim.motor import Motor
 from battbeam.sim.pso import Pulses, pulse_time
 from battbeam.sim.trajectory import Move
@@ -21,16 +22,8 @@ class RunningClock:
         return 1000.0 + self.rate * (wall.monotonic() - self._begin)
 
 
-class HandClock:
-    """A clock that is turned by hand: however slow the machine, a stage is where it is turned to."""
-
-    rate = 60.0
-
-    def __init__(self):
-        self.time = 1000.0
-
-    def now(self):
-        return self.time
+class HandClock(ManualClock):
+    """However slow the machine, a stage is where it is turned to."""
 
     def turn_to(self, rotation, position):
         """Until a stage on its way up is at a position."""
@@ -137,7 +130,7 @@ def test_a_count_that_was_passed_before_it_was_armed_fires_nothing():
 
 def test_disarmed_it_fires_no_more():
     async def scene():
-        clock = HandClock()
+        clock = HandClock(rate=60.0)
         rotation, pulses = pulses_of(clock)
         await rotation.prepare()
         await program(pulses, start=10.0, step=1.0, n=250)
@@ -157,7 +150,7 @@ def test_disarmed_it_fires_no_more():
 
 def test_a_turn_that_stops_on_its_way_fires_what_it_passed():
     async def scene():
-        clock = HandClock()
+        clock = HandClock(rate=60.0)
         rotation, pulses = pulses_of(clock)
         await rotation.prepare()
         await program(pulses, start=10.0, step=10.0, n=29)
