@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from battbeam.plots_ending import written
+from battbeam.plots_ending import legend_of, written
 from battbeam.units import FloatArray
 
 if TYPE_CHECKING:
@@ -127,9 +127,7 @@ def _against_capacity(
             panels[1].set_ylabel(_edge_label(edges[0]), color=_VERMILION)
     axes.set_xlabel("capacity (mAh, charge passed)")
     axes.grid(alpha=0.25)
-    known = [each.get_legend_handles_labels() for each in panels]
-    drawn = {name: line for each in known for line, name in zip(*each, strict=True)}
-    if drawn:
+    if drawn := legend_of(panels):
         # Above the axes, where no curve can run into it.
         axes.legend(
             drawn.values(),

@@ -1,10 +1,13 @@
 """This file is where a picture is given its title, and written."""
 
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 #: Width of a letter over the size of its font; DejaVu Sans has 0.5 to 0.6 in running text.
@@ -20,6 +23,12 @@ def in_lines(text: str, *, width: float, size: float) -> str:
         size: Of the font, points.
     """
     return textwrap.fill(text, max(int(72 * width / (_LETTER * size)), 1))
+
+
+def legend_of(panels: "Iterable[Axes]") -> "dict[str, Artist]":
+    """What one legend for several axes holds: by name, each name once."""
+    known = [each.get_legend_handles_labels() for each in panels]
+    return {name: drawn for each in known for drawn, name in zip(*each, strict=True)}
 
 
 def titled(figure: "Figure", title: str, size: float) -> None:

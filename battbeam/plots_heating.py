@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from battbeam.plots_ending import in_lines, written
+from battbeam.plots_ending import in_lines, legend_of, written
 from battbeam.reduction.gas import GasSignal
 from battbeam.reduction.heating import CARBON_DIOXIDE, OXYGEN, GasOfHeating, HeatedCathode
 from battbeam.units import FloatArray
@@ -85,8 +85,7 @@ def heated_cathodes(
         axes[0, -1].plot([], [], color=_GREY, lw=1, label="hidden truth")
     if with_gas:
         axes[1, 0].set_ylabel("ion current (pA)")
-    known = [each.get_legend_handles_labels() for each in axes.flat]
-    told = {name: line for each in known for line, name in zip(*each, strict=True)}
+    told = legend_of(axes.flat)
     # Beneath, where it hides no point: ramps end where they like.
     columns = min(len(told), 3 * len(cathodes))
     figure.legend(

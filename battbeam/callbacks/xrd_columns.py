@@ -42,7 +42,11 @@ class PhaseColumns:
             }
         for name in end_members:
             units |= {f"end_member_amount_{name}": "1", f"end_member_fraction_{name}": "1"}
-        shared = {name: (NUMBER, "angstrom") for phase in phases for name in _shared(phase.phase)}
+        shared = {
+            _shared(phase.phase, edge): (NUMBER, "angstrom")
+            for phase in phases
+            for edge in materials.structure(phase.phase).free_edges
+        }
         self._columns = with_errors(units) | shared
 
     @property
@@ -89,9 +93,8 @@ def with_errors(units: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     }
 
 
-def _shared(phase: str) -> list[str]:
-    edges = materials.structure(phase).free_edges
-    return [f"lattice_{phase}_{edge}_shared_error" for edge in edges]
+def _shared(phase: str, edge: str) -> str:
+    return f"lattice_{phase}_{edge}_shared_error"
 
 
 def _units(phase: ScatteringPhase, reflections: Sequence[str]) -> dict[str, str]:
@@ -122,7 +125,7 @@ def _phase_row(name: str, phase: PhaseResult) -> dict[str, float]:
         f"lithium_content_{name}_error": phase.lithium_content_error,
     }
     values |= _named(f"lattice_{name}_{{}}", phase.lattice, phase.lattice_error)
-    values |= dict(zip(_shared(name), phase.lattice_shared_error.values(), strict=False))
+    values |= {_shared(name, edge): e for edge, e in phase.lattice_shared_error.items()}
     values |= _named(f"two_theta_{name}_{{}}", phase.two_theta, phase.two_theta_error)
     values |= _named(f"intensity_{name}_{{}}", phase.intensity, phase.intensity_error)
     if (stopped := phase.fatigued) is not None:

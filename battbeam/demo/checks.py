@@ -195,6 +195,43 @@ def pulls(
     ]
 
 
+def own_errors(error: FloatArray, shared: FloatArray) -> FloatArray:
+    """What is left of errors without the part that all have alike."""
+    return np.asarray(np.sqrt(np.maximum(error**2 - shared**2, 0.0)))
+
+
+def alike_and_apart(
+    name: str,
+    *,
+    recovered: FloatArray,
+    truth: FloatArray,
+    own: FloatArray,
+    shared: float,
+    unit: str,
+    promised: float,
+    z: float,
+) -> list[Check]:
+    """What all have alike moves them together; each one's own error must be seen in what is left.
+
+    Args:
+        name: Of the quantity.
+        recovered: Of each row.
+        truth: Of each.
+        own: Error of each without the part that is shared.
+        shared: That part.
+        unit: Of all of these.
+        promised: That the method promises of all together.
+        z: Standard deviations that may be.
+    """
+    weight, n = own**-2.0, len(own)
+    together = float(np.average(recovered - truth, weights=weight)) if n else np.nan
+    mean = float(np.hypot(shared, weight.sum() ** -0.5)) if n else np.nan
+    return [
+        Check(f"{name}, all together ({unit})", together, 0.0, max(promised, z * mean), n, mean),
+        *pulls(name, recovered=recovered - together, truth=truth, error=own, z=z),
+    ]
+
+
 def straight_line(
     name: str, *, recovered: FloatArray, truth: FloatArray, error: FloatArray, z: float
 ) -> list[Check]:

@@ -58,25 +58,15 @@ def _density(charge: Charge) -> Check:
 
 
 def _lattice(charge: Charge, z: float) -> list[Check]:
-    recovered, truth = charge.of("lattice_{}_c"), charge.expected_edge
+    c = {"recovered": charge.of("lattice_{}_c"), "truth": charge.expected_edge}
     error, shared = charge.of("lattice_{}_c_error"), charge.of("lattice_{}_c_shared_error")
-    own = np.sqrt(error**2 - shared**2)
-    # What all rows share moves them alike; each row's own error must be seen in what is left.
-    together = float(np.average(recovered - truth, weights=own**-2.0))
-    mean = float(np.hypot(np.median(shared), np.sum(own**-2.0) ** -0.5))
-    left = {"recovered": recovered - together, "truth": truth, "error": own}
-    name = f"{charge.oxide}: c"
+    own, name = checks.own_errors(error, shared), f"{charge.oxide}: c"
+    alike = float(np.median(shared))
     return [
-        checks.worst(
-            f"{name}, worst row (angstrom)",
-            recovered=recovered,
-            truth=truth,
-            error=error,
-            promised=EDGE,
-            z=0.0,
+        checks.worst(f"{name}, worst row (angstrom)", **c, error=error, promised=EDGE, z=0.0),
+        *checks.alike_and_apart(
+            name, **c, own=own, shared=alike, unit="angstrom", promised=0.0, z=z
         ),
-        Check(f"{name}, all together (angstrom)", together, 0.0, z * mean, len(own), mean),
-        *checks.pulls(name, **left, z=z),
         checks.worst(
             f"{charge.oxide}: displacement, worst row (mm)",
             recovered=charge.of("displacement"),

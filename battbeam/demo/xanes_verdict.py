@@ -95,24 +95,20 @@ def _edges(outcome: XanesOutcome, nickel: Spectra, z: float) -> list[Check]:
     own, of_compound = own_errors(nickel), _of_compound(nickel)
     values = {"recovered": recovered, "truth": truth}
     error = np.hypot(own, of_compound)
-    found = [
+    return [
         checks.worst("Ni edge, worst spectrum (eV)", **values, error=error, promised=EDGE, z=z),
+        # The compound's own error moves all alike.
+        *checks.alike_and_apart(
+            "Ni edge", **values, own=own, shared=of_compound, unit="eV", promised=EDGE, z=z
+        ),
     ]
-    # The compound's own error moves all alike; each spectrum's must be seen in what is left.
-    weight = own**-2.0
-    together = float(np.average(recovered - truth, weights=weight)) if len(own) else np.nan
-    mean = float(np.hypot(of_compound, weight.sum() ** -0.5)) if len(own) else np.nan
-    found.append(
-        Check("Ni edge, all together (eV)", together, 0.0, max(EDGE, z * mean), len(own), mean)
-    )
-    left = {"recovered": recovered - together, "truth": truth, "error": own}
-    return found + checks.pulls("Ni edge", **left, z=z)
 
 
 def own_errors(spectra: Spectra) -> FloatArray:
     """Of edges, without what all that are compared with the same curves share, eV."""
-    error, shared = spectra.of("edge_position_error"), spectra.of("edge_position_shared_error")
-    return np.asarray(np.sqrt(np.maximum(error**2 - shared**2, 0.0)))
+    return checks.own_errors(
+        spectra.of("edge_position_error"), spectra.of("edge_position_shared_error")
+    )
 
 
 def _of_compound(spectra: Spectra) -> float:

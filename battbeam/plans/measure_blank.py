@@ -15,7 +15,7 @@ from battbeam.devices.frames import FrameTrain
 from battbeam.errors import DeviceError
 from battbeam.plans.calibrate import summed
 from battbeam.plans.one_point import at_one_point, check_frames
-from battbeam.plans.preflight import transmission_reference_faults
+from battbeam.plans.preflight import missing_file, transmission_reference_faults
 from battbeam.plans.stubs import Plan, in_thread
 
 #: Where NDFileHDF5 keeps one value a frame of each counter.
@@ -44,8 +44,8 @@ class PatternOf:
     def faults(self) -> list[str]:
         """What is wrong with it before anything is measured, one sentence each."""
         found = transmission_reference_faults(self.transmission_reference)
-        if self.dark is not None and not self.dark.exists():
-            found.append(f"dark {self.dark}: the file is missing; measure_dark writes it")
+        if self.dark is not None:
+            found += missing_file("dark", self.dark)
         if self.lithium_content < 0:
             found.append(f"lithium_content must not be below 0, got {self.lithium_content:g}")
         return found

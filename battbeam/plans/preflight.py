@@ -114,11 +114,20 @@ def reduction_faults(reduction: Mapping[str, Any] | None) -> list[str]:
     files = {role: reduction.get(role) for role in ("dark", "mask", "instrument")}
     measured = {"blank": options.get("blank"), **(options.get("references") or {})}
     for role, path in (files | measured).items():
-        if path and not Path(path).exists():
-            faults.append(f"{role} {path}: the file is missing{_MADE_BY.get(role, '')}")
-        elif path and role in measured:
+        if not path:
+            continue
+        missing = missing_file(role, Path(path))
+        faults += missing
+        if role in measured and not missing:
             faults += measured_pattern_faults(role, Path(path))
     return faults
+
+
+def missing_file(role: str, path: Path) -> list[str]:
+    """That a file is missing, and what leaves it, one sentence; empty where it is there."""
+    if path.exists():
+        return []
+    return [f"{role} {path}: the file is missing{_MADE_BY.get(role, '')}"]
 
 
 def pattern_faults(reduction: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:

@@ -77,29 +77,25 @@ def derive(
     geometry = spacing_error * np.abs(_by_spacing(quantities))
     errors, shared = (np.hypot(each, geometry) for each in _errors(quantities, values))
     read, amounts = _Read(values, errors), _Amounts(per_amount, relative)
-    also = _Read(values, shared)
-    first = [
-        read.take(1 + _n_edges(quantities, p) + len(quantities.followed[p]) + 2)
-        for p in quantities.phases
+    sizes = [
+        1 + _n_edges(quantities, p) + len(quantities.followed[p]) + 2 for p in quantities.phases
     ]
+    first, parts = [read.take(size) for size in sizes], np.split(shared, np.cumsum(sizes))
     (working, working_error), (counter, counter_error) = read.take(2), read.take(2)
     fatigued = {
         phase: _fatigued(*read.take(2 + _n_edges(quantities, phase)), _edges(quantities, phase))
         for phase in quantities.fatigued
     }
     phases: dict[str, PhaseResult] = {}
-    for phase, (v, e) in zip(quantities.phases, first, strict=True):
+    for phase, (v, e), alike in zip(quantities.phases, first, parts[:-1], strict=True):
         names = free_reflections(quantities.phases[phase][0].component)
         free, free_error = read.take(len(names))
         phases[phase] = PhaseResult(
-            **_of_phase(quantities, phase, v, e, amounts),
+            **_of_phase(quantities, phase, v, e, alike, amounts),
             intensity={n: amounts.value(x) for n, x in zip(names, free, strict=True)},
             intensity_error={
                 n: amounts.error(x, y) for n, x, y in zip(names, free, free_error, strict=True)
             },
-            lattice_shared_error=_named(
-                _edges(quantities, phase), also.take(len(v))[1][1 : 1 + _n_edges(quantities, phase)]
-            ),
             fatigued=fatigued.get(phase),
         )
     return Derived(
@@ -142,9 +138,14 @@ def _n_edges(quantities: Quantities, phase: str) -> int:
 
 
 def _of_phase(
-    quantities: Quantities, phase: str, v: FloatArray, e: FloatArray, amounts: _Amounts
+    quantities: Quantities,
+    phase: str,
+    v: FloatArray,
+    e: FloatArray,
+    shared: FloatArray,
+    amounts: _Amounts,
 ) -> dict[str, Any]:
-    """Fields of a `PhaseResult` from its quantities and their errors."""
+    """Fields of a `PhaseResult` from its quantities, their errors and what of these frames share."""
     edges, names = _edges(quantities, phase), list(quantities.followed[phase])
     first, second = 1 + len(edges), 1 + len(edges) + len(names)
     return {
@@ -154,6 +155,7 @@ def _of_phase(
         "amount_error": amounts.error(v[0], e[0]),
         "lattice": _named(edges, v[1:first]),
         "lattice_error": _named(edges, e[1:first]),
+        "lattice_shared_error": _named(edges, shared[1:first]),
         "two_theta": _named(names, v[first:second]),
         "two_theta_error": _named(names, e[first:second]),
         "lithium_content": float(v[-2]),
@@ -249,8 +251,7 @@ def _by_spacing(quantities: Quantities) -> FloatArray:
         for members in quantities.phases.values():
             for member in members:
                 if not member.component.is_composed:
-                    first = member.parameters.start
-                    theta[first : first + member.component.n_edges] *= 1 + sign * _STRETCH
+                    theta[member.edges] *= 1 + sign * _STRETCH
         moved.append(quantities.all(theta))
     return np.asarray((moved[0] - moved[1]) / (2 * _STRETCH))
 
@@ -284,12 +285,10 @@ def _errors(quantities: Quantities, values: FloatArray) -> tuple[FloatArray, Flo
 
 def _known_lattices(quantities: Quantities) -> tuple[list[int], FloatArray]:
     """Where lattices stand that are the same in all frames of a run, and their priors' deviations."""
-    at, sigma = [], []
-    for members in quantities.phases.values():
-        component = members[0].component
-        if members[0].kind == "inert":
-            at += list(
-                range(members[0].parameters.start, members[0].parameters.start + component.n_edges)
-            )
-            sigma += list(component.sigma[: component.n_edges])
+    at: list[int] = []
+    sigma: list[float] = []
+    for first, *_ in quantities.phases.values():
+        if first.kind == "inert":
+            at += range(first.edges.start, first.edges.stop)
+            sigma += first.component.sigma[: first.component.n_edges].tolist()
     return at, np.array(sigma)

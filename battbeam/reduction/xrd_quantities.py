@@ -37,6 +37,12 @@ class Population:
         """See `Component`."""
         return self.component.kind
 
+    @property
+    def edges(self) -> slice:
+        """Where the free edges of its lattice stand among all parameters."""
+        first = self.parameters.start
+        return slice(first, first + self.component.n_edges)
+
 
 class Quantities:
     """All derived quantities as one function of all fitted parameters."""
@@ -90,13 +96,13 @@ class Quantities:
     def _votes(self, first: Population) -> FloatArray:
         """Inverse covariance with which edges vote on the composition: fitted, and of the table."""
         component = first.component
-        part = np.arange(first.parameters.start, first.parameters.start + component.n_edges)
+        fitted = self.covariance[first.edges, first.edges]
         table = (
             np.linalg.inv(component.edge_weights)
             if not component.table.is_linear
-            else np.eye(len(part)) * 1e-8
+            else np.eye(len(fitted)) * 1e-8
         )
-        return np.asarray(np.linalg.inv(self.covariance[np.ix_(part, part)] + table))
+        return np.asarray(np.linalg.inv(fitted + table))
 
     def phase(self, phase: str, theta: FloatArray) -> FloatArray:
         """Amount, edges, angles of the followed reflections (degree) and lithium content of one
